@@ -1,0 +1,92 @@
+"""Hold what a Dockerfile says, as it was written and before any variable expands.
+
+Everything here is frozen: the graph and its expansion make new values and never change these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Form = Literal["exec", "shell"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heredoc:
+    """One here-document: `content` ends with a newline unless empty; `expand` is False for a quoted delimiter."""
+
+    delimiter: str
+    content: str
+    expand: bool
+    strip_tabs: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "delimiter": self.delimiter,
+            "content": self.content,
+            "expand": self.expand,
+            "strip_tabs": self.strip_tabs,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """One instruction; `arguments` has the shape that each keyword gives it (see `grammar.parser`).
+
+    `flags` are as written, in order. Lines count from 1; `end_line` is the last line the instruction swallowed.
+    `trigger` is the inner instruction of an ONBUILD and None for all else.
+    `comment` is the text of the comment lines directly above, without `#`, for descriptions of stages and arguments.
+    """
+
+    keyword: str
+    flags: tuple[str, ...] = ()
+    form: Form = "shell"
+    arguments: tuple[str, ...] = ()
+    heredocs: tuple[Heredoc, ...] = ()
+    start_line: int
+    end_line: int
+    trigger: Instruction | None = None
+    comment: str = ""
+    source: str = ""
+    """The instruction's text: its lines joined, comments dropped, heredoc bodies left out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "keyword": self.keyword,
+            "flags": list(self.flags),
+            "form": self.form,
+            "arguments": list(self.arguments),
+            "heredocs": [heredoc.to_dict() for heredoc in self.heredocs],
+            "start_line": self.start_line,
+            "end_line": self.end_line,
+        }
+        if self.trigger is not None:
+            document["trigger"] = self.trigger.to_dict()
+        return document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directives:
+    """The `# name=value` lines at the top of the file."""
+
+    syntax: str | None = None
+    escape: str = "\\"
+    check: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"syntax": self.syntax, "escape": self.escape, "check": self.check}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dockerfile:
+    """A whole file: its directives and at least one instruction."""
+
+    directives: Directives
+    instructions: tuple[Instruction, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document that `pybuild parse --format json` prints."""
+        return {
+            "directives": self.directives.to_dict(),
+            "instructions": [instruction.to_dict() for instruction in self.instructions],
+        }
