@@ -1,0 +1,55 @@
+"""The `pybuild` program: the verbs of the runtime and of the builder under one name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from builder.cli.verbs import VERBS as BUILDER_VERBS
+from runtime.cli.program import run_program
+from runtime.cli.registry import Registry
+from runtime.cli.verbs import VERBS as RUNTIME_VERBS
+from runtime.errors import UsageError
+
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "oci-layout://")
+
+
+def main() -> int:
+    """Run the program with the words of this process's command line."""
+    registry = Registry({**RUNTIME_VERBS, **BUILDER_VERBS})
+    if "_PYBUILD_COMPLETE" in os.environ:
+        from runtime.cli.help import application  # lazy: 120 ms
+
+        application(registry)(prog_name="pybuild", complete_var="_PYBUILD_COMPLETE")
+        return 0
+    return run_program(
+        sys.argv[1:],
+        registry,
+        default=lambda words: _build(words, registry),
+        explain=_explain,
+    )
+
+
+def _build(words: Sequence[str], registry: Registry) -> Sequence[str]:
+    """Return `words` as words of `build`: they begin with a flag or a context and with no verb."""
+    first = words[0]
+    if first.startswith(("-", *_REMOTE)) or os.path.exists(first):
+        return ("build", *words)
+    near = registry.nearest(first)
+    hint = f"did you mean 'pybuild {near}'?" if near else "see 'pybuild --help'"
+    raise UsageError(f"'{first}' is neither a verb of pybuild nor a directory to build", hint=hint)
+
+
+def _explain(error: Exception) -> tuple[str, str | None] | None:
+    """Tell what a fault of the language says; grammar knows nothing of pybuild's own exceptions."""
+    from grammar.errors import DockerfileError  # lazy: only when something failed
+
+    if not isinstance(error, DockerfileError):
+        return None
+    place = f"line {error.line}: " if error.line is not None else ""
+    return f"{place}{error.message}", error.hint
+
+
+if __name__ == "__main__":
+    sys.exit(main())

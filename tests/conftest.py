@@ -1,0 +1,63 @@
+"""What every test stands on: a clean environment, a root of its own, and needs that are said when they are missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.context import Context, Layout
+
+_KEPT = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV", "CI"))
+_NEEDS_ROOT = frozenset(("root", "netadmin", "overlay", "cgroup", "userns"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--strict-needs", action="store_true", help="a test that cannot run here fails")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that make mounts and links say by their marker that they need the superuser."""
+    for item in items:
+        if os.geteuid() != 0 and any(mark.name in _NEEDS_ROOT for mark in item.iter_markers()):
+            item.add_marker(pytest.mark.usefixtures("superuser"))
+
+
+@pytest.fixture
+def missing(request: pytest.FixtureRequest) -> Iterator[object]:
+    """Return a function that ends the test because of what the machine lacks: a skip, or a failure where strict."""
+
+    def say(reason: str) -> None:
+        if request.config.getoption("--strict-needs"):
+            pytest.fail(f"this machine lacks what the test needs: {reason}")
+        pytest.skip(reason)
+
+    yield say
+
+
+@pytest.fixture
+def superuser(missing: object) -> None:
+    if os.geteuid() != 0:
+        assert callable(missing)
+        missing("the superuser")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take out of the environment whatever could change what a test sees."""
+    for name in list(os.environ):
+        if name not in _KEPT and not name.startswith(("PYTEST", "PIP", "COV")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """Return a context whose root is empty and the test's own."""
+    root = tmp_path / "root"
+    return Context(
+        layout=Layout(root=root, run=tmp_path / "run", key="0123456789"),
+        environ=dict(os.environ),
+        rootless=os.geteuid() != 0,
+    )
