@@ -86,9 +86,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """COPY or ADD: `sources` are paths (ADD: also URLs and git repositories), `files` here-documents, all to `destination`.
+    """COPY or ADD: `sources` are paths (ADD: also URLs and git repositories), `files` are here-documents.
 
-    `from_` is a stage's name, its number, a named context or an image. `unpack` and `keep_git_dir` are None unless given.
+    All go to `destination`. `from_` is a stage's name, its number, a named context or an image. `unpack` and
+    `keep_git_dir` are None unless given.
     """
 
     keyword: Literal["copy", "add"]
