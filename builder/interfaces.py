@@ -91,8 +91,8 @@ class Given:
     working_directory: str
     shell: tuple[str, ...]
     platform: str
-    epoch: int | None = None
-    output: Callable[[int, bytes], None] = lambda stream, data: None
+    epoch: int | None
+    output: Callable[[int, bytes], None]
     """Takes what the step prints: stream 1 or 2, and bytes."""
 
 

@@ -1,0 +1,185 @@
+"""Remember what each cache key led to, and say why a key is not remembered.
+
+A record is written in one transaction, with the pin that keeps its snapshot, after the snapshot is committed and
+synced. A record whose snapshot is gone counts as a miss. Failed, cancelled and killed steps record nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.interfaces import KeyParts
+from builder.keys import Difference, differences
+from runtime.oci.digests import ChainID, Digest, canonical_json
+
+if TYPE_CHECKING:
+    from runtime.store.database import Row
+    from runtime.store.facade import Store
+
+_VERSION = 1
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS builder_records(
+        key TEXT PRIMARY KEY,
+        keyword TEXT NOT NULL,
+        parent TEXT NOT NULL,
+        content TEXT NOT NULL,
+        chain TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        site TEXT NOT NULL,
+        statement TEXT NOT NULL,
+        parts BLOB NOT NULL,
+        elapsed INTEGER NOT NULL,
+        sequence INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_result ON builder_records(parent, keyword, content)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_site ON builder_records(site, sequence)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_statement ON builder_records(statement, sequence)",
+    """CREATE TABLE IF NOT EXISTS builder_created(
+        config TEXT PRIMARY KEY,
+        created INTEGER NOT NULL) WITHOUT ROWID""",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a step with this key led to.
+
+    `content` and `chain` are those of the whole tree afterwards (of the layer alone for a linked step), `chain` None
+    for an empty tree. `created` is ns since the epoch, when the step first ran; `elapsed` ns that it took then.
+    """
+
+    key: Digest
+    keyword: str
+    parent: Digest | None
+    content: Digest
+    chain: ChainID | None
+    created: int
+    elapsed: int
+    site: str
+    statement: str
+    parts: KeyParts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """Why a step has to run: `reason` is one sentence; `difference` the first part that is not as it was, if known."""
+
+    reason: str
+    difference: Difference | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.difference}" if self.difference else self.reason
+
+
+class Records:
+    """The records of one store. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
+        self._database.ensure("builder", _VERSION, _TABLES)
+
+    def lookup(self, key: Digest) -> Record | None:
+        """Return the record of `key`, None if there is none or its snapshot is gone."""
+        row = self._database.one("SELECT * FROM builder_records WHERE key = ?", key)
+        return None if row is None else self._alive(row)
+
+    def equal_result(self, *, parent: Digest, keyword: str, content: Digest) -> Record | None:
+        """Return the earliest record of a step of this kind over `parent` that led to `content`: early cut-off."""
+        rows = self._database.read(
+            "SELECT * FROM builder_records WHERE parent = ? AND keyword = ? AND content = ? ORDER BY sequence",
+            parent,
+            keyword,
+            content,
+        )
+        return next((record for row in rows if (record := self._alive(row)) is not None), None)
+
+    def store(self, record: Record) -> Record:
+        """Write a record and the pin of its snapshot; returns what is recorded now.
+
+        Where another process has recorded the same key meanwhile, and its snapshot is there, that one stays.
+        """
+        with self._database.write() as connection:
+            row = connection.execute("SELECT * FROM builder_records WHERE key = ?", (record.key,)).fetchone()
+            earlier = None if row is None else self._alive(row)
+            if earlier is not None:
+                return earlier
+            connection.execute(
+                "INSERT OR REPLACE INTO builder_records VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                "(SELECT coalesce(max(sequence), 0) + 1 FROM builder_records))",
+                (
+                    record.key,
+                    record.keyword,
+                    record.parent or "",
+                    record.content,
+                    record.chain or "",
+                    record.created,
+                    record.site,
+                    record.statement,
+                    canonical_json(record.parts),
+                    record.elapsed,
+                ),
+            )
+            owner = f"cache:{record.key}"
+            connection.execute("DELETE FROM pins WHERE owner = ?", (owner,))
+            if record.chain is not None:
+                connection.execute("INSERT INTO pins VALUES(?, 'snapshot', ?)", (owner, record.chain))
+        return record
+
+    def created_of(self, config: Digest, now: int) -> int:
+        """Return when an image without a layer of its own was first built, `now` (ns) if it never was.
+
+        `config` digests all of the image but its times. Two builds at once get one answer.
+        """
+        row = self._database.one("SELECT created FROM builder_created WHERE config = ?", config)
+        if row is None:
+            with self._database.write() as connection:
+                connection.execute("INSERT OR IGNORE INTO builder_created VALUES(?, ?)", (config, now))
+            row = self._database.one("SELECT created FROM builder_created WHERE config = ?", config)
+        return now if row is None else int(row[0])
+
+    def explain(self, key: Digest, parts: KeyParts, *, site: str, statement: str) -> Miss:
+        """Say why `key` has no usable record, by comparing it with the latest step that most likely was the same one.
+
+        That is the one with this text, else the one at this place (`site`) of the same Dockerfile.
+        """
+        row = self._database.one("SELECT * FROM builder_records WHERE key = ?", key)
+        if row is not None:
+            return Miss(reason="its result is no longer in the store")
+        for reason, column, value in (
+            ("it is not as it was", "site = ? AND statement", (site, statement)),
+            ("it is another instruction than last time", "site", (site,)),
+            ("it stands elsewhere than before", "statement", (statement,)),
+        ):
+            earlier = self._database.one(
+                f"SELECT parts FROM builder_records WHERE {column} = ? ORDER BY sequence DESC LIMIT 1", *value
+            )
+            if earlier is not None:
+                return Miss(reason=reason, difference=next(differences(json.loads(earlier[0]), parts), None))
+        return Miss(reason="it has not run before")
+
+    def forget(self, keys: Sequence[Digest]) -> None:
+        """Delete records and their pins; the snapshots go with the next collection if nothing else holds them."""
+        with self._database.write() as connection:
+            for key in keys:
+                connection.execute("DELETE FROM builder_records WHERE key = ?", (key,))
+                connection.execute("DELETE FROM pins WHERE owner = ?", (f"cache:{key}",))
+
+    def _alive(self, row: Row) -> Record | None:
+        chain = ChainID(row["chain"]) if row["chain"] else None
+        if chain is not None and self._store.snapshots.get(chain) is None:
+            return None
+        return Record(
+            key=Digest(row["key"]),
+            keyword=row["keyword"],
+            parent=Digest(row["parent"]) if row["parent"] else None,
+            content=Digest(row["content"]),
+            chain=chain,
+            created=int(row["created"]),
+            elapsed=int(row["elapsed"]),
+            site=row["site"],
+            statement=row["statement"],
+            parts=json.loads(row["parts"]),
+        )
