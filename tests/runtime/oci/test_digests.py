@@ -7,25 +7,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import DocumentError
-from runtime.oci.digests import DiffID, canonical_json, chain_ids, digest_of, hex_of, is_digest, parse_digest, sha256_of
+from runtime.oci.digests import (
+    ChainID,
+    DiffID,
+    canonical_json,
+    chain_ids,
+    digest_of,
+    hex_of,
+    is_digest,
+    parse_digest,
+    sha256_of,
+)
 
 A = DiffID("sha256:" + "a" * 64)
 B = DiffID("sha256:" + "b" * 64)
 
 
 def test_the_first_chain_id_is_the_diff_id() -> None:
-    assert chain_ids([A]) == (A,)
+    assert list(chain_ids([A])) == [ChainID(A)]
 
 
 def test_a_chain_id_covers_the_stack_below() -> None:
-    assert chain_ids([A, B]) == (A, sha256_of(f"{A} {B}".encode()))
+    assert list(chain_ids([A, B])) == [ChainID(A), ChainID(sha256_of(f"{A} {B}".encode()))]
     assert chain_ids([]) == ()
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "sha256", "sha256:", "sha256:" + "A" * 64, "sha256:" + "a" * 63, "md5:" + "a" * 32, "sha512:" + "a" * 64]
-    + ["sha256:" + "a" * 63 + "\n", "sha256:../../" + "a" * 58],
+    [
+        "",
+        "sha256",
+        "sha256:",
+        "sha256:" + "A" * 64,
+        "sha256:" + "a" * 63,
+        "md5:" + "a" * 32,
+        "sha512:" + "a" * 64,
+        "sha256:" + "a" * 63 + "\n",
+        "sha256:../../" + "a" * 58,
+    ],
 )
 def test_what_is_no_digest_is_refused(text: str) -> None:
     assert not is_digest(text)
