@@ -1,0 +1,158 @@
+"""Split a Dockerfile into logical lines, the pieces that the grammar reads one by one.
+
+One pass over the physical lines: byte order mark, directives, comments, blank lines, continuations; and, when the
+reader of a logical line finds here-document markers in it, their bodies.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from grammar.errors import DockerfileError
+from grammar.nodes import Directives
+
+SPACES = (
+    "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+"""What is cut off around a whole line: the blanks and the other characters that Unicode calls white space."""
+
+ESCAPES = ("\\", "`")
+
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")
+_DIRECTIVE_NAMES = ("syntax", "escape", "check")
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicalLine:
+    """The lines of one instruction as one text, spaces around it cut off.
+
+    `end_line` is the last physical line read: continued lines, comments and blank lines between them included.
+    `comment` holds the comment lines above, without `#`, joined by line breaks.
+    """
+
+    text: str
+    start_line: int
+    end_line: int
+    comment: str
+    offsets: tuple[int, ...]
+    """Where in `text` each physical line that gave characters begins, ascending; the first may be negative."""
+    numbers: tuple[int, ...]
+    """The numbers of those lines."""
+
+    def line_at(self, offset: int) -> int:
+        """Return the number of the physical line that the character at `offset` of `text` was written in."""
+        return self.numbers[max(bisect_right(self.offsets, offset) - 1, 0)]
+
+
+class LineReader:
+    """Read the logical lines of one Dockerfile from its top to its end.
+
+    The directives are read at once; a fault in them raises DockerfileError. `number` is that of the last physical
+    line read, 0 before the first.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.removeprefix("\ufeff").split("\n")
+        if not self._lines[-1]:
+            self._lines.pop()
+        self.number = 0
+        self.directives = self._read_directives()
+
+    def _read_directives(self) -> Directives:
+        values: dict[str, str] = {}
+        while self.number < len(self._lines):
+            line = self._lines[self.number].rstrip("\r").lstrip(SPACES)
+            match = _DIRECTIVE.match(line)
+            name = match[1].lower() if match else ""
+            value = _directive_value(line[match.end() :]) if match else ""
+            if name not in _DIRECTIVE_NAMES or not value:
+                break
+            self.number += 1
+            if name in values:
+                raise DockerfileError(
+                    f"the directive {name} is given twice: {line}",
+                    line=self.number,
+                    hint=f"keep one line '# {name}={values[name]}' at the top",
+                )
+            if name == "escape" and value not in ESCAPES:
+                raise DockerfileError(
+                    f"the escape character cannot be {value}", line=self.number, hint="it is either \\ or `"
+                )
+            values[name] = value
+        return Directives(
+            syntax=values.get("syntax"), escape=values.get("escape", ESCAPES[0]), check=values.get("check")
+        )
+
+    def next_line(self) -> LogicalLine | None:
+        """Return the next logical line, or None at the end. Its text is empty if only continuations were there."""
+        comments: list[str] = []
+        while self.number < len(self._lines):
+            line = self._lines[self.number].rstrip("\r").lstrip(SPACES)
+            self.number += 1
+            if line.startswith("#"):
+                comment = line[1:].strip(SPACES)
+                if comment:
+                    comments.append(comment)
+                else:
+                    comments.clear()
+            elif line:
+                return self._continue(line, "\n".join(comments))
+        return None
+
+    def _continue(self, line: str, comment: str) -> LogicalLine:
+        """Join `line`, the one at `number`, and all that it goes on into."""
+        start_line = self.number
+        line, continued = self._without_escape(line)
+        pieces, offsets, numbers, length = [line], [0], [start_line], len(line)
+        while continued and self.number < len(self._lines):
+            line = self._lines[self.number].rstrip("\r")
+            self.number += 1
+            if (line.lstrip(SPACES) or "#").startswith("#"):
+                continue
+            line, continued = self._without_escape(line)
+            pieces.append(line)
+            offsets.append(length)
+            numbers.append(self.number)
+            length += len(line)
+        joined = "".join(pieces)
+        text = joined.lstrip(SPACES)
+        cut = len(joined) - len(text)
+        return LogicalLine(
+            text=text.rstrip(SPACES),
+            start_line=start_line,
+            end_line=self.number,
+            comment=comment,
+            offsets=tuple(offset - cut for offset in offsets),
+            numbers=tuple(numbers),
+        )
+
+    def _without_escape(self, line: str) -> tuple[str, bool]:
+        """Return `line` without the escape character that continues it, and whether there was one."""
+        escape = self.directives.escape
+        body = line.rstrip(" \t")
+        if body.endswith(escape) and not body.endswith(escape * 2):
+            return body[:-1], True
+        return line, False
+
+    def read_body(self, delimiter: str, *, strip_tabs: bool) -> str | None:
+        """Read a here-document up to the line that is its `delimiter`, or return None if none is.
+
+        The lines stay as they are, CR included; with `strip_tabs` their leading tabs go.
+        """
+        first = self.number
+        while self.number < len(self._lines):
+            line = self._lines[self.number].rstrip("\r")
+            self.number += 1
+            if (line.lstrip("\t") if strip_tabs else line) == delimiter:
+                body = "".join(f"{line}\n" for line in self._lines[first : self.number - 1])
+                return _LEADING_TABS.sub("", body) if strip_tabs else body
+        return None
+
+
+def _directive_value(rest: str) -> str:
+    """Return what a directive says after its `=`; one that consists of blanks alone is a blank, not nothing."""
+    return rest.strip("\t\n\f\r ") or rest[-1:]
