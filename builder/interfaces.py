@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from builder.trees import SourceTree
 from runtime.oci.digests import ChainID, Digest
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Result:
     content: Digest
 
 
-class BuildContext(Protocol):
+class BuildContext(SourceTree, Protocol):
     """The files that the caller sends: a directory seen through its ignore file, or nothing.
 
     Paths are relative to the context's root, "/"-separated, "" or "." for all of it; they never lead out of it,

@@ -1,0 +1,85 @@
+"""Recognise local archives that ADD unpacks, by what they contain and not by name, and unpack them into a layer."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from builder.interfaces import SourceChanged
+from builder.layering import LayerTree, Style
+from builder.trees import ImageTree, Plan, SourceTree, plan_copy
+from runtime.errors import PybuildError
+from runtime.store.compression import decompressed, detect
+from runtime.store.layers.unpack import apply_layer
+
+if TYPE_CHECKING:
+    from builder.interfaces import Given
+
+_BLOCK = 512
+_CHECKSUM = slice(148, 156)
+
+
+def open_archive(tree: SourceTree, path: bytes) -> str | None:
+    """Return the compression of the tar at `path` ("tar" for none), or None where the file is no tar."""
+    with _open(tree, path) as stream:
+        start = stream.read(_BLOCK)
+        stream.seek(0)
+        kind = detect(start)
+        try:
+            block = decompressed(stream, os.fsdecode(path)).read(_BLOCK)
+        except (PybuildError, OSError, EOFError):
+            return None
+    return kind if _is_header(block) else None
+
+
+def unpack_archive(
+    given: Given, tree: SourceTree, plan: Plan, path: bytes, layer: LayerTree, target: bytes, style: Style
+) -> None:
+    """Unpack the archive at `path` of `tree` into the directory `target` of `layer`.
+
+    It is unpacked into an empty tree first: its links lead where they lead inside the archive, never into the image.
+    Raises LayerError for an archive that cannot be read, and SourceChanged where it is not what was planned.
+    """
+    with tempfile.TemporaryDirectory(dir=given.store.workspace(), prefix="archive-") as name:
+        directory = Path(name, "tree")
+        directory.mkdir(mode=0o755)
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with _open(tree, path) as stream:
+                apply_layer(decompressed(stream, os.fsdecode(path)), fd, whiteouts=False)
+        finally:
+            os.close(fd)
+        if tree.file_digest(path) != plan.entries[0].digest:
+            raise SourceChanged(os.fsdecode(path))
+        from runtime.store.view import MergedView  # lazy: only where an archive is unpacked
+
+        unpacked = ImageTree(MergedView((directory,)), os.fsdecode(path))
+        layer.add(unpacked, b"", _without_root_time(plan_copy(unpacked, b""), layer, target), target, style)
+
+
+def _without_root_time(plan: Plan, layer: LayerTree, target: bytes) -> Plan:
+    """Keep the destination's own time: an archive's entry for its root says nothing about it."""
+    known = layer.look_up(target)
+    root = plan.entries[0]
+    if known is None:
+        return plan
+    kept = root._replace(metadata=root.metadata._replace(mtime_ns=known.mtime_ns))
+    return plan._replace(entries=(kept, *plan.entries[1:]))
+
+
+def _open(tree: SourceTree, path: bytes) -> BinaryIO:
+    return os.fdopen(tree.open(path), "rb")
+
+
+def _is_header(block: bytes) -> bool:
+    """Tell whether a block is a tar header: its checksum is right (POSIX.1-1988, ustar), and it is not empty."""
+    if len(block) < _BLOCK or not block[0]:
+        return False
+    try:
+        wanted = int(block[_CHECKSUM].strip(b" \0") or b"x", 8)
+    except ValueError:
+        return False
+    blanked = block[: _CHECKSUM.start] + b" " * 8 + block[_CHECKSUM.stop :]
+    return wanted in (sum(blanked), sum(byte - 256 if byte > 127 else byte for byte in blanked))

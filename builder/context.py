@@ -1,0 +1,280 @@
+"""See a directory as a build context: through its ignore file, without its owners, and without reading it twice.
+
+A context knows no owners and no extended attributes: what is copied from it belongs to root unless `--chown` says
+otherwise. A socket is an empty file there, as it is for BuildKit.
+"""
+
+from __future__ import annotations
+
+import os
+import stat as stat_module
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.statcache import StatCache, digest_stream
+from builder.trees import clean, join, plan_copy, resolve
+from grammar.ignore import IgnoreFile
+from runtime.errors import NotFound, PybuildError, UsageError
+from runtime.oci.digests import Digest
+from runtime.store.layers.tree import Kind, Metadata
+
+if TYPE_CHECKING:
+    from runtime.store.facade import Store
+
+_KINDS: dict[int, Kind] = {
+    stat_module.S_IFREG: "file",
+    stat_module.S_IFDIR: "directory",
+    stat_module.S_IFLNK: "symlink",
+    stat_module.S_IFCHR: "character",
+    stat_module.S_IFBLK: "block",
+    stat_module.S_IFIFO: "fifo",
+    stat_module.S_IFSOCK: "file",
+}
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class DirectoryContext:
+    """The files below one directory that its ignore file leaves; threads may share it. Made by `open_context`."""
+
+    def __init__(self, directory: Path, fd: int, ignore: IgnoreFile | None, cache: StatCache) -> None:
+        self._directory = directory
+        self._fd = fd
+        self._ignore = ignore
+        self._cache = cache
+        self._held: dict[int, tuple[bytes, int]] = {}
+
+    @property
+    def title(self) -> str:
+        return f"the build context {self._directory}"
+
+    def digest(self, path: str) -> Digest:
+        """Digest the content of the file or tree at `path`. Raises NotFound."""
+        return plan_copy(self, resolve(self, clean(path))).digest
+
+    def materialise(self, path: str, workspace: Path) -> tuple[Path, Digest]:
+        """Copy the file or tree at `path` into a new entry of `workspace`; returns it and the digest of the copy."""
+        from builder.layering import copy_out  # lazy: only for mounts of the context
+
+        return copy_out(self, resolve(self, clean(path)), workspace)
+
+    def stat(self, path: bytes) -> Metadata | None:
+        if not path:
+            return _metadata(os.fstat(self._fd), b"")
+        parent, _, name = path.rpartition(b"/")
+        try:
+            metadata = self._read(self._open_directory(parent), name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not self._excluded(path):
+            return metadata
+        if metadata.kind != "directory":
+            return None
+        return metadata if self._holds_anything(path) else None
+
+    def children(self, path: bytes) -> list[bytes]:
+        names = sorted(os.fsencode(entry) for entry in os.listdir(self._open_directory(path)))
+        if self._ignore is None:
+            return names
+        return [name for name in names if self.stat(join(path, name)) is not None]
+
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
+        start = self.stat(path)
+        if start is None:
+            raise NotFound(f'"/{os.fsdecode(path)}": not found in {self.title}')
+        yield b"", start
+        if start.kind != "directory":
+            return
+        waiting: list[tuple[bytes, Metadata]] = []
+        """Directories that are excluded themselves and appear only if something below them does not."""
+        stack = [(b"", self._scan(path))]
+        while stack:
+            relative, entries = stack[-1]
+            found = next(entries, None)
+            if found is None:
+                stack.pop()
+                if waiting and waiting[-1][0] == relative:
+                    waiting.pop()
+                continue
+            name, metadata = found
+            below = join(relative, name)
+            full = join(path, below)
+            if self._ignore is not None and self._excluded(full):
+                if metadata.kind == "directory" and self._ignore.may_reinclude_below(os.fsdecode(full)):
+                    waiting.append((below, metadata))
+                    stack.append((below, self._scan(full)))
+                continue
+            yield from waiting
+            waiting.clear()
+            yield below, metadata
+            if metadata.kind == "directory":
+                stack.append((below, self._scan(full)))
+
+    def open(self, path: bytes) -> int:
+        parent, _, name = path.rpartition(b"/")
+        return os.open(name, _FILE, dir_fd=self._open_directory(parent))
+
+    def file_digest(self, path: bytes) -> bytes:
+        parent, _, name = path.rpartition(b"/")
+        directory = self._open_directory(parent)
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        known = self._cache.look_up(path, status)
+        if known is not None:
+            return known
+        if stat_module.S_ISSOCK(status.st_mode):
+            return digest_nothing()
+        try:
+            fd = os.open(name, _FILE, dir_fd=directory)
+        except PermissionError as error:
+            raise PybuildError(
+                f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
+                hint="make it readable, or name it in .dockerignore",
+            ) from error
+        try:
+            digest = digest_stream(fd)
+            self._cache.learn(path, os.fstat(fd), digest)
+        finally:
+            os.close(fd)
+        return digest
+
+    def close(self) -> None:
+        """Close every directory that is open; the context cannot be used afterwards."""
+        for _, fd in self._held.values():
+            os.close(fd)
+        self._held.clear()
+        os.close(self._fd)
+
+    def _scan(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
+        """Yield names and metadata in one directory, names in byte order."""
+        try:
+            with os.scandir(self._open_directory(path)) as scan:
+                found = [(os.fsencode(entry.name), entry) for entry in scan]
+        except PermissionError as error:
+            raise PybuildError(
+                f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
+                hint="make it readable, or name it in .dockerignore",
+            ) from error
+        found.sort(key=lambda pair: pair[0])
+        for name, entry in found:
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # deleted since it was listed: as if it had not been there
+            link = b""
+            if stat_module.S_ISLNK(status.st_mode):
+                link = os.readlink(name, dir_fd=self._open_directory(path))
+            yield name, _metadata(status, link)
+
+    def _read(self, directory: int, name: bytes) -> Metadata:
+        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        link = os.readlink(name, dir_fd=directory) if stat_module.S_ISLNK(status.st_mode) else b""
+        return _metadata(status, link)
+
+    def _excluded(self, path: bytes) -> bool:
+        return self._ignore is not None and self._ignore.excludes(os.fsdecode(path))
+
+    def _holds_anything(self, path: bytes) -> bool:
+        """Tell whether a directory that is excluded itself has something below it that is not."""
+        if self._ignore is None or not self._ignore.may_reinclude_below(os.fsdecode(path)):
+            return False
+        for name, metadata in self._scan(path):
+            below = join(path, name)
+            if not self._excluded(below) or (metadata.kind == "directory" and self._holds_anything(below)):
+                return True
+        return False
+
+    def _open_directory(self, path: bytes) -> int:
+        """Return a descriptor of a directory, opened component by component and never through a link.
+
+        Each thread keeps the last one open: a walk asks for the same directory again and again.
+        """
+        if not path:
+            return self._fd
+        held = self._held.get(threading.get_ident())
+        if held is not None and held[0] == path:
+            return held[1]
+        fd = self._fd
+        try:
+            for part in path.split(b"/"):
+                following = os.open(part, _DIRECTORY, dir_fd=fd)
+                if fd != self._fd:
+                    os.close(fd)
+                fd = following
+        except OSError:
+            if fd != self._fd:
+                os.close(fd)
+            raise
+        if held is not None:
+            os.close(held[1])
+        self._held[threading.get_ident()] = (path, fd)
+        return fd
+
+
+def digest_nothing() -> bytes:
+    """Return the SHA-256 of no bytes."""
+    from hashlib import sha256  # part of every build
+
+    return sha256().digest()
+
+
+def _metadata(status: os.stat_result, link: bytes) -> Metadata:
+    mode = status.st_mode
+    kind = _KINDS[stat_module.S_IFMT(mode)]
+    return Metadata(
+        kind,
+        stat_module.S_IMODE(mode),
+        0,
+        0,
+        status.st_rdev if kind in ("character", "block") else 0,
+        status.st_size if kind == "file" else 0,
+        status.st_mtime_ns,
+        1 if kind == "directory" else status.st_nlink,
+        status.st_ino,
+        status.st_dev,
+        link,
+    )
+
+
+def open_context(store: Store, directory: Path, ignore: IgnoreFile | None) -> AbstractContextManager[DirectoryContext]:
+    """Open `directory` as a build context, `ignore` applied; what was learned of its files is kept when it closes.
+
+    Raises UsageError where it is no directory.
+    """
+    return _opened(store, directory, ignore)
+
+
+@contextmanager
+def _opened(store: Store, directory: Path, ignore: IgnoreFile | None) -> Iterator[DirectoryContext]:
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(
+            f"unable to prepare context: {directory}: {error.strerror}", hint="name a directory that exists"
+        ) from error
+    real = Path(os.path.realpath(directory))
+    cache = StatCache(store, real)
+    opened = DirectoryContext(real, fd, ignore, cache)
+    try:
+        yield opened
+        cache.save()
+    finally:
+        opened.close()
+
+
+def read_ignore_file(directory: Path, dockerfile: Path | None) -> tuple[Path, IgnoreFile] | None:
+    """Find the ignore file: `DOCKERFILE.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
+
+    Returns it with its path, or None where there is none or it is empty. Raises DockerfileError for a bad pattern.
+    """
+    candidates = [] if dockerfile is None else [dockerfile.with_name(dockerfile.name + ".dockerignore")]
+    for path in (*candidates, directory / ".dockerignore"):
+        try:
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        lines = text.removeprefix("\ufeff").split("\n")
+        return (path, IgnoreFile(lines)) if any(line.strip() for line in lines) else None
+    return None

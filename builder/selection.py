@@ -1,0 +1,165 @@
+"""Find the files that the words of COPY and ADD name: plain paths, and patterns as Go's path.Match has them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from builder.trees import SourceTree, clean, join, resolve
+from runtime.errors import NotFound, UsageError
+
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """One thing to copy: `path` is where it lies (links followed), `name` what it is called at its destination.
+
+    `directory` is True where its content, and not it itself, is copied. `word` is the source as written.
+    """
+
+    path: bytes
+    name: bytes
+    directory: bool
+    word: str
+
+
+def select(tree: SourceTree, word: str) -> tuple[Selected, ...]:
+    """Return what `word` names in `tree`, in byte order; nothing for a pattern that matches nothing.
+
+    The last component's link is followed, by name or by pattern. Raises NotFound for a plain path that is not there,
+    with the nearest name that is, and UsageError for a pattern that is none.
+    """
+    if not has_wildcards(word):
+        return (_selected(tree, _existing(tree, word), clean(word), word),)
+    paths = [b""]
+    parts = clean(word).split(b"/")
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]
+    return tuple(_selected(tree, resolve(tree, path), path, word) for path in paths if _leads_somewhere(tree, path))
+
+
+def has_wildcards(word: str) -> bool:
+    """Tell whether `word` is a pattern; an escaped wildcard makes none."""
+    escaped = False
+    for character in word:
+        if escaped:
+            escaped = False
+        elif character == "\\":
+            escaped = True
+        elif character in _WILDCARDS:
+            return True
+    return False
+
+
+def _selected(tree: SourceTree, path: bytes, named: bytes, word: str) -> Selected:
+    metadata = tree.stat(path)
+    directory = metadata is not None and metadata.kind == "directory"
+    return Selected(path=path, name=named.rpartition(b"/")[2], directory=directory, word=word)
+
+
+def _existing(tree: SourceTree, word: str) -> bytes:
+    try:
+        return resolve(tree, clean(word))
+    except NotFound as error:
+        raise NotFound(error.message, hint=_nearest(tree, clean(word))) from error
+
+
+def _nearest(tree: SourceTree, path: bytes) -> str:
+    from difflib import get_close_matches  # lazy: only for a message
+
+    parent, _, name = path.rpartition(b"/")
+    try:
+        names = [os.fsdecode(child) for child in tree.children(resolve(tree, parent))]
+    except (NotFound, OSError):
+        names = []
+    near = get_close_matches(os.fsdecode(name), names, n=1)
+    if near:
+        return f"did you mean {os.fsdecode(join(parent, os.fsencode(near[0])))}?"
+    return "check the path, and whether .dockerignore excludes it"
+
+
+def _step(tree: SourceTree, path: bytes, part: bytes, word: str, *, last: bool) -> list[bytes]:
+    """Return what one component of a pattern leads to from the directory `path`."""
+    text = os.fsdecode(part)
+    if not has_wildcards(text):
+        below = join(path, re.sub(rb"\\(.)", rb"\1", part))
+        try:
+            # Components before the first wildcard may be links; a pattern never walks through one.
+            return [below if last else resolve(tree, below)]
+        except NotFound:
+            return []
+    matches = compile_component(text, word)
+    metadata = tree.stat(path)
+    if metadata is None or metadata.kind != "directory":
+        return []
+    names = [name for name in tree.children(path) if matches.fullmatch(os.fsdecode(name))]
+    return [join(path, name) for name in names]
+
+
+def _leads_somewhere(tree: SourceTree, path: bytes) -> bool:
+    try:
+        resolve(tree, path)
+    except NotFound:
+        return False
+    return True
+
+
+def compile_component(pattern: str, word: str) -> re.Pattern[str]:
+    """Translate one component of a pattern (Go, path.Match): `*`, `?`, `[a-z]`, `[^a]`, and a backslash that quotes.
+
+    Raises UsageError naming `word` for an open bracket, an empty class or a backslash at the end.
+    """
+    out: list[str] = []
+    characters = iter(pattern)
+    for character in characters:
+        if character == "*":
+            out.append("[^/]*")
+        elif character == "?":
+            out.append("[^/]")
+        elif character == "\\":
+            out.append(re.escape(_quoted(characters, word)))
+        elif character == "[":
+            out.append(_class(characters, word))
+        else:
+            out.append(re.escape(character))
+    return re.compile("".join(out), re.DOTALL)
+
+
+def _class(characters: Iterator[str], word: str) -> str:
+    negated = False
+    ranges: list[tuple[str, str]] = []
+    character = next(characters, None)
+    if character == "^":
+        negated = True
+        character = next(characters, None)
+    while character != "]" or not ranges:
+        if character is None or character in "]-":
+            raise _bad(word)
+        low = high = _quoted(characters, word) if character == "\\" else character
+        character = next(characters, None)
+        if character == "-":
+            end = next(characters, None)
+            if end is None or end in "]-":
+                raise _bad(word)
+            high = _quoted(characters, word) if end == "\\" else end
+            character = next(characters, None)
+        ranges.append((low, high))
+    body = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges if low <= high)
+    if not body:
+        return "[^/]" if negated else "(?!)"
+    return f"[{'^/' if negated else ''}{body}]"
+
+
+def _quoted(characters: Iterator[str], word: str) -> str:
+    character = next(characters, None)
+    if character is None:
+        raise _bad(word)
+    return character
+
+
+def _bad(word: str) -> UsageError:
+    return UsageError(f"'{word}': syntax error in pattern", hint="write \\[ for a bracket that is part of a name")

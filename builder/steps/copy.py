@@ -1,0 +1,207 @@
+"""COPY and ADD: files from the build context, another stage or an image, here-documents, and local archives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from builder.archives import open_archive, unpack_archive
+from builder.layering import LayerTree, Style, open_layer
+from builder.modes import parse_mode
+from builder.ownership import find_owner
+from builder.selection import Selected, select
+from builder.trees import Exclude, ImageTree, Plan, SourceTree, join, plan_copy
+from runtime.errors import PybuildError, UsageError
+
+if TYPE_CHECKING:
+    from builder.interfaces import Given, KeyParts
+    from grammar.instructions import Copy
+    from runtime.store.snapshots import LayerDigests, Preparation
+
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
+_OLDEST_NS = 315_532_800 * 10**9
+"""1980-01-01, the time of what has none: fixed, so that equal builds give equal layers; old, and zip can hold it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """One thing to copy with its plan; `archive` is the compression of a tar that ADD unpacks, None for all else."""
+
+    selected: Selected
+    plan: Plan
+    archive: str | None = None
+
+
+class CopyStep:
+    """One COPY or ADD at work.
+
+    What `key_parts` planned is what `execute` copies: a file whose content is another by then raises SourceChanged.
+    """
+
+    def __init__(self, instruction: Copy) -> None:
+        self.instruction = instruction
+        self._sources: tuple[_Source, ...] | None = None
+
+    @property
+    def linked(self) -> bool:
+        """True for `--link`: the layer is made over an empty tree."""
+        return self.instruction.link
+
+    def key_parts(self, given: Given) -> KeyParts:
+        """Name destination, owner, mode and the digests of all that is copied. Raises NotFound, UsageError."""
+        copy = self.instruction
+        sources = self._plan(given)
+        owner = find_owner(copy.chown, given.view)
+        return {
+            "kind": "copy",
+            "destination": self._destination(given),
+            "owner": list(owner) if owner else None,
+            "mode": copy.chmod,
+            "parents": copy.parents,
+            "link": copy.link,
+            "sources": [
+                {
+                    "path": os.fsdecode(source.selected.path) if copy.parents else None,
+                    "name": os.fsdecode(source.selected.name),
+                    "directory": source.selected.directory,
+                    "archive": source.archive,
+                    "digest": str(source.plan.digest),
+                }
+                for source in sources
+            ],
+            "files": [
+                {"name": file.name, "digest": "sha256:" + sha256(_encode(file.content)).hexdigest()}
+                for file in copy.files
+            ],
+        }
+
+    def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
+        """Copy what was planned into the upperdir."""
+        copy = self.instruction
+        sources = self._sources if self._sources is not None else self._plan(given)
+        destination = self._destination(given)
+        style = Style(
+            owner=find_owner(copy.chown, given.view),
+            mode=parse_mode(copy.chmod) if copy.chmod is not None else None,
+            created_ns=_created(sources, given.epoch),
+        )
+        if not sources and not copy.files:
+            return None
+        # A symbolic link in the image leads where it leads inside the image, the last component's too.
+        target = _strip(given.view.resolve(PurePosixPath(destination)))
+        into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
+        with open_layer(preparation.upperdir, given.view) as layer:
+            layer.make_directory(b"", style)
+            for source in sources:
+                given.context.cancel.check()
+                self._place(given, layer, source, target, style, into=into)
+            for file in copy.files:
+                place = _place_for(layer, target, os.fsencode(file.name), into=into, style=style)
+                layer.add_inline(place, _encode(file.content), style)
+        return None
+
+    def _place(
+        self, given: Given, layer: LayerTree, source: _Source, target: bytes, style: Style, *, into: bool
+    ) -> None:
+        selected = source.selected
+        tree = self._tree(given)
+        if source.archive is not None:
+            layer.make_directory(target, style)
+            # --chmod says nothing of what an archive holds
+            unpack_archive(
+                given, tree, source.plan, selected.path, layer, target, Style(owner=style.owner, replace=True)
+            )
+            return
+        if self.instruction.parents:
+            target = join(target, selected.path if selected.directory else selected.path.rpartition(b"/")[0])
+        if selected.directory:
+            layer.make_directory(target, style)
+            layer.add(tree, selected.path, source.plan, target, style)
+            return
+        place = _place_for(layer, target, selected.name, into=into, style=style)
+        layer.add(tree, selected.path, source.plan, place, style)
+
+    def _plan(self, given: Given) -> tuple[_Source, ...]:
+        """Find and digest what the words name; kept for `execute`."""
+        copy = self.instruction
+        if copy.chmod is not None:
+            parse_mode(copy.chmod)
+        tree = self._tree(given)
+        planned: list[_Source] = []
+        for word in copy.sources:
+            _refuse_remote(copy, word)
+            for selected in select(tree, word):
+                if not selected.directory and copy.excludes and _excluder(copy.excludes)(os.fsdecode(selected.name)):
+                    continue
+                planned.append(self._planned(tree, selected))
+        self._sources = tuple(planned)
+        return self._sources
+
+    def _planned(self, tree: SourceTree, selected: Selected) -> _Source:
+        copy = self.instruction
+        exclude = _excluder(copy.excludes) if copy.excludes and selected.directory else None
+        plan = plan_copy(tree, selected.path, exclude)
+        archive = None
+        if copy.keyword == "add" and copy.unpack is not False and plan.entries[0].metadata.kind == "file":
+            archive = open_archive(tree, selected.path)
+        return _Source(selected=selected, plan=plan, archive=archive)
+
+    def _tree(self, given: Given) -> SourceTree:
+        name = self.instruction.from_
+        if name is None:
+            return given.build_context
+        result = given.sources[name]
+        return ImageTree(given.store.snapshots.view(result.chain), name)
+
+    def _destination(self, given: Given) -> str:
+        """Return the destination as an absolute path; it ends in a slash where what is copied goes into it."""
+        written = self.instruction.destination
+        path = os.path.normpath(os.path.join("/", given.working_directory, written))
+        into = written.endswith(("/", "/.")) or written in (".", "..")
+        return "/" + path.lstrip("/") + ("/" if into and path.strip("/") else "")
+
+
+def _place_for(layer: LayerTree, target: bytes, name: bytes, *, into: bool, style: Style) -> bytes:
+    """Return where a file goes: below the destination where that is, or is to be, a directory; else the destination."""
+    found = None
+    if not into:
+        layer.make_directory(target.rpartition(b"/")[0], style)
+        found = layer.look_up(target)
+    if into or (found is not None and found.kind == "directory"):
+        layer.make_directory(target, style)
+        return join(target, name)
+    return target
+
+
+def _created(sources: Sequence[_Source], epoch: int | None) -> int:
+    """Return the time of directories and files that the copy itself makes: of the newest file that it copies."""
+    if epoch is not None:
+        return epoch * 10**9
+    times = [entry.metadata.mtime_ns for source in sources for entry in source.plan.entries]
+    return max(times, default=_OLDEST_NS)
+
+
+def _excluder(patterns: Sequence[str]) -> Exclude:
+    from grammar.ignore import IgnoreFile  # lazy: only for --exclude
+
+    excludes: Exclude = IgnoreFile(patterns).excludes
+    return excludes
+
+
+def _refuse_remote(copy: Copy, word: str) -> None:
+    if copy.from_ is None and word.startswith(_REMOTE):
+        if copy.keyword == "copy":
+            raise UsageError(f"COPY cannot read '{word}'", hint="ADD copies from URLs and git repositories")
+        raise PybuildError(f"ADD of '{word}': remote sources are not supported", hint="download it and ADD the file")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _strip(path: PurePosixPath) -> bytes:
+    return os.fsencode(str(path)).lstrip(b"/")

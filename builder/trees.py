@@ -1,0 +1,201 @@
+"""Read trees that files are copied from (the build context, a stage, an image), and digest what is in them.
+
+Paths are bytes, relative to the tree's root, "/"-separated, b"" for the root itself. No answer ever leads out of the
+tree: links are followed inside it, as if its root were "/".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from builder.statcache import digest_stream
+from runtime.errors import NotFound
+from runtime.oci.digests import Digest, parse_digest
+
+if TYPE_CHECKING:
+    from runtime.store.layers.tree import Metadata
+    from runtime.store.view import MergedView
+
+Exclude = Callable[[str], bool]
+"""Tells of a path, relative to the copied directory, whether it is left out."""
+
+_LINK_LIMIT = 255
+
+
+class SourceTree(Protocol):
+    """A tree that can be copied from; threads may share it."""
+
+    @property
+    def title(self) -> str:
+        """How a message names the tree, as `the build context`."""
+
+    def stat(self, path: bytes) -> Metadata | None:
+        """Return the metadata of `path`, None where nothing is there; no component but the last may be a link."""
+
+    def children(self, path: bytes) -> list[bytes]:
+        """Return the names in the directory `path`, in byte order."""
+
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
+        """Yield `path` as b"" and all below it, relative to it, parents first, names in byte order."""
+
+    def open(self, path: bytes) -> int:
+        """Open a regular file for reading; the caller closes the descriptor."""
+
+    def file_digest(self, path: bytes) -> bytes:
+        """Return the SHA-256 (raw) of a regular file's content."""
+
+
+class Entry(NamedTuple):
+    """One file of a plan: `path` relative to what is copied, `digest` raw and empty for what is no regular file.
+
+    `first` is the entry's hard link partner that comes before it in the plan, or -1.
+    """
+
+    path: bytes
+    metadata: Metadata
+    digest: bytes
+    first: int
+
+
+class Plan(NamedTuple):
+    """What is to be copied, in order, and the digest of it all (times left out)."""
+
+    entries: tuple[Entry, ...]
+    digest: Digest
+
+
+def plan_copy(tree: SourceTree, path: bytes, exclude: Exclude | None = None) -> Plan:
+    """Walk `path` and digest it: type, mode, owner, device, attributes, link target, hard links and content of all.
+
+    The mode of a directory that is copied is not part of it: its content is what arrives, in a directory that the
+    copy makes. Nothing depends on times, inodes, or the order in which the file system lists names.
+    """
+    entries: list[Entry] = []
+    seen: dict[tuple[int, int], int] = {}
+    digest = sha256()
+    for relative, metadata in tree.walk(path):
+        if exclude is not None and relative and exclude(os.fsdecode(relative)):
+            continue
+        first = -1
+        content = b""
+        if metadata.kind == "file":
+            full = join(path, relative)
+            if metadata.nlink > 1:
+                first = seen.setdefault((metadata.device, metadata.inode), len(entries))
+                first = -1 if first == len(entries) else first
+            content = entries[first].digest if first >= 0 else tree.file_digest(full)
+        entries.append(Entry(relative, metadata, content, first))
+        digest.update(_line(relative, metadata, content, first))
+    return Plan(tuple(entries), parse_digest("sha256:" + digest.hexdigest()))
+
+
+def _line(path: bytes, metadata: Metadata, content: bytes, first: int) -> bytes:
+    """Put one entry into bytes that no other entry has: every field has a length or cannot hold the separator."""
+    if not path and metadata.kind == "directory":
+        return b"/\n"
+    mode = 0 if metadata.kind == "symlink" else metadata.mode
+    line = b"%d %b %b %o %d %d %d %d %d %b %b\n" % (
+        len(path),
+        path,
+        metadata.kind.encode(),
+        mode,
+        metadata.uid,
+        metadata.gid,
+        metadata.rdev,
+        first,
+        len(metadata.link),
+        metadata.link,
+        content,
+    )
+    for name, value in sorted(metadata.xattrs.items()):
+        raw = os.fsencode(name)
+        line += b"%d %b %d %b\n" % (len(raw), raw, len(value), value)
+    return line
+
+
+def join(parent: bytes, name: bytes) -> bytes:
+    """Join two relative paths, either of which may be empty."""
+    return parent + b"/" + name if parent and name else parent or name
+
+
+def clean(path: str) -> bytes:
+    """Return a path that somebody wrote as a tree's: cleaned, `..` never above the root, without a leading slash."""
+    parts: list[bytes] = []
+    for part in os.fsencode(path).split(b"/"):
+        if part == b"..":
+            if parts:
+                parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    return b"/".join(parts)
+
+
+def resolve(tree: SourceTree, path: bytes) -> bytes:
+    """Follow every link in `path`, the last component's too, and return where it leads inside the tree.
+
+    Raises NotFound where nothing is there, naming `path`, and for more than 255 links.
+    """
+    pending = [part for part in path.split(b"/") if part][::-1]
+    done: list[bytes] = []
+    links = 0
+    while pending:
+        part = pending.pop()
+        if part == b"..":
+            del done[-1:]
+            continue
+        if part == b".":
+            continue
+        metadata = tree.stat(b"/".join([*done, part]))
+        if metadata is None:
+            raise NotFound(f'"/{os.fsdecode(path)}": not found in {tree.title}')
+        if metadata.kind != "symlink":
+            done.append(part)
+            continue
+        links += 1
+        if links > _LINK_LIMIT:
+            raise NotFound(f'"/{os.fsdecode(path)}" in {tree.title}: too many levels of symbolic links')
+        if metadata.link.startswith(b"/"):
+            done = []
+        pending.extend(target for target in metadata.link.split(b"/")[::-1] if target)
+    return b"/".join(done)
+
+
+class ImageTree:
+    """The tree of a stage or an image, through its merged layers."""
+
+    def __init__(self, view: MergedView, title: str) -> None:
+        self._view = view
+        self._title = title
+
+    @property
+    def title(self) -> str:
+        return self._title
+
+    def stat(self, path: bytes) -> Metadata | None:
+        return self._view.stat(_inside(path))
+
+    def children(self, path: bytes) -> list[bytes]:
+        return sorted(self._view.listdir(_inside(path)))
+
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
+        for found in self._view.walk(_inside(path)):
+            yield found[0], found[1]
+
+    def open(self, path: bytes) -> int:
+        with self._view.open(_inside(path)) as stream:
+            return os.dup(stream.fileno())
+
+    def file_digest(self, path: bytes) -> bytes:
+        fd = self.open(path)
+        try:
+            return digest_stream(fd)
+        finally:
+            os.close(fd)
+
+
+def _inside(path: bytes) -> PurePosixPath:
+    return PurePosixPath("/" + os.fsdecode(path))
