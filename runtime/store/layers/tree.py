@@ -210,6 +210,13 @@ def _make_device(dir_fd: int, name: bytes, kind: Kind, rdev: int) -> None:
             os.close(fd)
 
 
+def is_whiteout(dir_fd: int, name: bytes, status: os.stat_result) -> bool:
+    """Tell whether `name`, of which `status` was just read, is a whiteout or the stand-in of one."""
+    if stat.S_ISCHR(status.st_mode):
+        return status.st_rdev == 0
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0 and read_metadata(dir_fd, name).kind == "whiteout"
+
+
 def set_opaque(dir_fd: int, name: bytes = b".") -> None:
     """Mark a directory as hiding what lower layers have in it, in the way that a mount by this process reads."""
     path = b"/proc/self/fd/%d/%b" % (dir_fd, name)
