@@ -125,7 +125,7 @@ class LayerTree:
                     mtime_ns=entry.metadata.mtime_ns
                 )
             elif entry.metadata.kind == "directory":
-                self._add_directory(target, style.dress(entry.metadata), style)
+                self.add_directory(target, entry.metadata, style)
             elif entry.first >= 0:
                 self._add_link(placed[entry.first], target, style)
             else:
@@ -171,7 +171,9 @@ class LayerTree:
             metadata = metadata._replace(mode=metadata.mode | 0o2000, gid=gid)
         return metadata
 
-    def _add_directory(self, target: bytes, metadata: Metadata, style: Style) -> None:
+    def add_directory(self, target: bytes, metadata: Metadata, style: Style) -> None:
+        """Copy a directory itself, without its content, to `target`, whose parent is in the layer; it may exist."""
+        metadata = style.dress(metadata)
         known = self._directories.get(target)
         if known is not None:
             known.metadata = metadata

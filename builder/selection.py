@@ -15,31 +15,44 @@ _WILDCARDS = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """One thing to copy: `path` is where it lies (links followed), `name` what it is called at its destination.
+    """One thing to copy: `path` is where it lies (links followed), `named` the path that the source's word led to.
 
-    `directory` is True where its content, and not it itself, is copied. `word` is the source as written.
+    `directory` is True where its content, and not it itself, is copied. `pivot` counts the components of `named` that
+    `--parents` leaves out: those before `/./`.
     """
 
     path: bytes
-    name: bytes
+    named: bytes
     directory: bool
-    word: str
+    pivot: int = 0
+
+    @property
+    def name(self) -> bytes:
+        """The name at the destination."""
+        return self.named.rpartition(b"/")[2]
 
 
-def select(tree: SourceTree, word: str) -> tuple[Selected, ...]:
+def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selected, ...]:
     """Return what `word` names in `tree`, in byte order; nothing for a pattern that matches nothing.
 
-    The last component's link is followed, by name or by pattern. Raises NotFound for a plain path that is not there,
-    with the nearest name that is, and UsageError for a pattern that is none.
+    The last component's link is followed, by name or by pattern. With `parents`, `**` stands for any number of
+    directories and `/./` is the pivot; else both are what they are in a path. Raises NotFound for a plain path that
+    is not there, with the nearest name that is, and UsageError for a pattern that is none.
     """
+    before, pivoted, _ = word.partition("/./")
+    pivot = len([part for part in clean(before).split(b"/") if part]) if parents and pivoted else 0
     if not has_wildcards(word):
-        return (_selected(tree, _existing(tree, word), clean(word), word),)
+        return (_selected(tree, _existing(tree, word), clean(word), pivot),)
     paths = [b""]
     parts = clean(word).split(b"/")
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
-        paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]
-    return tuple(_selected(tree, resolve(tree, path), path, word) for path in paths if _leads_somewhere(tree, path))
+        if parents and part == b"**":
+            paths = [below for path in paths for below in _descendants(tree, path, files=last)]
+        else:
+            paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]
+    unique = sorted(set(paths)) if parents else paths
+    return tuple(_selected(tree, resolve(tree, path), path, pivot) for path in unique if _leads_somewhere(tree, path))
 
 
 def has_wildcards(word: str) -> bool:
@@ -55,10 +68,20 @@ def has_wildcards(word: str) -> bool:
     return False
 
 
-def _selected(tree: SourceTree, path: bytes, named: bytes, word: str) -> Selected:
+def _descendants(tree: SourceTree, path: bytes, *, files: bool) -> Iterator[bytes]:
+    """Yield the directories below `path`, itself included, no link followed; everything below it for `files`."""
+    metadata = tree.stat(path)
+    if metadata is None or metadata.kind != "directory":
+        return
+    for relative, found in tree.walk(path):
+        if found.kind == "directory" if not files else relative:
+            yield join(path, relative)
+
+
+def _selected(tree: SourceTree, path: bytes, named: bytes, pivot: int) -> Selected:
     metadata = tree.stat(path)
     directory = metadata is not None and metadata.kind == "directory"
-    return Selected(path=path, name=named.rpartition(b"/")[2], directory=directory, word=word)
+    return Selected(path=path, named=named, directory=directory, pivot=pivot)
 
 
 def _existing(tree: SourceTree, word: str) -> bytes:

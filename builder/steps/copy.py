@@ -14,11 +14,11 @@ from builder.layering import LayerTree, Style, open_layer
 from builder.modes import parse_mode
 from builder.ownership import find_owner
 from builder.selection import Selected, select
-from builder.trees import Exclude, ImageTree, Plan, SourceTree, join, plan_copy
+from builder.trees import Exclude, ImageTree, Plan, SourceTree, join, plan_copy, resolve
 from runtime.errors import PybuildError, UsageError
 
 if TYPE_CHECKING:
-    from builder.interfaces import Given, KeyParts
+    from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Copy
     from runtime.store.snapshots import LayerDigests, Preparation
 
@@ -51,6 +51,16 @@ class CopyStep:
         """True for `--link`: the layer is made over an empty tree."""
         return self.instruction.link
 
+    def check(self, build_context: BuildContext) -> None:
+        """Refuse sources that are not in the build context, remote ones, and a mode that cannot be read."""
+        copy = self.instruction
+        if copy.chmod is not None:
+            parse_mode(copy.chmod)
+        for word in copy.sources:
+            _refuse_remote(copy, word)
+            if copy.from_ is None:
+                select(build_context, word)
+
     def key_parts(self, given: Given) -> KeyParts:
         """Name destination, owner, mode and the digests of all that is copied. Raises NotFound, UsageError."""
         copy = self.instruction
@@ -65,7 +75,8 @@ class CopyStep:
             "link": copy.link,
             "sources": [
                 {
-                    "path": os.fsdecode(source.selected.path) if copy.parents else None,
+                    "path": os.fsdecode(source.selected.named) if copy.parents else None,
+                    "pivot": source.selected.pivot,
                     "name": os.fsdecode(source.selected.name),
                     "directory": source.selected.directory,
                     "archive": source.archive,
@@ -117,7 +128,7 @@ class CopyStep:
             )
             return
         if self.instruction.parents:
-            target = join(target, selected.path if selected.directory else selected.path.rpartition(b"/")[0])
+            target = _make_parents(layer, tree, selected, target, style)
         if selected.directory:
             layer.make_directory(target, style)
             layer.add(tree, selected.path, source.plan, target, style)
@@ -134,7 +145,7 @@ class CopyStep:
         planned: list[_Source] = []
         for word in copy.sources:
             _refuse_remote(copy, word)
-            for selected in select(tree, word):
+            for selected in select(tree, word, parents=copy.parents):
                 if not selected.directory and copy.excludes and _excluder(copy.excludes)(os.fsdecode(selected.name)):
                     continue
                 planned.append(self._planned(tree, selected))
@@ -174,6 +185,20 @@ def _place_for(layer: LayerTree, target: bytes, name: bytes, *, into: bool, styl
     if into or (found is not None and found.kind == "directory"):
         layer.make_directory(target, style)
         return join(target, name)
+    return target
+
+
+def _make_parents(layer: LayerTree, tree: SourceTree, selected: Selected, target: bytes, style: Style) -> bytes:
+    """Make the directories that `--parents` keeps, as they are in the source; returns the last one's path."""
+    layer.make_directory(target, style)
+    parts = selected.named.split(b"/")
+    if not selected.directory:
+        del parts[-1]
+    for depth in range(selected.pivot, len(parts)):
+        target = join(target, parts[depth])
+        metadata = tree.stat(resolve(tree, b"/".join(parts[: depth + 1])))
+        if metadata is not None:
+            layer.add_directory(target, metadata, style)
     return target
 
 
