@@ -1,0 +1,117 @@
+"""What is measured: whole commands as a user types them, on equal inputs for every tool."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.tools import Tool
+
+IMAGE = "localhost/bench-base:1"
+_STEPS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where a case works: a directory for contexts, the runs it makes, and how many files its trees have."""
+
+    directory: Path
+    runs: int
+    files: int
+
+    def context(self, tool: Tool, name: str, dockerfile: str) -> Path:
+        """Make (anew) a build context that holds a Dockerfile."""
+        path = self.directory / f"{name}-{tool.name}"
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        (path / "Dockerfile").write_text(dockerfile)
+        return path
+
+    def repeat(self, measure: Callable[[], float]) -> list[float]:
+        """Measure `runs` times."""
+        return [measure() for _ in range(self.runs)]
+
+
+Measured = Iterator[tuple[str, list[float]]]
+Case = Callable[[Bench, Tool], Measured]
+"""Yields names of figures and their seconds, one for each run."""
+
+
+def cached_rebuild(bench: Bench, tool: Tool) -> Measured:
+    """Build twenty instructions that are all in the cache."""
+    lines = [f"FROM {IMAGE}", *(f"ENV V{n}={n}" for n in range(8)), *(f"LABEL l{n}={n}" for n in range(5))]
+    lines += ["WORKDIR /work", "COPY file /work/", 'RUN ["/bin/true"]', "RUN echo hello > /work/out", "USER 1:1"]
+    context = bench.context(tool, "cached", "\n".join([*lines, 'CMD ["true"]', ""]))
+    (context / "file").write_text("content\n")
+    tool.build(context, "bench-cached", network="none")
+    yield "cached rebuild, 20 instructions", bench.repeat(lambda: tool.build(context, "bench-cached", network="none"))
+
+
+def run_step(bench: Bench, tool: Tool) -> Measured:
+    """Build one and eleven RUN steps from nothing: the difference is what ten steps cost above their command."""
+    for network in ("none", "default"):
+        few = bench.context(tool, "few", f"FROM {IMAGE}\nRUN /bin/true\n")
+        many = bench.context(
+            tool, "many", f"FROM {IMAGE}\nRUN /bin/true\n" + "".join(f"RUN /bin/true {n}\n" for n in range(_STEPS))
+        )
+        option = None if network == "default" else network
+        tool.build(few, "bench-few", cache=False, network=option)
+
+        def one(few: Path = few, many: Path = many, option: str | None = option) -> float:
+            base = statistics.median(tool.build(few, "bench-few", cache=False, network=option) for _ in range(3))
+            return (tool.build(many, "bench-many", cache=False, network=option) - base) / _STEPS
+
+        yield f"a RUN step above its command, network {network}", bench.repeat(one)
+
+
+def make_tree(path: Path, files: int) -> None:
+    """Make `files` small files of random sizes (0.5 to 13 KB) in directories of a hundred."""
+    chance = random.Random(7)
+    for number in range(files):
+        directory = path / f"d{number // 100:04}"
+        if number % 100 == 0:
+            directory.mkdir(parents=True)
+        (directory / f"f{number}.txt").write_bytes(chance.randbytes(chance.randint(500, 13_000)))
+
+
+def copy_files(bench: Bench, tool: Tool) -> Measured:
+    """COPY a tree: never seen, unchanged, with one file changed."""
+    context = bench.context(tool, "copy", f"FROM {IMAGE}\nCOPY tree /tree/\n")
+    make_tree(context / "tree", bench.files)
+    os.sync()
+    cold, unchanged, changed = [], [], []
+    for run in range(bench.runs):
+        # another destination is another step: nothing but the files' own digests can be known
+        (context / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY tree /tree{run}/\n")
+        (context / "tree" / f"new{run}").write_text(f"{os.urandom(8).hex()}\n")
+        cold.append(tool.build(context, "bench-copy", cache=False))
+        tool.build(context, "bench-copy")
+        unchanged.append(tool.build(context, "bench-copy"))
+        (context / "tree" / "d0000" / "f1.txt").write_text(os.urandom(8).hex())
+        changed.append(tool.build(context, "bench-copy"))
+    yield f"COPY of {bench.files} files, not cached", cold
+    yield f"COPY of {bench.files} files, unchanged", unchanged
+    yield f"COPY of {bench.files} files, one changed", changed
+
+
+def run_container(bench: Bench, tool: Tool) -> Measured:
+    """Run `true` in a new container and remove it."""
+    if tool.name == "buildah":
+        return
+    for network in ("none", "default"):
+        tool.run(IMAGE, "/bin/true", network=network)
+        figures = bench.repeat(lambda network=network: tool.run(IMAGE, "/bin/true", network=network))  # type: ignore[misc]
+        yield f"run --rm true, network {network}", figures
+
+
+CASES: dict[str, Case] = {
+    "cached": cached_rebuild,
+    "step": run_step,
+    "copy": copy_files,
+    "run": run_container,
+}
