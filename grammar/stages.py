@@ -1,0 +1,257 @@
+"""Divide a Dockerfile into stages and find what each of them stands on.
+
+A name in FROM means the nearest earlier stage of that name, else a named context, `scratch`, or an image; the same in
+`--from` and a mount's `from`, where a stage may also be named by its number (COPY) and must stand before. Stage names
+are found in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from grammar.checks import validate
+from grammar.errors import DockerfileError
+from grammar.flags import Flags
+from grammar.instructions import Arg, From
+from grammar.mounts import mount_source
+from grammar.nearest import did_you_mean
+from grammar.nodes import Dockerfile, Instruction
+from grammar.platforms import Platform, parse_platform
+from grammar.resolution import resolve
+
+BaseKind = Literal["scratch", "stage", "image", "context", "remote"]
+_RESERVED = ("scratch", "context")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """Where files come from: what a stage begins with, or what COPY, ADD and RUN --mount read.
+
+    `name` is the stage's name (empty if it has none), the image as written and expanded, the named context, or the URL
+    of a `remote`; the context called `context` is the build context. `stage` is the index of a stage in the file.
+    `platform` is the one asked for, of images only.
+    """
+
+    kind: BaseKind
+    name: str = ""
+    stage: int | None = None
+    platform: str | None = None
+
+
+BUILD_CONTEXT = Base(kind="context", name="context")
+
+
+@dataclass(slots=True, kw_only=True)
+class Outline:
+    """One stage before its nodes are made: its FROM, base, and instructions, triggers of its base first."""
+
+    index: int
+    name: str
+    begin: Instruction
+    base: Base
+    platform: Platform
+    replaced: bool = False
+    """Whether a named context stands for the whole stage, whose instructions then do not count."""
+    triggers: list[Instruction] = field(default_factory=list)
+    instructions: list[Instruction] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        return self.name or f"stage-{self.index}"
+
+    def all(self) -> Iterator[Instruction]:
+        """Yield what runs after FROM, in order."""
+        if not self.replaced:
+            yield from self.triggers
+            yield from self.instructions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a build asks for besides the file."""
+
+    build_args: Mapping[str, str]
+    platform: Platform
+    build_platform: Platform
+    named_contexts: Mapping[str, str]
+    """Familiar name -> name as given."""
+    escape: str
+
+
+def divide(
+    dockerfile: Dockerfile, settings: Settings, platform_args: Mapping[str, str]
+) -> tuple[list[Outline], dict[str, str]]:
+    """Return the stages of a file, and the global arguments with their values.
+
+    `platform_args` are global too, and already take the build's arguments into account. Raises DockerfileError.
+    """
+    global_args = dict(platform_args)
+    outlines: list[Outline] = []
+    for node in dockerfile.instructions:
+        validate(node, settings.escape)
+        if node.keyword == "from":
+            outlines.append(_begin(node, outlines, settings, global_args))
+        elif outlines:
+            outlines[-1].instructions.append(node)
+        elif node.keyword == "arg":
+            resolved = resolve(node, global_args, settings.escape, given=settings.build_args)
+            assert isinstance(resolved, Arg)
+            global_args.update((word.name, word.value) for word in resolved.arguments if word.value is not None)
+        else:
+            raise DockerfileError(
+                f"no build stage in current context: {node.keyword.upper()} before FROM",
+                line=node.start_line,
+                hint="begin with FROM; only ARG may stand before it",
+            )
+    if not outlines:
+        raise DockerfileError("dockerfile contains no stages to build", hint="add FROM image")
+    for outline in outlines:
+        _inherit_triggers(outline, outlines)
+    return outlines, global_args
+
+
+def familiar(name: str) -> str:
+    """Return an image's name as Docker shows it: without `docker.io/library/` and `:latest`."""
+    for prefix in ("docker.io/library/", "index.docker.io/library/", "library/", "docker.io/", "index.docker.io/"):
+        if name.startswith(prefix):
+            name = name.removeprefix(prefix)
+            break
+    return name.removesuffix(":latest")
+
+
+def find_stage(name: str, outlines: Sequence[Outline], before: int | None = None) -> Outline | None:
+    """Return the stage called `name` in any case: the nearest one before index `before`, else the first after it."""
+    wanted = name.lower()
+    before = len(outlines) if before is None else before
+    candidates = [*reversed(outlines[:before]), *outlines[before:]]
+    return next((outline for outline in candidates if outline.name == wanted), None)
+
+
+def origins(
+    node: Instruction, flags: Flags, outline: Outline, outlines: Sequence[Outline], settings: Settings
+) -> list[Base]:
+    """Return what `node` of `outline` reads besides the build context: one entry for COPY --from, one a mount."""
+    if node.keyword == "copy":
+        name = flags.text("from")
+        return [] if name is None else [_copy_origin(name, node, outline, outlines, settings)]
+    if node.keyword == "run":
+        names = [mount_source(written) for written in flags.texts("mount")]
+        return [_origin(name, outline, outlines, settings) for name in names if name is not None]
+    return []
+
+
+def check_order(outlines: Sequence[Outline], dependencies: Sequence[Sequence[tuple[Instruction, Base]]]) -> None:
+    """Raise DockerfileError where stages need each other in a circle (also a stage itself)."""
+    finished: set[int] = set()
+    entered: list[int] = []
+    for start in range(len(outlines)):
+        work = [(start, iter(_stages_of(dependencies[start])))] if start not in finished else []
+        entered = [start]
+        while work:
+            index, remaining = work[-1]
+            following = next(remaining, None)
+            if following is None:
+                work.pop()
+                entered.pop()
+                finished.add(index)
+            elif following[1] in entered:
+                raise DockerfileError(
+                    f"circular dependency detected on stage: {outlines[following[1]].label}",
+                    line=following[0].start_line,
+                    hint="a stage may only use stages before it",
+                )
+            elif following[1] not in finished:
+                entered.append(following[1])
+                work.append((following[1], iter(_stages_of(dependencies[following[1]]))))
+
+
+def _stages_of(dependencies: Sequence[tuple[Instruction, Base]]) -> list[tuple[Instruction, int]]:
+    return [(node, base.stage) for node, base in dependencies if base.stage is not None]
+
+
+def _begin(node: Instruction, outlines: list[Outline], settings: Settings, global_args: Mapping[str, str]) -> Outline:
+    """Return the stage that a FROM begins."""
+    resolved = resolve(node, global_args, settings.escape)
+    assert isinstance(resolved, From)
+    platform = settings.platform
+    if resolved.platform is not None:
+        try:
+            platform = parse_platform(resolved.platform, settings.build_platform)
+        except DockerfileError as error:
+            raise error.at(node.start_line) from None
+    name = resolved.name
+    replaced = name in settings.named_contexts and name not in _RESERVED
+    parent = None if replaced else find_stage(resolved.image, outlines)
+    if parent is not None:
+        base = Base(kind="stage", name=parent.name, stage=parent.index)
+        platform = parent.platform
+    else:
+        base = _outside(name if replaced else resolved.image, settings, platform)
+    if base.kind == "scratch":
+        platform = settings.platform
+    return Outline(index=len(outlines), name=name, begin=node, base=base, platform=platform, replaced=replaced)
+
+
+def _outside(name: str, settings: Settings, platform: Platform) -> Base:
+    """Return what a name means that is no stage's."""
+    if name == "scratch":
+        return Base(kind="scratch", name=name)
+    context = settings.named_contexts.get(familiar(name))
+    if context is not None and name not in _RESERVED:
+        return Base(kind="context", name=context, platform=str(platform))
+    return Base(kind="image", name=name, platform=str(platform))
+
+
+def _origin(name: str, outline: Outline, outlines: Sequence[Outline], settings: Settings) -> Base:
+    stage = find_stage(name, outlines, outline.index)
+    if stage is not None:
+        return Base(kind="stage", name=stage.name, stage=stage.index)
+    return _outside(name, settings, settings.platform)
+
+
+def _copy_origin(
+    name: str, node: Instruction, outline: Outline, outlines: Sequence[Outline], settings: Settings
+) -> Base:
+    """Return what COPY --from names: digits are a stage's number."""
+    digits = name.removeprefix("+").removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()):
+        return _origin(name, outline, outlines, settings)
+    if name.startswith("-") or len(digits) > 9 or int(digits) >= len(outlines):
+        raise DockerfileError(
+            f"invalid stage index {name}: --from={name}",
+            line=node.start_line,
+            hint=f"the file's stages are 0 to {len(outlines) - 1}; name the stage instead",
+        )
+    stage = outlines[int(digits)]
+    return Base(kind="stage", name=stage.name, stage=stage.index)
+
+
+def _inherit_triggers(outline: Outline, outlines: Sequence[Outline]) -> None:
+    """Let a stage begin with what ONBUILD of the stage below it says, at the line of its FROM."""
+    if outline.base.stage is None:
+        return
+    outline.triggers += [
+        at_line_of(node.trigger, outline.begin)
+        for node in outlines[outline.base.stage].all()
+        if node.trigger is not None
+    ]
+
+
+def at_line_of(trigger: Instruction, begin: Instruction) -> Instruction:
+    """Return a trigger with the lines of the FROM that sets it off."""
+    return replace(trigger, start_line=begin.start_line, end_line=begin.end_line)
+
+
+def named(contexts: Collection[str]) -> dict[str, str]:
+    """Return named contexts by their familiar names."""
+    return {familiar(name.lower()): name for name in contexts}
+
+
+def unknown_target(target: str, outlines: Sequence[Outline]) -> DockerfileError:
+    names = [outline.name for outline in outlines if outline.name]
+    hint = did_you_mean(target, names) or (
+        f"stages are {', '.join(names)}" if names else "no stage of the file has a name"
+    )
+    return DockerfileError(f'target stage "{target}" could not be found', hint=hint)
