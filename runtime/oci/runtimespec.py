@@ -3,11 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-DEFAULT_CAPABILITIES: tuple[str, ...] = ()
+from runtime.errors import UsageError
+
+SPEC_VERSION = "1.2.1"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# <linux/capability.h>, in the order of their numbers
+CAPABILITIES = tuple(
+    "CAP_" + name
+    for name in (
+        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+        "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+        "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL "
+        "SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+    ).split()
+)
+DEFAULT_CAPABILITIES = tuple(
+    name
+    for name in CAPABILITIES
+    if name.removeprefix("CAP_")
+    in {
+        "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP", "NET_BIND_SERVICE",
+        "NET_RAW", "SYS_CHROOT", "MKNOD", "AUDIT_WRITE", "SETFCAP",
+    }
+)  # fmt: skip
+"""What Docker leaves to a container's root."""
+
+MASKED_PATHS = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_DEVICES = ((1, 5), (1, 3), (1, 9), (1, 8), (1, 7), (5, 0), (5, 1), (5, 2))
+_PTS_MAJOR = 136
+_RLIMITS = frozenset(
+    "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
+)
+_NAMESPACES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "user": "user"}
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,30 +85,95 @@ class Resources:
     blkio_weight: int | None = None
 
 
-def resolve_capabilities(*, add: Iterable[str] = (), drop: Iterable[str] = (), privileged: bool = False) -> tuple[str, ...]:
+ROOT = User()
+UNLIMITED = Resources()
+
+
+def resolve_capabilities(
+    *, add: Iterable[str] = (), drop: Iterable[str] = (), privileged: bool = False
+) -> tuple[str, ...]:
     """Apply --cap-add and --cap-drop to Docker's default set: names with or without CAP_, any case, or ALL.
 
-    Returns names in the kernel's order. Raises SandboxError for a name that no kernel knows.
+    As there, ALL in `add` with names in `drop` is all but those, ALL in `drop` with names in `add` these alone, and a
+    name in both is added. Returns names in the kernel's order. Raises UsageError for a name that no kernel knows.
     """
-    raise NotImplementedError
+    if privileged:
+        return CAPABILITIES
+    added, dropped = [_capability(name) for name in add], [_capability(name) for name in drop]
+    base = set(DEFAULT_CAPABILITIES)
+    if "ALL" in added:
+        base = set(CAPABILITIES) - set(dropped)
+    elif "ALL" in dropped:
+        base = set(added)
+    else:
+        base = base - set(dropped) | set(added)
+    return tuple(name for name in CAPABILITIES if name in base)
+
+
+def _capability(word: str) -> str:
+    name = word.upper()
+    if name == "ALL":
+        return name
+    name = name if name.startswith("CAP_") else "CAP_" + name
+    if name not in CAPABILITIES:
+        raise UsageError(f"invalid capability: {word!r}", hint=_nearest(name))
+    return name
+
+
+def _nearest(name: str) -> str | None:
+    from difflib import get_close_matches  # lazy: 4 ms
+
+    near = get_close_matches(name, CAPABILITIES, 1)
+    return f"did you mean {near[0]}?" if near else "see capabilities(7) for the names"
 
 
 def bind(source: str, destination: str, *, readonly: bool = False, options: Iterable[str] = ()) -> dict[str, object]:
-    """Describe a recursive private bind of host path `source`; read-only ones are so recursively."""
-    raise NotImplementedError
+    """Describe a recursive private bind of host path `source`; a read-only one is so in all that lies below it."""
+    words = ["rbind", *(["ro", "rro"] if readonly else ["rw"]), *options]
+    if not any(word.lstrip("r") in ("private", "slave", "shared") for word in options):
+        words.append("rprivate")
+    return {"destination": destination, "type": "bind", "source": source, "options": words}
 
 
-def tmpfs(destination: str, *, size: int | None = None, mode: int = 0o1777, options: Iterable[str] = ()) -> dict[str, object]:
-    """Describe a tmpfs as `--tmpfs` and `RUN --mount=type=tmpfs` have it (noexec nosuid nodev); `size` in bytes."""
-    raise NotImplementedError
+def tmpfs(
+    destination: str, *, size: int | None = None, mode: int = 0o1777, options: Iterable[str] = ()
+) -> dict[str, object]:
+    """Describe a tmpfs as `--tmpfs` and `RUN --mount=type=tmpfs` have it (noexec nosuid nodev); `size` in bytes.
+
+    Words of `options` come later and so win, "exec" over "noexec", "size=1m" over `size`.
+    """
+    given = list(options)
+    words = ["noexec", "nosuid", "nodev"]
+    if not any(word.startswith("mode=") for word in given):
+        words.append(f"mode={mode:o}")
+    if size is not None and not any(word.startswith("size=") for word in given):
+        words.append(f"size={size}")
+    return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": words + given}
 
 
-def container_spec(
+def layers(
+    rootfs: Mapping[str, object], destination: str, *, subpath: str = "/", options: Iterable[str] = ()
+) -> dict[str, object]:
+    """Describe a stack of layers mounted in the container: our own mount type, for `--mount=type=bind,from=STAGE`.
+
+    `rootfs` is as in a launcher's request (without an upperdir it is read-only); `subpath` is resolved inside it.
+    """
+    return {
+        "destination": destination,
+        "type": "layers",
+        "source": "layers",
+        "rootfs": dict(rootfs),
+        "subpath": subpath,
+        "options": list(options),
+    }
+
+
+def container_spec(  # noqa: PLR0913  a document has as many fields
     *,
     args: Sequence[str],
     env: Sequence[str] = (),
     cwd: str = "/",
-    user: User = User(),
+    user: User = ROOT,
     hostname: str = "",
     domainname: str = "",
     terminal: bool = False,
@@ -71,20 +183,171 @@ def container_spec(
     privileged: bool = False,
     no_new_privileges: bool = False,
     rootless: bool = False,
-    network: Literal["private", "host"] | str = "private",
-    namespaces: Mapping[str, str] = {},
-    resources: Resources = Resources(),
+    network: str = "private",
+    namespaces: Mapping[str, str] = _NONE,
+    resources: Resources = UNLIMITED,
     rlimits: Sequence[tuple[str, int, int]] = (),
     shm_size: int = 64 << 20,
-    sysctl: Mapping[str, str] = {},
+    sysctl: Mapping[str, str] = _NONE,
     oom_score_adj: int | None = None,
     umask: int | None = None,
 ) -> dict[str, Any]:
     """Give the document. `env` is used exactly as given ("NAME=VALUE"); nothing is added.
 
-    `mounts` come after the default ones (bind() and tmpfs() make them); one at a default destination replaces it.
-    `capabilities` are the bounding, permitted and effective set (see resolve_capabilities). `network` is "private" (a
-    new namespace), "host", or the path of a namespace. `namespaces` maps "pid", "ipc", "uts", "cgroup" to "private" (default), "host" or a path.
-    `rlimits` are (name as "nofile" or "RLIMIT_NOFILE", soft, hard). `rootless` leaves out what a user namespace cannot do.
+    `mounts` come after the default ones (bind(), tmpfs(), layers() make them), parents before what lies below them; one
+    at a default destination replaces it. `capabilities` are the bounding, permitted and effective set (see
+    resolve_capabilities). `network` is "private" (a new namespace), "host", or the path of a namespace. `namespaces` maps
+    "pid", "ipc", "uts", "cgroup" to "private" (the default), "host" or a path; "user" is "host" unless said otherwise.
+    `rlimits` are (name as "nofile" or "RLIMIT_NOFILE", soft, hard), -1 unlimited. `rootless` leaves out what a user
+    namespace cannot do. Raises UsageError for names that do not exist.
     """
-    raise NotImplementedError
+    account: dict[str, Any] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
+    if umask is not None:
+        account["umask"] = umask
+    caps = list(capabilities)
+    process: dict[str, Any] = {
+        "terminal": terminal,
+        "user": account,
+        "args": list(args),
+        "env": list(env),
+        "cwd": cwd,
+        "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
+        "noNewPrivileges": no_new_privileges,
+    }
+    if rlimits:
+        process["rlimits"] = [_rlimit(*limit) for limit in rlimits]
+    if oom_score_adj is not None:
+        process["oomScoreAdj"] = oom_score_adj
+    spaces = _namespaces(network, namespaces)
+    own = {entry["type"] for entry in spaces if "path" not in entry}
+    linux: dict[str, Any] = {
+        "namespaces": spaces,
+        "resources": _resources(resources, privileged),
+        "sysctl": {**(_network_sysctls(rootless) if "network" in own else {}), **sysctl},
+    }
+    if not privileged:
+        linux |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READONLY_PATHS)}
+    document: dict[str, Any] = {
+        "ociVersion": SPEC_VERSION,
+        "process": process,
+        "root": {"path": "rootfs", "readonly": readonly},
+        "mounts": _mounts(mounts, own, shm_size, privileged),
+        "linux": linux,
+    }
+    if hostname:
+        document["hostname"] = hostname
+    if domainname:
+        document["domainname"] = domainname
+    return document
+
+
+def _rlimit(name: str, soft: int, hard: int) -> dict[str, object]:
+    short = name.lower().removeprefix("rlimit_")
+    if short not in _RLIMITS:
+        raise UsageError(f"invalid ulimit type: {name}", hint="one of " + ", ".join(sorted(_RLIMITS)))
+    unlimited = 0xFFFFFFFFFFFFFFFF
+    return {
+        "type": "RLIMIT_" + short.upper(),
+        "soft": unlimited if soft == -1 else soft,
+        "hard": unlimited if hard == -1 else hard,
+    }
+
+
+def _namespaces(network: str, modes: Mapping[str, str]) -> list[dict[str, str]]:
+    for kind in modes:
+        if kind not in _NAMESPACES:
+            raise UsageError(f"unknown namespace {kind!r}")
+    found = [{"type": "mount"}]
+    wanted = {"pid": "private", "ipc": "private", "uts": "private", "cgroup": "private", "user": "host"}
+    for kind, mode in ({"network": network} | wanted | dict(modes)).items():
+        if mode == "private":
+            found.append({"type": kind})
+        elif mode != "host":
+            found.append({"type": kind, "path": mode})
+    return found
+
+
+def _network_sysctls(rootless: bool) -> dict[str, str]:
+    """Let everybody bind low ports and, where all groups exist, send echo requests, as Docker does."""
+    found = {"net.ipv4.ip_unprivileged_port_start": "0"}
+    if not rootless:
+        found["net.ipv4.ping_group_range"] = "0 2147483647"
+    return found
+
+
+def _resources(asked: Resources, privileged: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"devices": _device_rules(privileged)}
+    groups: dict[str, dict[str, Any]] = {
+        "memory": {"limit": asked.memory, "swap": asked.swap, "reservation": asked.reservation},
+        "cpu": {
+            "shares": asked.cpu_shares,
+            "quota": asked.cpu_quota,
+            "period": asked.cpu_period,
+            "cpus": asked.cpuset_cpus,
+            "mems": asked.cpuset_mems,
+        },
+        "pids": {"limit": asked.pids},
+        "blockIO": {"weight": asked.blkio_weight},
+    }
+    for name, values in groups.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        if given:
+            found[name] = given
+    return found
+
+
+def _device_rules(privileged: bool) -> list[dict[str, Any]]:
+    """Allow all, or: make any node, use the standard devices and the container's own terminals (as runc does)."""
+    if privileged:
+        return [{"allow": True, "access": "rwm"}]
+    rules: list[dict[str, Any]] = [{"allow": False, "access": "rwm"}]
+    rules += [{"allow": True, "type": kind, "access": "m"} for kind in "cb"]
+    rules += [
+        {"allow": True, "type": "c", "major": major, "minor": minor, "access": "rwm"} for major, minor in _DEVICES
+    ]
+    rules.append({"allow": True, "type": "c", "major": _PTS_MAJOR, "access": "rwm"})
+    return rules
+
+
+def _mounts(
+    extra: Sequence[Mapping[str, object]], own: set[str], shm_size: int, privileged: bool
+) -> list[dict[str, object]]:
+    lock = ["rw" if privileged else "ro"]
+    safe = ["nosuid", "noexec", "nodev"]
+    pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+    system: dict[str, object] = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*safe, *lock]}
+    if "network" not in own:
+        # a new sysfs shows the network of its mounter, and in a user namespace needs the right to it
+        system = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", *safe, *lock]}
+        if not privileged:
+            system["options"] = ["rbind", *safe, *lock, "rro"]
+    group: dict[str, object] = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
+    group["options"] = [*safe, *lock]
+    default: list[dict[str, object]] = [
+        {"destination": "/proc", "type": "proc", "source": "proc", "options": safe},
+        {
+            "destination": "/dev",
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+        },
+        {"destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": pts},
+        system,
+        group,
+        {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": safe},
+        {
+            "destination": "/dev/shm",
+            "type": "tmpfs",
+            "source": "shm",
+            "options": [*safe, "mode=1777", f"size={shm_size}"],
+        },
+    ]
+    given = [dict(mount) for mount in extra]
+    taken = {_normal(mount["destination"]) for mount in given}
+    kept = [mount for mount in default if _normal(mount["destination"]) not in taken]
+    return kept + sorted(given, key=lambda mount: _normal(mount["destination"]).count("/"))
+
+
+def _normal(path: object) -> str:
+    """Give the path without empty or dot components, "/" as the empty text."""
+    return "".join(["/" + part for part in str(path).split("/") if part not in ("", ".")])

@@ -12,28 +12,57 @@ A request is a dict that JSON can hold::
     cgroup     "pybuild-KEY-ID" | None: made by `launch` with the limits of spec.linux.resources, removed by `wait`
     init       bool: a small init is PID 1 and the command its child
     window     [rows, columns] | absent: size of the terminal, where spec.process.terminal is true
+
+Beyond the standard an entry of spec.mounts may be {"type": "layers", "destination", "options", "rootfs": as above,
+"subpath": "/path"}: a stack of layers, or the part of one at `subpath`, mounted at a place other than the root.
+
+Launcher and child speak over one socket pair of whole messages: "placed" (cgroup and id map are done), "go" (so is the
+caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "failure", or the four bytes of an
+errno from the stub. The end of file says that execve has succeeded.
 """
+
+from __future__ import annotations
+
+import os
+from array import array
+from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
+
+from _socket import (
+    AF_UNIX,
+    CMSG_LEN,
+    MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    SCM_RIGHTS,
+    SOCK_CLOEXEC,
+    SOCK_SEQPACKET,
+    SOL_SOCKET,
+    socket,
+    socketpair,
+)
+
+from runtime.sandbox import cgroups, child, rootfs
+from runtime.sandbox import syscalls as sys
+from runtime.sandbox.failure import LaunchFailure, decode, from_error, refused
+from runtime.sandbox.program import exec_failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+__all__ = ["Child", "LaunchFailure", "launch", "wait"]
 
-class LaunchFailure(Exception):
-    """The command was not started; everything that was made for it is gone again.
-
-    `step` is what was being done ("mount", "exec", "rlimit", …), `errno` the kernel's answer (0 if there is none), `path`
-    the thing it was done to, `exit_code` what a container that failed so exits with: 127 command not found, 126 not
-    executable, 125 everything else. `str()` is one sentence for a user.
-    """
-
-    def __init__(self, step: str, errno: int, path: str, exit_code: int, text: str) -> None:
-        super().__init__(text)
-        self.step = step
-        self.errno = errno
-        self.path = path
-        self.exit_code = exit_code
+# in this order namespaces are joined: the user's first, as it gives the right to the others
+_NAMESPACES = {
+    "user": sys.CLONE_NEWUSER,
+    "pid": sys.CLONE_NEWPID,
+    "ipc": sys.CLONE_NEWIPC,
+    "uts": sys.CLONE_NEWUTS,
+    "network": sys.CLONE_NEWNET,
+    "cgroup": sys.CLONE_NEWCGROUP,
+    "mount": sys.CLONE_NEWNS,
+}
 
 
 class Child:
@@ -44,18 +73,26 @@ class Child:
     creation, of files and directories that did not exist there and were made to mount on: a build removes them again.
     """
 
-    def __init__(self, pid: int, pidfd: int, terminal: "int | None", mountpoints: "tuple[str, ...]") -> None:
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        terminal: int | None,
+        mountpoints: tuple[str, ...],
+        cgroup: cgroups.Cgroup | None = None,
+    ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.terminal = terminal
         self.mountpoints = mountpoints
+        self.cgroup = cgroup
 
 
 def launch(
-    request: "dict[str, Any]",
-    stdio: "tuple[int, int, int]",
+    request: dict[str, Any],
+    stdio: tuple[int, int, int],
     *,
-    attach: "Callable[[int], None] | None" = None,
+    attach: Callable[[int], None] | None = None,
 ) -> Child:
     """Start what `request` describes and return once the command itself runs (its execve has succeeded).
 
@@ -65,9 +102,235 @@ def launch(
     undoes it, and is raised here. The caller has one thread; it may be the superuser or uid 0 of a user namespace.
     Raises LaunchFailure; SIGKILLs the command when the calling process dies.
     """
-    raise NotImplementedError
+    cgroup, limited = _cgroup(request)
+    pid = 0
+    opened: list[int] = []
+    ours: socket | None = None
+    try:
+        new, joins = _namespaces(request["spec"], opened)
+        filter_program = _read(request["seccomp"]) if request.get("seccomp") else b""
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        setup = child.Setup(
+            request, stdio, theirs, new=new, joins=joins, devices_limited=limited, filter_program=filter_program
+        )
+        pid = _fork(setup, ours)
+        theirs.close()
+        started = _supervise(setup, ours, pid, cgroup, attach)
+    except BaseException:
+        if pid:
+            _destroy(pid)
+        if cgroup:
+            cgroup.remove()
+        raise
+    finally:
+        for fd in opened:
+            os.close(fd)
+        if ours:
+            ours.close()
+    return started
 
 
-def wait(child: Child) -> int:
-    """Wait for the end of `child`, free what belonged to it (pidfd, cgroup), return its status; 128+n for signal n."""
-    raise NotImplementedError
+def wait(started: Child) -> int:
+    """Wait for the end of the command, free what belonged to it (pidfd, cgroup); its status, 128+n for signal n."""
+    _, status = os.waitpid(started.pid, 0)
+    os.close(started.pidfd)
+    if started.cgroup:
+        started.cgroup.remove()
+    code = os.waitstatus_to_exitcode(status)
+    return 128 - code if code < 0 else code
+
+
+def _cgroup(request: dict[str, Any]) -> tuple[cgroups.Cgroup | None, bool]:
+    """Make the cgroup; also say whether it keeps the container from devices that it was not given."""
+    resources = (request["spec"].get("linux") or {}).get("resources") or {}
+    name = request.get("cgroup")
+    if not name:
+        asked = sorted(key for key, value in resources.items() if key != "devices" and value)
+        if asked:
+            raise refused("cgroup", f"limits ({', '.join(asked)}) need a cgroup")
+        return None, False
+    cgroup = cgroups.create(name, resources, rootless=rootfs.in_user_namespace())
+    return cgroup, cgroup is not None and ("devices" in cgroup.paths or "" in cgroup.paths)
+
+
+def _namespaces(spec: dict[str, Any], opened: list[int]) -> tuple[int, list[tuple[int, int]]]:
+    """Sort linux.namespaces into flags of new ones and descriptors (kept in `opened`) of those to be joined."""
+    new = sys.CLONE_NEWNS
+    joins = []
+    entries = {entry["type"]: entry.get("path") for entry in (spec.get("linux") or {}).get("namespaces") or ()}
+    for kind in entries:
+        if kind not in _NAMESPACES:
+            raise refused("namespaces", f"namespace {kind!r} is not known")
+    for kind, flag in _NAMESPACES.items():
+        path = entries.get(kind)
+        if path:
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise from_error("namespaces", error, f"{kind} namespace {path}") from None
+            opened.append(fd)
+            if kind != "mount":
+                joins.append((fd, flag))
+        elif kind in entries:
+            new |= flag
+    return new, joins
+
+
+def _fork(setup: child.Setup, ours: socket) -> int:
+    """Fork the child into its new namespaces; the child does not return from here.
+
+    It makes its cgroup namespace itself, once it is in its cgroup. A pid namespace can only be joined by a process's
+    children: then a helper does so and forks the child as its own sibling.
+    """
+    flags = setup.new & ~sys.CLONE_NEWCGROUP
+    before = pthread_sigmask(SIG_BLOCK, valid_signals())
+    try:
+        joined = [fd for fd, kind in setup.joins if kind == sys.CLONE_NEWPID]
+        if not joined:
+            pid = sys.clone3(flags)
+            if pid == 0:
+                ours.close()
+                child.become(setup)
+            return pid
+        setup.joins = [(fd, kind) for fd, kind in setup.joins if kind != sys.CLONE_NEWPID]
+        return _fork_into(setup, ours, flags, joined[0])
+    except OSError as error:
+        raise from_error("namespaces", error, "making namespaces") from None
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+def _fork_into(setup: child.Setup, ours: socket, flags: int, pid_namespace: int) -> int:
+    users = [(fd, kind) for fd, kind in setup.joins if kind == sys.CLONE_NEWUSER]
+    setup.joins = [(fd, kind) for fd, kind in setup.joins if kind != sys.CLONE_NEWUSER]
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    helper = sys.clone3(0)
+    if helper == 0:
+        try:
+            for fd, kind in users:
+                sys.setns(fd, kind)
+            sys.prctl(sys.PR_SET_DUMPABLE, 0)
+            sys.setns(pid_namespace, sys.CLONE_NEWPID)
+            pid = sys.clone3(flags | sys.CLONE_PARENT)
+            if pid == 0:
+                os.close(writer)
+                ours.close()
+                child.become(setup)
+            os.write(writer, str(pid).encode())
+        except OSError as error:
+            os.write(writer, f"-{error.errno}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        answer = int(file.read() or b"-1")
+    os.waitpid(helper, 0)
+    if answer < 0:
+        raise OSError(-answer, os.strerror(-answer))
+    return answer
+
+
+def _supervise(
+    setup: child.Setup,
+    ours: socket,
+    pid: int,
+    cgroup: cgroups.Cgroup | None,
+    attach: Callable[[int], None] | None,
+) -> Child:
+    """Do the launcher's part while the child goes through its steps, and hear how it went."""
+    pidfd = os.pidfd_open(pid)
+    heard = _Heard(setup)
+    try:
+        try:
+            if setup.new & sys.CLONE_NEWUSER:
+                _map_ids(setup.linux, pid)
+            if cgroup:
+                cgroup.add(pid)
+            _say(ours, child.PLACED)
+            if attach:
+                attach(pid)
+            _say(ours, child.GO)
+        except BaseException as error:
+            heard.listen(ours, MSG_DONTWAIT)  # the child may have failed first, and that be the reason
+            if heard.failure:
+                raise heard.failure from error
+            raise
+        heard.listen(ours)
+        if heard.failure:
+            raise heard.failure
+    except BaseException:
+        os.close(pidfd)
+        if heard.terminal is not None:
+            os.close(heard.terminal)
+        raise
+    return Child(pid, pidfd, heard.terminal, tuple(heard.created), cgroup)
+
+
+def _say(ours: socket, word: bytes) -> None:
+    try:
+        ours.send(word, MSG_NOSIGNAL)
+    except OSError:  # the child is gone; what it has said before is read next
+        pass
+
+
+class _Heard:
+    """What the child has said."""
+
+    def __init__(self, setup: child.Setup) -> None:
+        self.setup = setup
+        self.failure: LaunchFailure | None = None
+        self.terminal: int | None = None
+        self.created: list[str] = []
+
+    def listen(self, ours: socket, flags: int = 0) -> None:
+        """Take messages until the end of file, or with MSG_DONTWAIT those that are there."""
+        while True:
+            try:
+                message, ancillary, _, _ = ours.recvmsg(1 << 16, CMSG_LEN(4), MSG_CMSG_CLOEXEC | flags)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not message:
+                return
+            for level, kind, data in ancillary:
+                if level == SOL_SOCKET and kind == SCM_RIGHTS:
+                    self.terminal = array("i", data)[0]
+            self._take(message)
+
+    def _take(self, message: bytes) -> None:
+        if message.startswith(child.FAILURE):
+            self.failure = decode(message[len(child.FAILURE) :])
+        elif message.startswith(child.CREATED):
+            self.created += [os.fsdecode(path) for path in message[len(child.CREATED) :].split(b"\0")]
+        elif len(message) == 4:
+            name = self.setup.process["args"][0]
+            self.failure = exec_failure(name, int.from_bytes(message, "little"))
+
+
+def _map_ids(linux: dict[str, Any], pid: int) -> None:
+    """Write linux.uidMappings and gidMappings for a child in a new user namespace."""
+    for file, key in (("uid_map", "uidMappings"), ("gid_map", "gidMappings")):
+        lines = [f"{entry['containerID']} {entry['hostID']} {entry['size']}" for entry in linux.get(key) or ()]
+        try:
+            cgroups.write(f"/proc/{pid}/{file}", "\n".join(lines))
+        except OSError as error:
+            raise from_error("namespaces", error, f"user namespace: {key}") from None
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise from_error("seccomp", error, f"seccomp program {path}") from None
+
+
+def _destroy(pid: int) -> None:
+    """Kill and reap a child that must not go on; everything in its pid namespace ends with it."""
+    try:
+        os.kill(pid, 9)
+    except ProcessLookupError:
+        pass
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass

@@ -1,0 +1,352 @@
+"""Keep a container in control groups of its own: limits, the list of devices it may use, and a way to kill it whole.
+
+Version 1 has a hierarchy for each controller and version 2 one for all; a machine may have both, and then a group is
+made in each hierarchy. Names are `pybuild-KEY-ID`, so that what a killed process left can be found by name alone.
+OCI runtime-spec, config-linux.md § Control Groups.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from errno import EBUSY, ENOENT
+
+from runtime.sandbox.device_rules import allow_on_v1, attach_to_v2, rules_of
+from runtime.sandbox.failure import refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from typing import Any
+
+MOUNT = "/sys/fs/cgroup"
+PREFIX = "pybuild-"
+_KILL_SECONDS = 5.0
+
+
+class Hierarchy:
+    """One mounted cgroup file system: `directory` is where groups of ours are made.
+
+    `key` is what /proc/self/cgroup calls it: the controllers as "cpu,cpuacct" or "name=systemd", "" for version 2.
+    """
+
+    def __init__(self, version: int, key: str, controllers: frozenset[str], directory: str, mount: str) -> None:
+        self.version = version
+        self.key = key
+        self.controllers = controllers
+        self.directory = directory
+        self.mount = mount
+
+
+def hierarchies(*, own: bool = False) -> list[Hierarchy]:
+    """List the hierarchies of this machine, in the order of /proc/self/mountinfo.
+
+    With `own`, groups are made beside the highest group above this process that this user may write to (a delegated
+    one, version 2), else at the top.
+    """
+    found = []
+    with open("/proc/self/mountinfo", "rb") as file:
+        lines = file.read().splitlines()
+    for line in lines:
+        fields = line.split(b" ")
+        kind = fields[fields.index(b"-") + 1 :]
+        where = os.fsdecode(fields[4].replace(b"\\040", b" "))
+        if kind[0] == b"cgroup2":
+            directory = _delegated(where) if own else where
+            found.append(Hierarchy(2, "", _controllers_of_v2(directory), directory, where))
+        elif kind[0] == b"cgroup":
+            words = [os.fsdecode(word) for word in kind[2].split(b",")]
+            names = [word for word in words if word not in ("rw", "ro", "xattr", "clone_children", "noprefix")]
+            found.append(Hierarchy(1, ",".join(names), frozenset(names), where, where))
+    return found
+
+
+def own_groups() -> frozenset[str]:
+    """Name the hierarchies (by their key) in which this process is in another group than the topmost."""
+    lines = [line.split(":", 2) for line in _read("/proc/self/cgroup").splitlines()]
+    return frozenset([key for _, key, path in lines if path != "/"])
+
+
+def _controllers_of_v2(directory: str) -> frozenset[str]:
+    try:
+        return frozenset(_read(f"{directory}/cgroup.controllers").split())
+    except OSError:
+        return frozenset()
+
+
+def _delegated(mount: str) -> str:
+    """Find the highest group from this process's own one upwards in which this user may make groups and move processes."""
+    own = ""
+    for line in _read("/proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            own = line[3:].rstrip("/")
+    best = mount
+    while own:
+        if not os.access(f"{mount}{own}/cgroup.procs", os.W_OK) or not os.access(f"{mount}{own}", os.W_OK):
+            break
+        best = mount + own
+        own = own.rpartition("/")[0]
+    return best
+
+
+class Cgroup:
+    """The groups of one container, one in each hierarchy; a context manager that kills what is left and removes them."""
+
+    def __init__(self, name: str, groups: list[tuple[Hierarchy, str]]) -> None:
+        self.name = name
+        self.groups = groups
+
+    def __enter__(self) -> Cgroup:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Host directories of the group: controller ("memory", …; "" for version 2) to path."""
+        found = {}
+        for hierarchy, path in self.groups:
+            if hierarchy.version == 2:
+                found[""] = path
+            else:
+                found.update(dict.fromkeys(hierarchy.controllers, path))
+        return found
+
+    def add(self, pid: int) -> None:
+        """Move a process into every group. Raises OSError."""
+        for _, path in self.groups:
+            write(f"{path}/cgroup.procs", str(pid))
+
+    def remove(self) -> None:
+        """Kill every process that is left in a group and remove the groups; a group that is gone already is fine."""
+        for _, path in self.groups:
+            _remove(path)
+
+
+def create(name: str, resources: dict[str, Any], *, rootless: bool) -> Cgroup | None:
+    """Make the groups `name` and set what `resources` (linux.resources) asks for.
+
+    A limit that cannot be had raises LaunchFailure. Where no group can be made at all and nothing was asked for, None.
+    """
+    wanted = _settings(resources)
+    made: list[tuple[Hierarchy, str]] = []
+    cgroup = Cgroup(name, made)
+    try:
+        for hierarchy in hierarchies(own=rootless):
+            _make(hierarchy, name, made)
+        _set_all(cgroup, wanted)
+        _limit_devices(cgroup, resources.get("devices") or [], rootless)
+    except OSError as error:
+        cgroup.remove()
+        raise refused("cgroup", f"cgroup {name}: {error}", errno=error.errno or 0) from None
+    except BaseException:
+        cgroup.remove()
+        raise
+    return cgroup if made else None
+
+
+def _make(hierarchy: Hierarchy, name: str, made: list[tuple[Hierarchy, str]]) -> None:
+    path = f"{hierarchy.directory}/{name}"
+    try:
+        os.mkdir(path, 0o755)
+    except FileExistsError:  # of a run that was killed under this id
+        pass
+    except OSError:  # not ours to write, or mounted read-only: then without a group, unless limits were asked for
+        return
+    made.append((hierarchy, path))
+    if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            if not _read(f"{path}/{file}").strip():
+                write(f"{path}/{file}", _read(f"{hierarchy.directory}/{file}").strip())
+
+
+def _shares_to_weight(shares: int) -> int:
+    """Convert cpu.shares (2 to 262144) to cpu.weight (1 to 10000), so that 1024 becomes 100 (as crun and runc now do)."""
+    shares = min(max(shares, 2), 262144)
+    return 1 + ((shares - 2) * 9999) // 262142
+
+
+def _settings(resources: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]:
+    """List what was asked for: (name for messages, controller, files and values on version 1, and on version 2)."""
+    memory, cpu = resources.get("memory") or {}, resources.get("cpu") or {}
+    pids, blkio = resources.get("pids") or {}, resources.get("blockIO") or {}
+    found: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]] = []
+    found += _memory_settings(memory)
+    if cpu.get("shares"):
+        value = cpu["shares"]
+        found.append(
+            ("cpu shares", "cpu", [("cpu.shares", str(value))], [("cpu.weight", str(_shares_to_weight(value)))])
+        )
+    if cpu.get("quota") or cpu.get("period"):
+        quota, period = cpu.get("quota") or -1, cpu.get("period") or 100000
+        v1 = [("cpu.cfs_period_us", str(period)), ("cpu.cfs_quota_us", str(quota))]
+        found.append(("cpu quota", "cpu", v1, [("cpu.max", f"{'max' if quota < 0 else quota} {period}")]))
+    for key in ("cpus", "mems"):
+        if cpu.get(key):
+            pair = [(f"cpuset.{key}", str(cpu[key]))]
+            found.append((f"cpuset {key}", "cpuset", pair, pair))
+    if pids.get("limit"):
+        pair = [("pids.max", str(pids["limit"]) if pids["limit"] > 0 else "max")]
+        found.append(("pids limit", "pids", pair, pair))
+    if blkio.get("weight"):
+        weight = blkio["weight"]
+        v2 = [("io.weight", str(1 + (weight - 10) * 9999 // 990))]
+        found.append(("block io weight", "blkio", [("blkio.bfq.weight", str(weight))], v2))
+    return found
+
+
+def _memory_settings(memory: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]:
+    found: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]] = []
+    limit, swap = memory.get("limit"), memory.get("swap")
+    if limit:
+        text = str(limit) if limit > 0 else "max"
+        found.append(
+            ("memory limit", "memory", [("memory.limit_in_bytes", str(limit))], [("memory.max", text)])
+        )
+    if swap:
+        # version 1 counts memory and swap together, version 2 swap alone
+        alone = "max" if swap < 0 else str(max(0, swap - (limit or 0)))
+        found.append(
+            ("swap limit", "memory", [("memory.memsw.limit_in_bytes", str(swap))], [("memory.swap.max", alone)])
+        )
+    if memory.get("reservation"):
+        value = str(memory["reservation"])
+        found.append(
+            ("memory reservation", "memory", [("memory.soft_limit_in_bytes", value)], [("memory.low", value)])
+        )
+    return found
+
+
+def _set_all(
+    cgroup: Cgroup, wanted: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]
+) -> None:
+    for what, controller, on_v1, on_v2 in wanted:
+        name = {"blkio": "io"}.get(controller, controller)
+        for hierarchy, path in cgroup.groups:
+            if hierarchy.version == 1 and controller in hierarchy.controllers:
+                _set(what, path, on_v1)
+                break
+            if hierarchy.version == 2 and name in hierarchy.controllers:
+                _enable(hierarchy, name, what)
+                _set(what, path, on_v2)
+                break
+        else:
+            hint = ""
+            if not cgroup.groups:
+                hint = "; as a user: systemd-run --user --scope -p Delegate=yes pybuild …"
+            raise refused("cgroup", f"{what}: no cgroup with the controller {name!r} can be written here{hint}")
+
+
+def _set(what: str, path: str, pairs: list[tuple[str, str]]) -> None:
+    for file, value in pairs:
+        try:
+            write(f"{path}/{file}", value)
+        except OSError as error:
+            reason = "this kernel does not offer it" if error.errno == ENOENT else os.strerror(error.errno or 0).lower()
+            raise refused("cgroup", f"{what} of {value} cannot be set ({file}): {reason}", errno=error.errno or 0) from None
+
+
+def _enable(hierarchy: Hierarchy, controller: str, what: str) -> None:
+    """Hand a version 2 controller down to the groups in `hierarchy.directory`."""
+    file = f"{hierarchy.directory}/cgroup.subtree_control"
+    if controller in _read(file).split():
+        return
+    try:
+        write(file, f"+{controller}")
+    except OSError as error:
+        reason = "processes live in that group itself" if error.errno == EBUSY else os.strerror(error.errno or 0).lower()
+        text = f"{what}: controller {controller!r} cannot be enabled below {hierarchy.directory}: {reason}"
+        raise refused("cgroup", text, errno=error.errno or 0) from None
+
+
+def _limit_devices(cgroup: Cgroup, devices: list[dict[str, Any]], rootless: bool) -> None:
+    """Put the allow list of devices into force; in a user namespace the kernel refuses foreign devices by itself."""
+    if not devices or rootless:
+        return
+    rules = rules_of(devices)
+    for hierarchy, path in cgroup.groups:
+        if hierarchy.version == 1 and "devices" in hierarchy.controllers:
+            allow_on_v1(path, rules)
+            return
+    for hierarchy, path in cgroup.groups:
+        if hierarchy.version == 2:
+            attach_to_v2(path, rules)
+            return
+
+
+def _remove(path: str) -> None:
+    """Kill and remove one group and those below it; the kernel needs a moment to let go of killed processes."""
+    deadline = time.monotonic() + _KILL_SECONDS
+    while True:
+        try:
+            os.rmdir(path)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                return
+        _kill(path)
+        for entry in os.scandir(path):
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.path)
+        time.sleep(0.002)
+
+
+def _kill(path: str) -> None:
+    try:
+        write(f"{path}/cgroup.kill", "1")
+        return
+    except OSError:  # version 1, or before Linux 5.14
+        pass
+    try:
+        pids = [int(word) for word in _read(f"{path}/cgroup.procs").split()]
+    except OSError:
+        return
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def sweep(key: str, alive: Collection[str], *, rootless: bool = False) -> list[str]:
+    """Remove the groups of root `key` whose id is not in `alive`, with whatever still runs in them; the removed names."""
+    removed = []
+    prefix = f"{PREFIX}{key}-"
+    for hierarchy in hierarchies(own=rootless):
+        try:
+            names = sorted(entry.name for entry in os.scandir(hierarchy.directory) if entry.name.startswith(prefix))
+        except OSError:
+            continue
+        for name in names:
+            if name.removeprefix(prefix) not in alive and os.access(hierarchy.directory, os.W_OK):
+                _remove(f"{hierarchy.directory}/{name}")
+                removed.append(name)
+    return sorted(set(removed))
+
+
+def write(path: str, text: str) -> None:
+    """Write to a control file in one call; an error comes from the write, not from a later close."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        os.close(fd)
+
+
+def _read(path: str) -> str:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+        return os.fsdecode(b"".join(parts))
+    finally:
+        os.close(fd)
+
+
