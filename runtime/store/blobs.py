@@ -70,7 +70,7 @@ class BlobWriter:
         if self._expected is not None and digest != self._expected:
             raise DigestMismatch("digest of a blob", expected=self._expected, actual=digest)
         if not self._store.has(digest):
-            self._store.admit(self._file, self._path, digest)
+            self._store.admit(self._path, digest)
         return digest, self.size
 
 
@@ -172,19 +172,15 @@ class BlobStore:
         if found != digest:
             raise DigestMismatch(f"blob {digest} is damaged", expected=digest, actual=found)
 
-    def admit(self, file: FileIO, path: Path, digest: Digest) -> None:
-        """Sync a verified file of the workspace and rename it to its name; for BlobWriter."""
+    def admit(self, path: Path, digest: Digest) -> None:
+        """Sync a file of the workspace, which the caller compared to `digest`, and rename it to its name."""
         target = self.path(parse_digest(digest))
         try:
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
+            os.chmod(path, 0o644)
+            _sync(path)
             os.rename(path, target)
-            directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            _sync(target.parent)
         except OSError as error:
             raise self.failed("kept", error) from error
 
@@ -205,3 +201,11 @@ class BlobStore:
         except FileNotFoundError:
             return None
         return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""Make an image of one layer from a tar of a root file system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from runtime.errors import LayerError, StoreError
+from runtime.oci.changes import apply_changes
+from runtime.oci.documents import ContainerConfig, History, ImageConfig
+from runtime.oci.platforms import Platform, host_platform
+from runtime.oci.references import Reference
+from runtime.oci.times import rfc3339
+from runtime.store.compression import decompressed
+
+if TYPE_CHECKING:
+    from runtime.store.facade import Store
+    from runtime.store.images import Image
+
+
+def import_tar(
+    store: Store,
+    stream: BinaryIO,
+    changes: Sequence[str] = (),
+    *,
+    names: Sequence[Reference] = (),
+    message: str = "",
+    source: str = "-",
+    platform: Platform | None = None,
+) -> Image:
+    """Take in a tar, compressed or not, read once to its end, as the one layer of a new image.
+
+    `changes` are Dockerfile instructions such as `CMD ["sh"]`. Raises UsageError for a wrong one, before the stream
+    is read, and StoreError for what is no tar.
+    """
+    config = apply_changes(ContainerConfig(), changes)
+    where = platform or host_platform()
+    try:
+        snapshot = store.snapshots.apply(None, decompressed(stream, source), expected=None)
+    except LayerError as error:
+        raise StoreError(f"{source} cannot be imported: {error.message}", hint=error.hint) from error
+    created = rfc3339(store.context.now())
+    document = ImageConfig(
+        architecture=where.architecture,
+        os=where.os,
+        variant=where.variant,
+        created=created,
+        config=config,
+        diff_ids=(snapshot.diff_id,),
+        history=(History(created=created, comment=message or f"Imported from {source}"),),
+    )
+    return store.images.record(document.encode(), names)

@@ -1,0 +1,186 @@
+"""Go between layers as directories and layers as blobs, and remember which blob holds which layer.
+
+A blob is remembered for a diff ID only after somebody compared the two: the one who made it from the snapshot, or the
+one who unpacked or read it. A layer may have several blobs, one for each compression.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, BinaryIO
+
+from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
+from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
+from runtime.oci.documents import Descriptor, layer_compression, layer_media_type
+from runtime.store.compression import CHUNK, Compression, Compressor, decompressed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.store.facade import Store
+
+TABLES = (
+    """CREATE TABLE IF NOT EXISTS layer_blobs(
+        diff_id TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (diff_id, digest)) WITHOUT ROWID""",
+)
+
+
+class LayerBlobs:
+    """The blobs of layers of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        store.database.ensure("layer_blobs", 1, TABLES)
+
+    def remembered(self, diff_id: DiffID, compression: Compression | None = None) -> Descriptor | None:
+        """Find a blob of a layer that is still there; with `compression` only one that has it."""
+        rows = self._store.database.read(
+            "SELECT digest, media_type, size FROM layer_blobs WHERE diff_id = ? ORDER BY digest", diff_id
+        )
+        for row in rows:
+            fits = compression is None or layer_compression(row["media_type"]) == compression
+            if fits and self._store.blobs.has(Digest(row["digest"])):
+                return Descriptor(media_type=row["media_type"], digest=Digest(row["digest"]), size=row["size"])
+        return None
+
+    def remember(self, diff_id: DiffID, descriptor: Descriptor) -> None:
+        """Record that a blob holds a layer, which the caller has seen for itself."""
+        kind = layer_compression(descriptor.media_type)
+        if kind is None:
+            raise StoreError(f"{descriptor.media_type!a} is no layer's media type")
+        with self._store.database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO layer_blobs(diff_id, digest, media_type, size) VALUES(?, ?, ?, ?)",
+                (diff_id, descriptor.digest, layer_media_type(kind), descriptor.size),
+            )
+
+    def is_remembered(self, diff_id: DiffID, digest: Digest) -> bool:
+        """Tell whether it is known that the blob holds the layer."""
+        return (
+            self._store.database.one("SELECT 1 FROM layer_blobs WHERE diff_id = ? AND digest = ?", diff_id, digest)
+            is not None
+        )
+
+    def made(
+        self,
+        diff_ids: Sequence[DiffID],
+        compression: Compression = "gzip",
+        *,
+        level: int | None = None,
+        force: bool = False,
+    ) -> tuple[Descriptor, ...]:
+        """Give a blob for each layer of a stack, bottom first; those that are missing are made, in parallel.
+
+        A blob of another compression than asked for does as well, unless `force`. Raises StoreError where a layer is
+        neither a blob nor a snapshot, or its files are not what was recorded.
+        """
+        chain = chain_ids(diff_ids)
+        work = list(zip(diff_ids, chain, strict=True))
+
+        def one(item: tuple[DiffID, ChainID]) -> Descriptor:
+            diff_id, chain_id = item
+            found = self.remembered(diff_id, compression) or (None if force else self.remembered(diff_id))
+            return found or self._make(diff_id, chain_id, compression, level)
+
+        if len(work) < 2:
+            return tuple(map(one, work))
+        import os
+        from concurrent.futures import ThreadPoolExecutor  # lazy: 8 ms
+
+        with ThreadPoolExecutor(max_workers=min(len(work), os.cpu_count() or 1)) as pool:
+            return tuple(pool.map(one, work))
+
+    def _make(self, diff_id: DiffID, chain_id: ChainID, compression: Compression, level: int | None) -> Descriptor:
+        store = self._store
+        with store.locked("blob", f"{diff_id} {compression}"):
+            found = self.remembered(diff_id, compression)
+            if found:
+                return found
+            with store.blobs.writer() as writer:
+                compressor = Compressor(writer, compression, level)
+                self._write_plain(diff_id, chain_id, compressor)
+                compressor.close()
+                digest, size = writer.commit()
+            descriptor = Descriptor(media_type=layer_media_type(compression), digest=digest, size=size)
+            self.remember(diff_id, descriptor)
+            return descriptor
+
+    def _write_plain(self, diff_id: DiffID, chain_id: ChainID, sink: Compressor) -> None:
+        """Write a layer's tar from its snapshot, or from a blob of another compression."""
+        if self._store.snapshots.get(chain_id) is not None:
+            actual = self._store.snapshots.write_tar(chain_id, sink).diff_id
+        else:
+            descriptor = self.remembered(diff_id)
+            if descriptor is None:
+                raise StoreError(
+                    f"layer {diff_id} is neither unpacked nor a blob", hint="pull, load or build the image again"
+                )
+            hasher = hashlib.sha256()
+            with self._store.blobs.open(descriptor.digest) as file:
+                plain = decompressed(file, f"layer {diff_id}")
+                while data := plain.read(CHUNK):
+                    hasher.update(data)
+                    sink.write(data)
+            actual = DiffID(f"sha256:{hasher.hexdigest()}")
+        if actual != diff_id:
+            raise DigestMismatch("layer", expected=diff_id, actual=actual)
+
+    def unpacked(self, diff_ids: Sequence[DiffID]) -> ChainID | None:
+        """See to it that each layer of a stack is a snapshot; one process unpacks a layer, others wait for it.
+
+        Returns the topmost chain ID, None for no layers. Raises BlobMissing where a layer is nowhere, and what
+        unpacking raises.
+        """
+        parent: ChainID | None = None
+        for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
+            if self._store.snapshots.get(chain_id) is None:
+                descriptor = self.remembered(diff_id)
+                if descriptor is None:
+                    raise BlobMissing(diff_id, hint="pull, load or build the image again")
+                self._unpack(parent, diff_id, chain_id, self._store.blobs.path(descriptor.digest))
+            parent = chain_id
+        return parent
+
+    def admit(self, diff_ids: Sequence[DiffID], blobs: Sequence[tuple[Descriptor, Path]]) -> None:
+        """Take in the layers of an image that came as blobs: unpack each, compared to its diff ID, and remember it.
+
+        `blobs`, bottom first, are descriptors with the files that hold them, which were compared to their digests.
+        Raises DigestMismatch or LayerError for a layer that is not what the config says; nothing is remembered of it.
+        """
+        parent: ChainID | None = None
+        for diff_id, chain_id, (descriptor, path) in zip(diff_ids, chain_ids(diff_ids), blobs, strict=True):
+            self._store.context.cancel.check()
+            if self._store.snapshots.get(chain_id) is None:
+                self._unpack(parent, diff_id, chain_id, path)
+            elif not self.is_remembered(diff_id, descriptor.digest):
+                self._compare(diff_id, path)
+            parent = chain_id
+        for diff_id, (descriptor, _) in zip(diff_ids, blobs, strict=True):
+            self.remember(diff_id, descriptor)
+
+    def _unpack(self, parent: ChainID | None, diff_id: DiffID, chain_id: ChainID, path: Path) -> None:
+        with self._store.locked("unpack", chain_id):
+            if self._store.snapshots.get(chain_id) is not None:
+                return
+            with open(path, "rb") as file:
+                what = f"layer {diff_id}"
+                try:
+                    self._store.snapshots.apply(parent, decompressed(file, what), expected=diff_id)
+                except LayerError as error:
+                    raise LayerError(f"{what}: {error.message}", entry=error.entry, hint=error.hint) from error
+
+    def _compare(self, diff_id: DiffID, path: Path) -> None:
+        hasher = hashlib.new(diff_id.partition(":")[0])
+        with open(path, "rb") as file:
+            plain: BinaryIO = decompressed(file, f"layer {diff_id}")
+            while data := plain.read(CHUNK):
+                self._store.context.cancel.check()
+                hasher.update(data)
+        actual = f"{diff_id.partition(':')[0]}:{hasher.hexdigest()}"
+        if actual != diff_id:
+            raise DigestMismatch("layer", expected=diff_id, actual=actual)
