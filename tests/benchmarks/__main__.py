@@ -38,10 +38,12 @@ def main() -> int:
     if unknown:
         parser.error(f"unknown case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
     figures: dict[str, dict[str, list[float]]] = {}
-    with disk() as directory:
+    with tempfile.TemporaryDirectory(prefix="pybuild-bench-") as name, disk(Path(name)) as store:
+        directory = Path(name)
+        directory.chmod(0o755)
         bench = Bench(directory=directory / "contexts", runs=words.runs, files=words.files)
         archive = base_archive(directory)
-        tools = find_tools(directory / "root", words.peer, words.prefix)
+        tools = find_tools(store / "root", words.peer, words.prefix)
         for tool in tools:
             tool.load_base(archive, IMAGE)
         for case in words.cases or CASES:
@@ -76,24 +78,21 @@ def show(figures: dict[str, dict[str, list[float]]], names: list[str]) -> None:
 
 
 @contextmanager
-def disk() -> Iterator[Path]:
-    """Give a directory on a fresh ext4 where that can be made, else a temporary one."""
-    with tempfile.TemporaryDirectory(prefix="pybuild-bench-") as name:
-        base = Path(name)
-        base.chmod(0o755)
-        if os.geteuid() != 0:
-            yield base
-            return
-        image, point = base / "disk.ext4", base / "disk"
-        point.mkdir()
-        with image.open("wb") as stream:
-            stream.truncate(40 << 30)
-        subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-        subprocess.run(["mount", "-o", "loop", str(image), str(point)], check=True)
-        try:
-            yield point
-        finally:
-            subprocess.run(["umount", "--lazy", str(point)], check=True)
+def disk(base: Path) -> Iterator[Path]:
+    """Give a directory on a fresh ext4 where that can be made, else one in `base`."""
+    if os.geteuid() != 0:
+        yield base
+        return
+    image, point = base / "disk.ext4", base / "disk"
+    point.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(40 << 30)
+    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(point)], check=True)
+    try:
+        yield point
+    finally:
+        subprocess.run(["umount", "--lazy", str(point)], check=True)
 
 
 def base_archive(directory: Path) -> Path:
