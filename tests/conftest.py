@@ -16,6 +16,7 @@ _NEEDS_ROOT = frozenset(("root", "netadmin", "overlay", "cgroup", "userns"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--strict-needs", action="store_true", help="a test that cannot run here fails")
+    parser.addoption("--record", action="store_true", help="record what docker's BuildKit makes of the same files")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

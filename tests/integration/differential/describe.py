@@ -1,0 +1,145 @@
+"""Say what an image is, in a form that two builders' images can be compared in: config, history, layers, tree.
+
+Reads the archive that `docker save` and `pybuild save` write, with the standard library alone: nothing of the code
+that is under test decides what the archive says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from typing import Any, NamedTuple
+
+_TYPES = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.CHRTYPE: "character",
+    tarfile.BLKTYPE: "block",
+    tarfile.FIFOTYPE: "fifo",
+}
+_CONFIG_KEYS = (
+    *("User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal"),
+    *("Healthcheck", "OnBuild", "Shell", "ArgsEscaped"),
+)
+
+
+class Node(NamedTuple):
+    """One file of the merged tree; `links` names the first path of its hard-link group."""
+
+    kind: str
+    mode: int
+    uid: int
+    gid: int
+    content: str
+    target: str
+    device: tuple[int, int]
+    xattrs: tuple[tuple[str, str], ...]
+    links: str
+    mtime: int
+
+    def compared(self) -> list[Any]:
+        """Return what is compared, as JSON has it: everything but the time."""
+        return [
+            self.kind,
+            oct(self.mode),
+            f"{self.uid}:{self.gid}",
+            self.content,
+            self.target,
+            list(self.device),
+            [list(pair) for pair in self.xattrs],
+            self.links,
+        ]
+
+
+def describe(archive: bytes, *, base_layers: int) -> dict[str, Any]:
+    """Describe the only image of `archive`; `base_layers` counts the layers that are the base's and not described.
+
+    `tree` maps paths to what is there, of those that the layers above the base changed or removed; a removed one is
+    None. `times` maps files that keep a source's time to it.
+    """
+    with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
+        manifest = json.load(_member(outer, "manifest.json"))[0]
+        config = json.load(_member(outer, manifest["Config"]))
+        layers = [_member(outer, name).read() for name in manifest["Layers"]]
+    merged: dict[str, Node] = {}
+    touched: set[str] = set()
+    for number, layer in enumerate(layers):
+        before = set(merged)
+        changed = _apply(merged, layer)
+        if number >= base_layers:
+            touched |= changed | (before - set(merged))
+    tree = {path: merged[path].compared() if path in merged else None for path in sorted(touched)}
+    return {
+        "config": {key: config["config"][key] for key in _CONFIG_KEYS if config["config"].get(key)},
+        "platform": [config["os"], config["architecture"], config.get("author")],
+        "history": [
+            [entry.get("created_by", ""), bool(entry.get("empty_layer")), entry.get("comment", "")]
+            for entry in config.get("history", [])
+        ],
+        "layers": len(layers),
+        "tree": tree,
+        "times": {path: merged[path].mtime for path in sorted(touched & set(merged)) if merged[path].kind == "file"},
+    }
+
+
+def _member(tar: tarfile.TarFile, name: str) -> io.BufferedIOBase:
+    stream = tar.extractfile(name)
+    assert stream is not None, name
+    return stream  # type: ignore[return-value]
+
+
+def _apply(merged: dict[str, Node], layer: bytes) -> set[str]:
+    """Apply one layer's tar; returns the paths that it has (OCI image-spec, layer.md § Applying Changesets)."""
+    changed: set[str] = set()
+    with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
+        members = tar.getmembers()
+        for member in members:
+            path = member.name.removeprefix("./").strip("/")
+            parent, _, name = path.rpartition("/")
+            if name == ".wh..wh..opq":
+                _remove_below(merged, parent)
+            elif name.startswith(".wh."):
+                removed = f"{parent}/{name[4:]}".strip("/")
+                merged.pop(removed, None)
+                _remove_below(merged, removed)
+                changed.add(removed)
+        for member in members:
+            path = member.name.removeprefix("./").strip("/")
+            if not path or path.rpartition("/")[2].startswith(".wh."):
+                continue
+            changed.add(path)
+            if not member.isdir():
+                _remove_below(merged, path)
+            merged[path] = _node(tar, member, merged)
+    return changed
+
+
+def _remove_below(merged: dict[str, Node], path: str) -> None:
+    for other in [other for other in merged if other.startswith(path + "/")]:
+        del merged[other]
+
+
+def _node(tar: tarfile.TarFile, member: tarfile.TarInfo, merged: dict[str, Node]) -> Node:
+    if member.islnk():
+        first = member.linkname.removeprefix("./").strip("/")
+        return merged[first]._replace(links=first)
+    content = ""
+    stream = tar.extractfile(member) if member.isfile() else None
+    if stream is not None:
+        content = hashlib.sha256(stream.read()).hexdigest()
+    kind = _TYPES[member.type]
+    device = (member.devmajor, member.devminor) if kind in ("character", "block") else (0, 0)
+    xattrs = tuple(
+        sorted(
+            (key.removeprefix("SCHILY.xattr."), value.encode("utf-8", "surrogateescape").hex())
+            for key, value in member.pax_headers.items()
+            if key.startswith("SCHILY.xattr.")
+        )
+    )
+    target = member.linkname if kind == "symlink" else ""
+    mode = 0o777 if kind == "symlink" else member.mode & 0o7777
+    return Node(kind, mode, member.uid, member.gid, content, target, device, xattrs, "", int(member.mtime))

@@ -1,0 +1,126 @@
+"""pybuild makes the image that BuildKit makes: config, history, layers and tree.
+
+Where a docker with BuildKit answers, it builds the same Dockerfile now; elsewhere its results are those recorded in
+`recorded.json` (written by running this file's tests with `--record`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.differential.cases import BASE, CASES, SOURCE_TIME, Case, Special
+from tests.integration.differential.describe import describe
+from tests.integration.programs import Program
+
+RECORDED = Path(__file__).with_name("recorded.json")
+
+
+def make_context(base: Path, case: Case) -> Path:
+    """Write a case's Dockerfile and files; every file has a time of its own, long ago."""
+    (base / "Dockerfile").write_text(case.text)
+    for name, file in case.files.items():
+        special = file if isinstance(file, Special) else Special(file)
+        path = base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if special.link:
+            path.symlink_to(special.link)
+        elif special.hard:
+            os.link(base / special.hard, path)
+        elif special.fifo:
+            os.mkfifo(path)
+        elif special.directory:
+            path.mkdir()
+        else:
+            path.write_text(special.content)
+    for name, file in case.files.items():
+        special = file if isinstance(file, Special) else Special(file)
+        path = base / name
+        if not special.link and not special.hard:
+            path.chmod(special.mode)
+            os.utime(path, (special.mtime, special.mtime))
+    return base
+
+
+class Docker:
+    """A docker with BuildKit: `PYBUILD_TEST_DOCKER` holds its words, `PYBUILD_TEST_DOCKER_PREFIX` its view of `/`."""
+
+    def __init__(self, words: list[str], prefix: str) -> None:
+        self.words = words
+        self.prefix = prefix
+
+    def __call__(self, *words: str, stdin: bytes | None = None) -> bytes:
+        result = subprocess.run([*self.words, *words], input=stdin, capture_output=True, check=False, timeout=300)
+        assert result.returncode == 0, result.stderr.decode(errors="replace")
+        return result.stdout
+
+
+@pytest.fixture(scope="session")
+def docker(busybox: Path) -> Docker | None:
+    words = shlex.split(os.environ.get("PYBUILD_TEST_DOCKER", "docker"))
+    try:
+        answer = subprocess.run([*words, "buildx", "version"], capture_output=True, check=False)
+        info = subprocess.run([*words, "info"], capture_output=True, check=False)
+    except OSError:
+        return None
+    if answer.returncode or info.returncode:
+        return None
+    peer = Docker(words, os.environ.get("PYBUILD_TEST_DOCKER_PREFIX", ""))
+    peer("import", "-", BASE, stdin=busybox.read_bytes())
+    return peer
+
+
+@pytest.fixture(scope="session")
+def program(busybox: Path, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    made = Program(home=tmp_path_factory.mktemp("differential"))
+    made("import", "-", BASE, input=busybox.read_bytes())
+    return made
+
+
+@pytest.fixture(scope="session")
+def recorded() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    return loaded
+
+
+@pytest.mark.root
+@pytest.mark.overlay
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_an_image_is_what_buildkit_makes(
+    case: Case,
+    program: Program,
+    docker: Docker | None,
+    recorded: dict[str, Any],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    missing: Callable[[str], None],
+) -> None:
+    context = make_context(tmp_path, case)
+    if docker is not None:
+        docker("buildx", "build", "-q", "-t", "differential", *case.words, docker.prefix + str(context))
+        theirs = describe(docker("save", "differential"), base_layers=_base_layers(case))
+        if request.config.getoption("--record"):
+            recorded[case.name] = theirs
+            RECORDED.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+    elif case.name in recorded:
+        theirs = recorded[case.name]
+    else:
+        missing("a docker with BuildKit, or a recorded result")
+    program("build", "-q", "-t", "differential", *case.words, context)
+    ours = describe(program("save", "differential").stdout, base_layers=_base_layers(case))
+    # Directories, here-documents and what commands write have the time of the build.
+    times_theirs, times_ours = theirs.pop("times"), ours.pop("times")
+    kept = {path: time for path, time in times_theirs.items() if time == SOURCE_TIME}
+    assert ours == theirs
+    assert {path: times_ours[path] for path in kept} == kept
+
+
+def _base_layers(case: Case) -> int:
+    return 0 if case.text.rpartition("FROM")[2].strip().startswith("scratch") else 1
