@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from runtime.oci.digests import Digest
-from runtime.store.layers.tree import CAPABILITY, Metadata
+from runtime.store.layers.tree import CAPABILITY, Metadata, read_metadata
+from runtime.store.layers.walk import FILE_FLAGS, TreeWalk
 
 _TAGS = {
     "file": b"f",
@@ -83,3 +84,52 @@ class ContentDigest:
     def checks(self) -> bytes:
         """Give the checks of the entries so far, four bytes each."""
         return b"".join(self._checks)
+
+
+def digest_tree(root_fd: int, content_of: Callable[[bytes, int, bytes], bytes]) -> ContentDigest:
+    """Digest a layer on disk without making its tar.
+
+    `content_of(path, dir_fd, name)` gives the sha256 (32 bytes) of a regular file, as `read_content` does.
+    """
+    content = ContentDigest()
+    first_names: dict[tuple[int, int], bytes] = {}
+    with TreeWalk(root_fd) as walk:
+        for path, dir_fd, name, _ in walk:
+            metadata = read_metadata(dir_fd, name)
+            if metadata.kind == "socket":
+                continue
+            first = None
+            if metadata.nlink > 1 and metadata.kind not in {"directory", "whiteout"}:
+                first = first_names.setdefault((metadata.device, metadata.inode), path)
+            if first is not None and first is not path:
+                content.add(path, metadata, first=first)
+            elif metadata.kind == "file":
+                content.add(path, metadata, content=content_of(path, dir_fd, name))
+            else:
+                content.add(path, metadata)
+            if metadata.kind == "directory":
+                walk.enter(name)
+    return content
+
+
+def read_content(path: bytes, dir_fd: int, name: bytes) -> bytes:
+    """Give the sha256 (32 bytes) of the regular file `name` in `dir_fd`; `path` is not looked at."""
+    del path
+    fd = os.open(name, FILE_FLAGS, dir_fd=dir_fd)
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def entry_at(root_fd: int, index: int) -> bytes | None:
+    """Give the path of the entry that `ContentDigest` counts as number `index`, None if there are fewer."""
+    with TreeWalk(root_fd) as walk:
+        for path, dir_fd, name, is_file in walk:
+            kind = "file" if is_file else read_metadata(dir_fd, name).kind
+            if kind == "socket":
+                continue
+            if index == 0:
+                return path
+            index -= 1
+            if kind == "directory":
+                walk.enter(name)
+    return None

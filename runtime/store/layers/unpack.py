@@ -72,18 +72,21 @@ def apply_layer(
     lower: Lower | None = None,
     whiteouts: bool = True,
     follow_lower: bool = False,
+    algorithm: str = "sha256",
 ) -> LayerStats:
     """Unpack one layer below the open directory `root_fd`, which is an upperdir on top of `lower`.
 
     `stream` is the uncompressed tar, read to its end and not closed. Entries are applied in order; later ones win. A
     hard link to a file that only `lower` has copies it up first. `root_fd` itself changes only if the archive has an
     entry for the root. Without `whiteouts` (an archive that is no layer) `.wh.` names are ordinary; with
-    `follow_lower` it is unpacked as into the merged tree, through symlinks of `lower`.
+    `follow_lower` it is unpacked as into the merged tree, through symlinks of `lower`. `algorithm` is that of the diff
+    ID, `sha256` or `sha512`.
 
     Raises LayerError(entry) for an entry that would leave `root_fd` or cannot be read, and OSError as the file system
     gives it; what was unpacked until then stays and is the caller's to drop.
     """
-    with StreamDigest() as digest, Places(root_fd, lower, follow_lower=follow_lower) as places:
+    with StreamDigest(algorithm) as digest, Places(root_fd, lower, follow_lower=follow_lower) as places:
+        places.times[b""] = os.fstat(root_fd).st_mtime_ns
         tar = TarReader(stream, digest)
         unpacker = _Unpacker(places, lower, whiteouts=whiteouts)
         for member in tar:
@@ -98,7 +101,7 @@ def apply_layer(
                 ) from error
         places.set_times()
         return LayerStats(
-            diff_id=DiffID("sha256:" + digest.hexdigest()),
+            diff_id=digest.diff_id(),
             tar_size=tar.size,
             entries=unpacker.entries,
             size=unpacker.size,

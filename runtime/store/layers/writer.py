@@ -68,10 +68,11 @@ class LayerDigests:
 
 
 class StreamDigest:
-    """A sha256 of large pieces, computed in a second thread as soon as there are several. A context manager."""
+    """A digest of large pieces, computed in a second thread as soon as there are several. A context manager."""
 
-    def __init__(self) -> None:
-        self._sha256 = hashlib.sha256()
+    def __init__(self, algorithm: str = "sha256") -> None:
+        self._algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
         self._first: bytes | None = None
         self._thread: threading.Thread | None = None
         self._queue: queue.Queue[bytes | None] | None = None
@@ -88,15 +89,15 @@ class StreamDigest:
             self._queue.put(data)
         elif self._first is None:
             self._first = data
-            self._sha256.update(data)
+            self._hash.update(data)
         else:
             self._start()
             self.update(data)
 
-    def hexdigest(self) -> str:
+    def diff_id(self) -> DiffID:
         """Give the digest of all that came; nothing comes after it."""
         self._join()
-        return self._sha256.hexdigest()
+        return DiffID(f"{self._algorithm}:{self._hash.hexdigest()}")
 
     def _start(self) -> None:
         import queue  # lazy: 1 ms that a small layer does not need
@@ -108,7 +109,7 @@ class StreamDigest:
 
     def _run(self, pieces: queue.Queue[bytes | None]) -> None:
         while (piece := pieces.get()) is not None:
-            self._sha256.update(piece)
+            self._hash.update(piece)
 
     def _join(self) -> None:
         if self._thread is not None and self._queue is not None:
@@ -123,10 +124,10 @@ class LayerWriter:
     Use it in a `with` block and call `finish` at the end. `sink` may be None: then only digests are taken.
     """
 
-    def __init__(self, sink: Sink | None = None, *, times: TimePolicy | None = None) -> None:
+    def __init__(self, sink: Sink | None = None, *, times: TimePolicy | None = None, algorithm: str = "sha256") -> None:
         self._sink = sink
         self._latest = times.latest if times is not None else None
-        self._stream = StreamDigest()
+        self._stream = StreamDigest(algorithm)
         self._content = ContentDigest()
         self._parts: list[bytes] = []
         self._buffered = 0
@@ -220,7 +221,7 @@ class LayerWriter:
         self._put(END)
         self._flush()
         return LayerDigests(
-            diff_id=DiffID("sha256:" + self._stream.hexdigest()),
+            diff_id=self._stream.diff_id(),
             content_digest=self._content.digest(),
             size=self._size,
             tar_size=self._tar_size,
@@ -243,18 +244,20 @@ class LayerWriter:
             self._sink.write(data)
 
 
-def write_layer(upper: Path | int, sink: Sink | None = None, *, times: TimePolicy | None = None) -> LayerDigests:
+def write_layer(
+    upper: Path | int, sink: Sink | None = None, *, times: TimePolicy | None = None, algorithm: str = "sha256"
+) -> LayerDigests:
     """Write the upperdir `upper` (a path or an open directory) as a tar to `sink`, or only measure it.
 
-    Nothing may write to the tree meanwhile. Raises LayerError and StoreError as `LayerWriter.add`, OSError as the
-    file system or the sink gives it.
+    `algorithm` is that of the diff ID, `sha256` or `sha512`. Nothing may write to the tree meanwhile. Raises
+    LayerError and StoreError as `LayerWriter.add`, OSError as the file system or the sink gives it.
     """
     with ExitStack() as stack:
         root_fd = upper
         if not isinstance(root_fd, int):
             root_fd = os.open(root_fd, DIRECTORY_FLAGS)
             stack.callback(os.close, root_fd)
-        writer = stack.enter_context(LayerWriter(sink, times=times))
+        writer = stack.enter_context(LayerWriter(sink, times=times, algorithm=algorithm))
         walk = stack.enter_context(TreeWalk(root_fd))
         for path, dir_fd, name, is_file in walk:
             if is_file:

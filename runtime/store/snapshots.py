@@ -1,0 +1,392 @@
+"""Keep layers as directories named by their chain ID, make new ones, and give their tars again.
+
+::
+
+    ROOT/snapshots/HEX/fs             an overlayfs upperdir: one layer; its root has the metadata of the image's root
+    ROOT/tmp/OWNER/layer.TOKEN/       a layer in the making
+        snapshot/fs                   its upperdir; `snapshot` is what gets renamed to HEX
+        work                          its workdir
+
+A layer has a name once it is whole: the directory is renamed and recorded in one transaction. A record without its
+directory is a miss, and so is one that was written under another boot and never synced: a power cut may have taken
+part of its content. `settle` syncs all that is not synced yet with one call, so that a build pays for it once (13 ms
+for a small layer, 0.3 s for 20,000 files on ext4 here) and not at each step; it comes before a name is given to an
+image.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from runtime.errors import DigestMismatch, StoreError
+from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids, hex_of, sha256_of
+from runtime.store.layers.content import CHECK_SIZE, digest_tree, entry_at, read_content
+from runtime.store.layers.tree import Metadata, read_metadata, write_open
+from runtime.store.layers.walk import DIRECTORY_FLAGS
+from runtime.store.layers.writer import LayerDigests, Sink, TimePolicy, write_layer
+from runtime.store.trees import remove_tree
+from runtime.store.view import MergedView
+
+if TYPE_CHECKING:
+    from runtime.store.database import Row
+    from runtime.store.facade import Store
+    from runtime.store.plain import PlainTree
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS snapshots(
+        chain_id TEXT PRIMARY KEY,
+        parent TEXT,
+        diff_id TEXT NOT NULL,
+        content_digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        tar_size INTEGER NOT NULL,
+        unpacked INTEGER NOT NULL,
+        boot TEXT,
+        checks BLOB NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS snapshots_by_parent ON snapshots(parent)",
+    "CREATE TABLE IF NOT EXISTS snapshot_modes(boot TEXT PRIMARY KEY, overlay INTEGER NOT NULL) WITHOUT ROWID",
+)
+_COLUMNS = "chain_id, parent, diff_id, content_digest, size, tar_size, unpacked, boot"
+_STACK = """WITH RECURSIVE stack(chain_id, parent, depth) AS (
+    SELECT chain_id, parent, 0 FROM snapshots WHERE chain_id = ?
+    UNION ALL SELECT s.chain_id, s.parent, depth + 1 FROM snapshots s JOIN stack ON s.chain_id = stack.parent)
+    SELECT chain_id, parent FROM stack ORDER BY depth"""
+_BARE_ROOT = Metadata("directory", 0o755, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One layer on disk. `path`: its upperdir. `size`: bytes of file content; `tar_size`: bytes of its tar."""
+
+    chain_id: ChainID
+    parent: ChainID | None
+    diff_id: DiffID
+    content_digest: Digest
+    path: Path
+    size: int
+    tar_size: int
+
+
+class Preparation:
+    """A layer in the making, on top of `parent`. Nothing of it is left unless `commit` is called.
+
+    `lowerdirs`: the layers below, topmost first. `upperdir`: where the layer is made, its root with the metadata of
+    the root below. `workdir`: overlayfs' own, good for one mount.
+    """
+
+    def __init__(self, snapshots: SnapshotStore, parent: ChainID | None, directory: Path) -> None:
+        self.parent = parent
+        self.lowerdirs = snapshots.stack(parent) if parent is not None else ()
+        self.directory = directory
+        self.upperdir = directory / "snapshot" / "fs"
+        self.workdir = directory / "work"
+        self._snapshots = snapshots
+        self._plain: PlainTree | None = None
+        for path in (self.upperdir.parent, self.upperdir, self.workdir):
+            path.mkdir(mode=0o700)
+        self._dress_root()
+
+    def rootfs(self) -> dict[str, object]:
+        """Describe the tree for a sandbox (the request's `rootfs`): an overlay mount, or a directory with all of it.
+
+        A whole directory is made where the store's file system cannot hold an upperdir, and where there is no layer
+        below. What the sandbox changes in it becomes the layer when `measure` is called, which ends its use.
+        """
+        if not self.lowerdirs:
+            return {"path": os.fspath(self.upperdir)}
+        if self._snapshots.overlay:
+            return {
+                "lowerdirs": [os.fspath(path) for path in self.lowerdirs],
+                "upperdir": os.fspath(self.upperdir),
+                "workdir": os.fspath(self.workdir),
+                "volatile": True,
+            }
+        from runtime.store.plain import PlainTree
+
+        if self._plain is None:
+            self._plain = PlainTree.copied(self.lowerdirs, self.directory / "rootfs")
+        return {"path": os.fspath(self._plain.path)}
+
+    def measure(self, *, times: TimePolicy | None = None) -> LayerDigests:
+        """Take all digests of the layer in one read; nothing may be mounted on it or write to it any more.
+
+        With `times`, files that are newer are set back first, in the layer itself.
+        """
+        if self._plain is not None:
+            plain, self._plain = self._plain, None
+            plain.collect(self.upperdir)
+        if times is not None:
+            from runtime.store.layers.clamp import clamp_times
+
+            with _opened(self.upperdir) as fd:
+                clamp_times(fd, times)
+        return write_layer(self.upperdir)
+
+    def commit(self, digests: LayerDigests) -> Snapshot:
+        """Give the layer its name. If an equal one exists, that one is returned and this one is discarded."""
+        self._dress_root()
+        return self._snapshots.publish(self, digests, unpacked=False)
+
+    def _dress_root(self) -> None:
+        """Give the layer's root the metadata of the root below; its tar has no entry for it."""
+        metadata = _BARE_ROOT
+        if self.lowerdirs:
+            with _opened(self.lowerdirs[0]) as fd:
+                metadata = read_metadata(fd, b".")
+        with _opened(self.upperdir) as fd:
+            write_open(fd, metadata)
+
+
+class SnapshotStore:
+    """The layers of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._database = store.database
+        self._database.ensure("snapshots", 1, _TABLES)
+
+    def get(self, chain_id: ChainID) -> Snapshot | None:
+        """Look up a layer; None where there is no record, no directory, or no trust (see the module)."""
+        row = self._database.one(f"SELECT {_COLUMNS} FROM snapshots WHERE chain_id = ?", chain_id)
+        return self._usable(row) if row is not None else None
+
+    def list(self) -> tuple[Snapshot, ...]:
+        """Give all layers, parents before what lies on them."""
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM snapshots ORDER BY rowid")
+        return tuple(found for row in rows if (found := self._usable(row)) is not None)
+
+    def stack(self, chain_id: ChainID) -> tuple[Path, ...]:
+        """Give the directories of a layer and those below it, topmost first, as overlayfs' lowerdirs.
+
+        Raises StoreError where one is missing.
+        """
+        rows = self._database.read(_STACK, chain_id)
+        paths = tuple(self._path(row["chain_id"]) for row in rows)
+        whole = bool(rows) and rows[-1]["parent"] is None
+        if not whole or not all(map(os.path.isdir, paths)):
+            raise StoreError(
+                f"layer {chain_id} is not complete in the store",
+                hint="build, pull or load the image again; `pybuild system check` names what is missing",
+            )
+        return paths
+
+    def view(self, chain_id: ChainID | None) -> MergedView:
+        """Give the merged tree of a layer and those below it; an empty one for None. The caller closes it."""
+        return MergedView(self.stack(chain_id) if chain_id is not None else ())
+
+    @contextmanager
+    def prepare(self, parent: ChainID | None) -> Iterator[Preparation]:
+        """Begin a layer on top of `parent`; at the end of the block it is removed unless it was committed."""
+        directory = self._store.workspace() / f"layer.{self._store.context.token(12)}"
+        directory.mkdir(mode=0o700)
+        try:
+            yield Preparation(self, parent, directory)
+        finally:
+            remove_tree(directory)
+
+    def apply(self, parent: ChainID | None, stream: BinaryIO, *, expected: DiffID | None = None) -> Snapshot:
+        """Unpack an uncompressed layer tar on top of `parent`; `stream` is read to its end.
+
+        Raises LayerError for a bad archive, DigestMismatch where its diff ID is not `expected`; nothing is left then.
+        """
+        from runtime.store.layers.unpack import apply_layer  # lazy: 3 ms that a build on known layers does not need
+
+        algorithm = algorithm_of(expected) if expected is not None else "sha256"
+        with self.prepare(parent) as preparation, _opened(preparation.upperdir) as fd, self.view(parent) as below:
+            lower = below if parent is not None else None
+            stats = apply_layer(stream, fd, lower=lower, algorithm=algorithm)
+            if expected is not None and stats.diff_id != expected:
+                raise DigestMismatch("layer", expected=expected, actual=stats.diff_id)
+            contents = stats.contents
+            content = digest_tree(fd, lambda path, dir_fd, name: contents.get(path) or read_content(path, dir_fd, name))
+            digests = LayerDigests(
+                diff_id=stats.diff_id,
+                content_digest=content.digest(),
+                size=stats.size,
+                tar_size=stats.tar_size,
+                checks=content.checks(),
+            )
+            return self.publish(preparation, digests, unpacked=True)
+
+    def publish(self, preparation: Preparation, digests: LayerDigests, *, unpacked: bool) -> Snapshot:
+        """Rename a prepared layer to its name and record it; used by `Preparation.commit` and `apply`."""
+        parent = preparation.parent
+        if parent is not None and self.get(parent) is None:
+            raise StoreError(f"layer {parent} was removed while a layer was made on it", hint="run the command again")
+        chain_id = next_chain(parent, digests.diff_id)
+        directory = self._path(chain_id).parent
+        doomed = self._store.trash_name()
+        with self._database.write() as connection:
+            existing = self.get(chain_id)
+            if existing is not None:
+                return existing
+            if directory.exists():  # of a process that died before its record, or that is not trusted any more
+                os.rename(directory, doomed)
+            os.rename(preparation.upperdir.parent, directory)
+            connection.execute(
+                f"""INSERT INTO snapshots({_COLUMNS}, checks) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT(chain_id) DO UPDATE SET content_digest = excluded.content_digest, size = excluded.size,
+                    tar_size = excluded.tar_size, unpacked = excluded.unpacked, boot = excluded.boot,
+                    checks = excluded.checks""",  # keeps the place before its children
+                (
+                    chain_id,
+                    parent,
+                    digests.diff_id,
+                    digests.content_digest,
+                    digests.size,
+                    digests.tar_size,
+                    int(unpacked),
+                    self._boot,
+                    digests.checks,
+                ),
+            )
+        remove_tree(doomed)
+        found = self.get(chain_id)
+        if found is None:
+            raise StoreError(f"layer {chain_id} was removed as soon as it was made", hint="run the command again")
+        return found
+
+    def settle(self) -> None:
+        """Sync all layers that are not on disk for certain yet; to be called before something gets a lasting name.
+
+        Raises OSError where the disk fails; the layers stay distrusted then.
+        """
+        rows = self._database.read("SELECT chain_id FROM snapshots WHERE boot = ?", self._boot)
+        if not rows:
+            return
+        with _opened(self._store.layout.snapshots) as fd:
+            _sync_file_system(fd)
+        with self._database.write() as connection:
+            connection.executemany("UPDATE snapshots SET boot = NULL WHERE chain_id = ?", [(row[0],) for row in rows])
+
+    def write_tar(self, chain_id: ChainID, sink: Sink | None = None) -> LayerDigests:
+        """Write the layer's tar again, and compare it to what was recorded.
+
+        Raises StoreError, which names the file that is not what it was; `sink` has got wrong bytes then. A layer that
+        was unpacked from another program's tar has other bytes here: its blob is needed.
+        """
+        row = self._recorded(chain_id)
+        path = self._path(chain_id)
+        digests = write_layer(path, sink, algorithm=algorithm_of(row["diff_id"]))
+        if digests.diff_id == row["diff_id"]:
+            return digests
+        self._refuse_changed(chain_id, path, row["checks"], digests.checks)
+        if row["unpacked"]:
+            raise StoreError(
+                f"layer {row['diff_id']} was unpacked from a tar of another writer and cannot be written again",
+                hint="pull or load the image again to have its blobs",
+            )
+        raise StoreError(f"layer {chain_id} gives another tar than when it was made ({digests.diff_id})")
+
+    def verify(self, chain_id: ChainID) -> None:
+        """Read a layer and compare it to what was recorded; raises StoreError, which names the file that changed."""
+        row = self._recorded(chain_id)
+        path = self._path(chain_id)
+        with _opened(path) as fd:
+            content = digest_tree(fd, read_content)
+        self._refuse_changed(chain_id, path, row["checks"], content.checks())
+        if content.digest() != row["content_digest"]:
+            raise StoreError(f"layer {chain_id} has other content than when it was made")
+
+    def remove(self, chain_id: ChainID) -> None:
+        """Delete a layer; one that does not exist is fine. Raises StoreError while other layers lie on it."""
+        doomed = self._store.trash_name()
+        with self._database.write() as connection:
+            child = self._database.one("SELECT chain_id FROM snapshots WHERE parent = ?", chain_id)
+            if child is not None:
+                raise StoreError(f"layer {chain_id} is the parent of layer {child[0]}", hint="remove that one first")
+            connection.execute("DELETE FROM snapshots WHERE chain_id = ?", (chain_id,))
+            try:
+                os.rename(self._path(chain_id).parent, doomed)
+            except FileNotFoundError:
+                return
+        remove_tree(doomed)
+
+    @cached_property
+    def overlay(self) -> bool:
+        """Whether overlayfs can be mounted with an upperdir in this store; tried once a boot."""
+        row = self._database.one("SELECT overlay FROM snapshot_modes WHERE boot = ?", self._boot)
+        if row is not None:
+            return bool(row[0])
+        from runtime.store.plain import overlay_works  # lazy: starts a process
+
+        works = overlay_works(self._store.workspace())
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM snapshot_modes")
+            connection.execute("INSERT INTO snapshot_modes VALUES(?, ?)", (self._boot, int(works)))
+        return works
+
+    def _refuse_changed(self, chain_id: ChainID, path: Path, recorded: bytes, found: bytes) -> None:
+        """Raise StoreError with the first entry whose check is not what it was."""
+        if recorded == found:
+            return
+        index = 0
+        while recorded[index : index + CHECK_SIZE] == found[index : index + CHECK_SIZE]:
+            index += CHECK_SIZE
+        with _opened(path) as fd:
+            entry = entry_at(fd, index // CHECK_SIZE)
+        if entry is None:
+            what = "a file is missing at its end"
+        else:
+            what = f"{os.fsdecode(entry)!r} is not what it was, or something before it is missing"
+        raise StoreError(f"layer {chain_id} changed on disk: {what}", hint=f"something wrote to {path}; build it again")
+
+    def _recorded(self, chain_id: ChainID) -> Row:
+        row = self._database.one(f"SELECT {_COLUMNS}, checks FROM snapshots WHERE chain_id = ?", chain_id)
+        if row is None or not os.path.isdir(self._path(chain_id)):
+            raise StoreError(f"layer {chain_id} is not in the store", hint="build, pull or load the image again")
+        return row
+
+    def _usable(self, row: Row) -> Snapshot | None:
+        chain_id = ChainID(row["chain_id"])
+        path = self._path(chain_id)
+        if row["boot"] not in {None, self._boot} or not os.path.isdir(path):
+            return None
+        return Snapshot(
+            chain_id=chain_id,
+            parent=row["parent"],
+            diff_id=DiffID(row["diff_id"]),
+            content_digest=Digest(row["content_digest"]),
+            path=path,
+            size=row["size"],
+            tar_size=row["tar_size"],
+        )
+
+    def _path(self, chain_id: str) -> Path:
+        return self._store.layout.snapshots / hex_of(chain_id) / "fs"
+
+    @cached_property
+    def _boot(self) -> str:
+        from runtime.store.leases import boot_mark
+
+        return boot_mark()
+
+
+def next_chain(parent: ChainID | None, diff_id: DiffID) -> ChainID:
+    """Name a layer on top of `parent` (OCI image-spec, config.md § Layer ChainID)."""
+    return ChainID(sha256_of(f"{parent} {diff_id}".encode())) if parent is not None else chain_ids((diff_id,))[0]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    fd = os.open(path, DIRECTORY_FLAGS)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _sync_file_system(fd: int) -> None:
+    """Call syncfs(2), which Python does not have: one call for all files, where fsync would be one for each."""
+    import ctypes  # lazy: 3 ms
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(ctypes.c_int(fd)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "syncfs")
