@@ -1,0 +1,285 @@
+"""Turn the flags of `run` and `create` into the Engine API's documents, with the offending word in every error."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+from runtime.cli.arguments import Arguments
+from runtime.containers.documents import Config, HostConfig
+from runtime.containers.mounts import parse_mount, parse_tmpfs, parse_volume, split_fields
+from runtime.containers.quantities import parse_cpus, parse_signal, parse_size, parse_swap, parse_ulimit
+from runtime.context import Context
+from runtime.errors import UsageError
+
+_T = TypeVar("_T")
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def read_config(args: Arguments, context: Context, image: str, command: tuple[str, ...]) -> Config:
+    """Return what the container is asked to be. Raises UsageError with the flag and the word."""
+    environ = context.environ
+    variables: dict[str, str | None] = {}
+    for path in args.texts("env-file"):
+        variables |= _assignments(_lines(path, "env"), environ)
+    for text in args.texts("env"):
+        if text.startswith("=") or not text:
+            raise UsageError(f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: {text}')
+        variables |= _assignments((text,), environ)
+    labels: dict[str, str] = {}
+    for path in args.texts("label-file"):
+        labels |= dict(_pair(line) for line in _lines(path, "label"))
+    for text in args.texts("label"):
+        name, value = _pair(text)
+        if not name:
+            raise UsageError(f'invalid argument "{text}" for "-l, --label" flag: invalid label \'{text}\': empty name')
+        labels[name] = value
+    streams = _attached(args)
+    config: Config = {
+        "Hostname": _host_name(args.text("hostname") or ""),
+        "Domainname": args.text("domainname") or "",
+        "User": args.text("user") or "",
+        "AttachStdin": "stdin" in streams,
+        "AttachStdout": "stdout" in streams,
+        "AttachStderr": "stderr" in streams,
+        "ExposedPorts": {port: {} for text in args.texts("expose") for port in _ports(text)},
+        "Tty": args.switch("tty"),
+        "OpenStdin": args.switch("interactive"),
+        "StdinOnce": args.switch("interactive") and "stdin" in streams,
+        "Env": [name if value is None else f"{name}={value}" for name, value in variables.items()],
+        "Cmd": list(command) or None,
+        "Image": image,
+        "Volumes": {},
+        "WorkingDir": args.text("workdir") or "",
+        "Entrypoint": None if args.text("entrypoint") is None else [args.text("entrypoint") or ""],
+        "Labels": labels,
+        "StopSignal": args.text("stop-signal") or "",
+    }
+    if config["StopSignal"]:
+        parse_signal(config["StopSignal"])
+    timeout = args.integer("stop-timeout")
+    if timeout is not None:
+        config["StopTimeout"] = timeout
+    if args.switch("no-healthcheck"):
+        config["Healthcheck"] = {"Test": ["NONE"]}
+    for text in args.texts("volume"):
+        mount = parse_volume(_absolute(text))
+        if mount.kind == "volume" and not mount.source and not mount.mode:
+            config["Volumes"][mount.target] = {}
+    return config
+
+
+def read_host_config(args: Arguments) -> HostConfig:
+    """Return what this machine is asked to do for the container. Raises UsageError with the flag and the word."""
+    host: HostConfig = {
+        "Binds": [],
+        "AutoRemove": args.switch("rm"),
+        "CapAdd": list(args.texts("cap-add")),
+        "CapDrop": list(args.texts("cap-drop")),
+        "ContainerIDFile": args.text("cidfile") or "",
+        "NetworkMode": args.text("network") or "bridge",
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "Dns": [_dns(text) for text in args.texts("dns")],
+        "DnsOptions": list(args.texts("dns-option")),
+        "DnsSearch": list(args.texts("dns-search")),
+        "ExtraHosts": [_extra_host(text) for text in args.texts("add-host")],
+        "GroupAdd": list(args.texts("group-add")),
+        "IpcMode": _mode(args, "ipc", ("", "private", "shareable", "host")),
+        "PidMode": _mode(args, "pid", ("", "private", "host")),
+        "UTSMode": _mode(args, "uts", ("", "private", "host")),
+        "UsernsMode": _mode(args, "userns", ("", "host")),
+        "Privileged": args.switch("privileged"),
+        "ReadonlyRootfs": args.switch("read-only"),
+        "SecurityOpt": list(args.texts("security-opt")),
+        "Tmpfs": dict(parse_tmpfs(text) for text in args.texts("tmpfs")),
+        "Sysctls": dict(map(_assigned("--sysctl"), args.texts("sysctl"))),
+        "Init": args.switch("init"),
+        "Ulimits": [_flagged("--ulimit", text, parse_ulimit) for text in args.texts("ulimit")],
+        "Mounts": [_flagged("--mount", _absolute_mount(text), parse_mount) for text in args.texts("mount")],
+        "Annotations": dict(map(_assigned("--annotation"), args.texts("annotation"))),
+    }
+    for text in args.texts("volume"):
+        mount = parse_volume(_absolute(text))
+        if mount.kind == "bind" or mount.source or mount.mode:
+            host["Binds"].append(_absolute(text))
+    _read_limits(args, host)
+    return host
+
+
+def _read_limits(args: Arguments, host: HostConfig) -> None:
+    sizes = {"memory": "Memory", "memory-reservation": "MemoryReservation", "shm-size": "ShmSize"}
+    for flag, field in sizes.items():
+        text = args.text(flag)
+        if text is not None:
+            host[field] = _flagged(f"--{flag}", text, parse_size)  # type: ignore[literal-required]
+    swap, cpus = args.text("memory-swap"), args.text("cpus")
+    if swap is not None:
+        host["MemorySwap"] = _flagged("--memory-swap", swap, parse_swap)
+    if cpus is not None:
+        host["NanoCpus"] = _flagged("--cpus", cpus, parse_cpus)
+    numbers = {
+        "cpu-period": "CpuPeriod",
+        "cpu-quota": "CpuQuota",
+        "cpu-shares": "CpuShares",
+        "oom-score-adj": "OomScoreAdj",
+        "pids-limit": "PidsLimit",
+    }
+    for flag, field in numbers.items():
+        number = args.integer(flag)
+        if number is not None:
+            host[field] = number  # type: ignore[literal-required]
+    for flag, field in (("cpuset-cpus", "CpusetCpus"), ("cpuset-mems", "CpusetMems")):
+        text = args.text(flag)
+        if text:
+            host[field] = text  # type: ignore[literal-required]
+
+
+def _flagged(flag: str, text: str, parse: Callable[[str], _T]) -> _T:
+    """Parse a flag's value; an error names the flag as Docker does."""
+    try:
+        return parse(text)
+    except UsageError as error:
+        raise UsageError(f'invalid argument "{text}" for "{flag}" flag: {error.message}', hint=error.hint) from None
+
+
+def _attached(args: Arguments) -> frozenset[str]:
+    """Return which streams come to the terminal: those of `--attach`, else the outputs, and with -i the input."""
+    asked = [text.lower() for text in args.texts("attach")]
+    for text in asked:
+        if text not in _STREAMS:
+            raise UsageError(
+                f'invalid argument "{text}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
+            )
+    if asked and args.given("detach") and args.switch("detach"):
+        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+    if asked:
+        return frozenset(asked)
+    return frozenset(("stdout", "stderr", *(("stdin",) if args.switch("interactive") else ())))
+
+
+def _assignments(lines: Iterable[str], environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Read `NAME=VALUE` and `NAME`: a name alone has the caller's value, None where the caller has none."""
+    found: dict[str, str | None] = {}
+    for line in lines:
+        name, equals, value = line.partition("=")
+        found[name] = value if equals else environ.get(name)
+    return found
+
+
+def _lines(path: str, what: str) -> list[str]:
+    """Read the lines of a file of variables or labels; empty ones and comments are passed over."""
+    try:
+        with open(path, encoding="utf-8-sig", errors="strict") as file:
+            text = file.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"{what} file {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise UsageError(f"open {path}: {error.strerror}", hint=f"it was to be read for --{what}-file") from None
+    lines = []
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r").lstrip()
+        if not line or line.startswith("#"):
+            continue
+        name = line.partition("=")[0]
+        if not name:
+            raise UsageError(f"invalid {what} file ({path}): no variable name on line '{line}' ({number})")
+        if re.search(r"\s", name):
+            raise UsageError(f"invalid {what} file ({path}): variable '{name}' contains whitespaces (line {number})")
+        lines.append(line)
+    return lines
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _assigned(flag: str) -> Callable[[str], tuple[str, str]]:
+    def read(text: str) -> tuple[str, str]:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise UsageError(f'invalid argument "{text}" for "{flag}" flag: write NAME=VALUE')
+        return name, value
+
+    return read
+
+
+def _host_name(text: str) -> str:
+    if len(text) > 64 or not re.fullmatch(r"[^\s/\x00]*", text):
+        raise UsageError(f"invalid hostname: {text!r}", hint="64 bytes at most, without blanks")
+    return text
+
+
+def is_address(text: str) -> bool:
+    """Tell whether this is an IP address of either version."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, text)
+        except (OSError, ValueError):
+            continue
+        return True
+    return False
+
+
+def _dns(text: str) -> str:
+    if not is_address(text):
+        raise UsageError(f'invalid argument "{text}" for "--dns" flag: {text} is not an ip address')
+    return text
+
+
+def _extra_host(text: str) -> str:
+    """Check `HOST:IP` or `HOST=IP` and return it with a colon; `host-gateway` is an address, too."""
+    positions = [index for index in (text.find("="), text.find(":")) if index > 0]
+    position = min(positions, default=-1)
+    name, address = text[:position], text[position + 1 :]
+    if position < 0 or not name:
+        raise UsageError(f'invalid argument "{text}" for "--add-host" flag: bad format for add-host: "{text}"')
+    bare = address.removeprefix("[").removesuffix("]")
+    if bare != "host-gateway" and not is_address(bare):
+        raise UsageError(
+            f'invalid argument "{text}" for "--add-host" flag: invalid IP address in add-host: "{address}"'
+        )
+    return f"{name}:{bare}"
+
+
+def _ports(text: str) -> list[str]:
+    """Return the ports of `--expose`: `80`, `80/udp`, `8000-8010/tcp`."""
+    match = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", text.lower())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if match is None or not 1 <= first <= last <= 65535:
+        raise UsageError(f"invalid range format for --expose: {text}")
+    return [f"{port}/{match[3] or 'tcp'}" for port in range(first, last + 1)]
+
+
+def _mode(args: Arguments, flag: str, known: tuple[str, ...]) -> str:
+    mode = args.text(flag) or ""
+    if mode not in known:
+        raise UsageError(
+            f"--{flag}: invalid {flag} mode: {mode}", hint=f"there are: {', '.join(word for word in known if word)}"
+        )
+    return mode
+
+
+def _absolute(text: str) -> str:
+    """Make the relative host path of a `-v` absolute; it begins with a point."""
+    source, colon, rest = text.partition(":")
+    if colon and (source in (".", "..") or source.startswith(("./", "../"))):
+        return f"{os.path.abspath(source)}:{rest}"
+    return text
+
+
+def _absolute_mount(text: str) -> str:
+    """Make the relative source of a bind in a `--mount` absolute."""
+    fields = split_fields(text)
+    if not any(field.strip().lower() == "type=bind" for field in fields):
+        return text
+    made = []
+    for field in fields:
+        key, _, value = field.partition("=")
+        if key.strip().lower() in ("source", "src") and (value in (".", "..") or value.startswith(("./", "../"))):
+            field = f"{key}={os.path.abspath(value)}"
+        made.append(f'"{field}"' if "," in field else field)
+    return ",".join(made)

@@ -1,0 +1,131 @@
+"""Run a container that was made: in the foreground until its end, or left to its monitor."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from runtime.containers import protocol
+from runtime.containers.client import Outcome, Session
+from runtime.containers.exits import read_exit
+from runtime.containers.records import Container, Containers
+from runtime.containers.removal import remove
+from runtime.containers.start import MonitorProcess, start
+from runtime.containers.terminal import window
+from runtime.errors import Conflict, NotFound, PybuildError
+
+if TYPE_CHECKING:
+    from runtime.store.images import Image
+
+
+class StartFailed(PybuildError):
+    """The command could not be started; `exit_code` is 125, 126 or 127."""
+
+    def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
+def run_attached(
+    containers: Containers,
+    container: Container,
+    image: Image,
+    alive: int,
+    monitor: MonitorProcess,
+    *,
+    proxy: bool,
+    keys: bytes,
+) -> int:
+    """Start the container and be its terminal until it ends; returns its exit code.
+
+    A `--rm` container is gone afterwards, whatever happened. Detaching, or a signal where signals are not passed on,
+    leaves it running: the codes are 0 and 128+n. Raises StartFailed.
+    """
+    config = container.config
+    tty = config.get("Tty", False)
+    attached = (
+        (protocol.IN if config.get("AttachStdin") else 0)
+        | (protocol.OUT if config.get("AttachStdout") else 0)
+        | (protocol.ERR if config.get("AttachStderr") else 0)
+    )
+    stdin = 0 if config.get("AttachStdin") and config.get("OpenStdin") else None
+    size = (window(1) or window(0)) if tty else None
+    _start(containers, container, image, alive, monitor, attached, size)
+    session = Session(
+        monitor.control,
+        tty=tty,
+        stdin=stdin,
+        proxy=proxy,
+        keys=keys,
+        started=lambda _pid: containers.started(container),
+    )
+    with containers.store.idle():
+        outcome = session.run()
+    return _conclude(containers, container, outcome)
+
+
+def run_detached(
+    containers: Containers, container: Container, image: Image, alive: int, monitor: MonitorProcess
+) -> None:
+    """Start the container and leave it to its monitor. Raises StartFailed."""
+    _start(containers, container, image, alive, monitor, 0, None)
+    outcome = Session(monitor.control, tty=False, until_started=True).run()
+    if outcome.kind == "started":
+        containers.started(container)
+    else:
+        _conclude(containers, container, outcome)
+
+
+def _start(
+    containers: Containers,
+    container: Container,
+    image: Image,
+    alive: int,
+    monitor: MonitorProcess,
+    attached: int,
+    size: tuple[int, int] | None,
+) -> None:
+    try:
+        start(containers, container, image, alive, monitor, attached=attached, window=size)
+    except BaseException as error:
+        monitor.control.close()  # the monitor ends when it gets no plan
+        if isinstance(error, PybuildError):
+            containers.failed(container, exit_code=125, error=error.message)
+        _remove_if_asked(containers, container)
+        raise
+
+
+def _conclude(containers: Containers, container: Container, outcome: Outcome) -> int:
+    """Record the end and remove what was to be removed; returns the exit code."""
+    if outcome.kind in ("detached", "signalled"):
+        return outcome.code
+    with containers.database.write():  # one transaction for the end and the removal
+        if outcome.kind == "failed":
+            containers.failed(container, exit_code=outcome.code, error=outcome.text)
+        else:
+            containers.ended(container, read_exit(containers.directory(container.id)))
+    _remove_if_asked(containers, container)
+    if outcome.kind == "failed":
+        raise StartFailed(outcome.text, exit_code=outcome.code)
+    if outcome.kind == "lost":
+        raise StartFailed(
+            f"the monitor of container {container.name} was killed, and the container with it",
+            exit_code=128 + signal.SIGKILL,
+        )
+    if outcome.text:
+        raise StartFailed(f"the monitor of container {container.name} failed: {outcome.text}", exit_code=outcome.code)
+    return outcome.code
+
+
+def _remove_if_asked(containers: Containers, container: Container) -> None:
+    if container.auto_remove:
+        with suppress(NotFound, Conflict):  # another command saw its end first
+            remove(containers, container.id)
+
+
+def reap(monitor: MonitorProcess) -> None:
+    """Collect a monitor that has ended, so that it is no zombie for as long as this process lives."""
+    with suppress(ChildProcessError):
+        os.waitpid(monitor.pid, os.WNOHANG)

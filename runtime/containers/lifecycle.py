@@ -1,0 +1,111 @@
+"""Act on a container that runs: signal it, stop it, wait for it; always through its monitor, never by a bare pid."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+
+from runtime.containers import protocol
+from runtime.containers.exits import read_exit
+from runtime.containers.protocol import Frames, frame, number
+from runtime.containers.quantities import parse_signal
+from runtime.containers.records import Container, Containers
+from runtime.errors import Conflict, PybuildError
+
+DEFAULT_STOP_TIMEOUT = 10
+"""Seconds between the stop signal and SIGKILL."""
+
+
+def connect(containers: Containers, container: Container) -> socket.socket | None:
+    """Connect to a container's monitor; None where there is none that answers."""
+    try:
+        directory = os.open(containers.directory(container.id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # A socket's path has 108 bytes at most, and a root may lie deep.
+        sock.connect(f"/proc/self/fd/{directory}/socket")
+    except OSError:
+        sock.close()
+        return None
+    finally:
+        os.close(directory)
+    return sock
+
+
+def stop_signal(container: Container) -> int:
+    """Return the number of the signal that asks this container to end."""
+    return parse_signal(container.config.get("StopSignal") or "SIGTERM")
+
+
+def kill(containers: Containers, container: Container, signal_number: int) -> None:
+    """Send a signal to the container's first process. Raises Conflict where it does not run."""
+    sock = connect(containers, container) if containers.is_running(container) else None
+    if sock is None:
+        raise Conflict(f"Container {container.id} is not running", hint=f"pybuild start {container.name}")
+    with sock:
+        sock.sendall(frame(protocol.SIGNAL, number(signal_number, 1)))
+
+
+def stop(containers: Containers, container: Container, *, signal_number: int = 0, timeout: float | None = None) -> None:
+    """Ask the container to end, and kill it `timeout` seconds later (-1: never). One that does not run is fine."""
+    sock = connect(containers, container) if containers.is_running(container) else None
+    if sock is None:
+        return
+    if timeout is None:
+        timeout = container.config.get("StopTimeout", DEFAULT_STOP_TIMEOUT)
+    with sock:
+        sock.sendall(
+            frame(protocol.ATTACH, b"\0") + frame(protocol.SIGNAL, number(signal_number or stop_signal(container), 1))
+        )
+        if _await_end(containers, sock, timeout) is None:
+            sock.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
+            if _await_end(containers, sock, DEFAULT_STOP_TIMEOUT) is None:
+                raise PybuildError(f"container {container.name} does not end although it was killed")
+    containers.reconcile()
+
+
+def wait(containers: Containers, container: Container) -> int:
+    """Wait for the container's end, return its exit code; at once where it does not run.
+
+    The caller lets the store lock go meanwhile (store.idle). One whose monitor was killed has 137.
+    """
+    sock = connect(containers, container) if containers.is_running(container) else None
+    if sock is None:
+        containers.reconcile()
+        ended = containers.get(container.id)
+        return ended.exit_code if ended else container.exit_code
+    with sock:
+        sock.sendall(frame(protocol.ATTACH, b"\0"))
+        code = _await_end(containers, sock, -1)
+    how = read_exit(containers.directory(container.id))
+    containers.reconcile()
+    return how.code if how else 137 if code is None else code
+
+
+def _await_end(containers: Containers, sock: socket.socket, timeout: float) -> int | None:
+    """Read frames until the last; None after `timeout` seconds (-1: never) or where the monitor died."""
+    deadline = time.monotonic() + timeout
+    frames = Frames()
+    cancel = containers.store.context.cancel
+    while True:
+        left = deadline - time.monotonic() if timeout >= 0 else None
+        if left is not None and left <= 0:
+            return None
+        ready, _, _ = select.select([sock.fileno(), cancel.fd], [], [], left)
+        cancel.check()
+        if not ready:
+            continue
+        try:
+            data = sock.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            return 137
+        for kind, payload in frames.feed(data):
+            if kind in (protocol.EXITED, protocol.FAILED):
+                return payload[0]

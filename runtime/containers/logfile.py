@@ -1,0 +1,62 @@
+"""Write a container's log as its monitor does; standard library alone.
+
+The format is the one of Kubernetes' container runtimes (CRI): `TIME STREAM TAG TEXT`, one line for each line of
+output, where TIME is RFC 3339 in UTC with nanoseconds, STREAM `stdout` or `stderr`, and TAG `F` for a text that ended
+with a newline, `P` for one that goes on in the next line of that stream. Bytes are kept as they are. A piece of output
+is written when it arrives, a part of a line as well, so that nothing waits in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+_NAMES = (b"stdout", b"stderr")
+
+
+class LogFile:
+    """The open log of one container; what cannot be written (a full disk) is counted and told when it can be again."""
+
+    def __init__(self, directory: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open("log", flags, 0o600, dir_fd=directory)
+        self._lost = 0
+        self._second = -1
+        self._prefix = ""
+
+    def write(self, stderr: bool, data: bytes) -> None:
+        """Append one piece of output."""
+        stamp = self._stamp()
+        record = lines(stamp, _NAMES[stderr], data)
+        if self._lost:
+            record = lines(stamp, b"stderr", b"pybuild: %d bytes of log were lost\n" % self._lost) + record
+        try:
+            self._append(record)
+            self._lost = 0
+        except OSError:
+            self._lost += len(data)
+
+    def _append(self, record: bytes) -> None:
+        size = os.fstat(self._fd).st_size
+        rest = memoryview(record)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            os.ftruncate(self._fd, size)  # no half line stays
+            raise
+
+    def _stamp(self) -> bytes:
+        second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return b"%s.%09dZ" % (self._prefix.encode(), nanoseconds)
+
+
+def lines(stamp: bytes, stream: bytes, data: bytes) -> bytes:
+    """Return the log lines for one piece of output, all with the same time."""
+    head = b"%s %s F " % (stamp, stream)
+    whole, newline, rest = data.rpartition(b"\n")
+    record = head + whole.replace(b"\n", b"\n" + head) + b"\n" if newline else b""
+    return record + b"%s %s P %s\n" % (stamp, stream, rest) if rest else record

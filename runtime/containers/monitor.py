@@ -1,0 +1,470 @@
+"""Look after one container: a process of its own that outlives the command which started it.
+
+It is the parent of the container's first process, holds the lock on `alive`, keeps terminal and pipes, writes the log
+and serves its clients on one socket (protocol.py). Run as `python -I -S`, with the standard library alone and as
+little of that as possible: one runs for each container. It ends when the container has, after it left word in `exit`.
+
+Nothing is lost and nothing is unbounded: output is read only while the log has taken what came before and every
+attached client has less than `_BACKLOG` bytes waiting, so a full pipe stops the container.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import marshal
+import os
+import select
+import sys
+import time
+from array import array
+
+from runtime.containers import protocol
+from runtime.containers.exits import Exit, write_exit
+from runtime.containers.logfile import LogFile
+from runtime.containers.protocol import Frames, ProtocolError, frame
+from runtime.network import attach as network
+from runtime.sandbox import launcher, syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any
+else:
+    import _signal as signal  # without the enums, which cost 3 ms
+
+_BACKLOG = 1 << 20
+"""Bytes of output that may wait for one client."""
+
+_DRAIN = 2.0
+"""Seconds that output is read after the container's end, where something outside still holds its pipes."""
+
+_TIOCSWINSZ = 0x5414
+_PR_SET_CHILD_SUBREAPER = 36
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+class Client:
+    """One connection: what it has sent in part, what waits to be sent, and which streams it wants."""
+
+    def __init__(self, sock: _socket.socket, *, starter: bool = False) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.starter = starter
+        self.flags = 0
+        self.frames = Frames()
+        self.waiting = bytearray()
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        """Put a frame into the queue and send what the socket takes."""
+        self.waiting += frame(kind, payload)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the socket takes of what waits. Raises OSError where the client has gone."""
+        while self.waiting:
+            try:
+                sent = self.sock.send(self.waiting)
+            except BlockingIOError:
+                return
+            del self.waiting[:sent]
+
+
+class Monitor:
+    """The state of one container while it runs."""
+
+    def __init__(self, plan: dict[str, Any], fds: list[int], starter: Client) -> None:
+        self.plan = plan
+        self.alive, self.directory, *self.held = fds
+        self.clients = {starter.fd: starter}
+        self.starter_gone = False
+        self.outputs: dict[int, int] = {}
+        self.stdin = -1
+        self.stdin_waiting: list[tuple[Client | None, memoryview]] = []
+        self.stdin_ends = False
+        self.child: launcher.Child | None = None
+        self.stopping = 0.0
+        self.log = LogFile(self.directory)
+        self.wakeup = _signal_pipe()
+        self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+
+    def listen(self) -> None:
+        """Open the socket; a relative name, since a path of a socket has 108 bytes at most."""
+        os.fchdir(self.directory)
+        try:
+            os.unlink("socket")
+        except FileNotFoundError:
+            pass
+        self.listener.bind("socket")
+        self.listener.listen(16)
+        self.listener.setblocking(False)
+
+    def launch(self) -> None:
+        """Start the container's first process and tell the starter. Raises LaunchFailure and OSError."""
+        terminal = self.plan["tty"]
+        stdio, ours = ((-1, -1, -1), (-1, -1, -1)) if terminal else _pipes(self.plan["stdin"])
+        document = self.plan["network"]
+        try:
+            child = launcher.launch(
+                self.plan["request"],
+                stdio,
+                attach=None if document is None else lambda pid: network.attach(document, pid),
+            )
+        finally:
+            for fd in set(stdio) - {-1}:
+                os.close(fd)
+        self.child = child
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: _reap_orphans(child.pid))
+        if child.terminal is not None:
+            self.stdin = child.terminal
+            self.outputs = {child.terminal: protocol.STDOUT}
+        else:
+            self.stdin = ours[0]
+            self.outputs = {ours[1]: protocol.STDOUT, ours[2]: protocol.STDERR}
+        for fd in {self.stdin, *self.outputs} - {-1}:
+            os.set_blocking(fd, False)
+        _write_file(self.directory, "started", b"%d %d\n" % (child.pid, time.time_ns()))
+        for client in list(self.clients.values()):
+            client.flags = self.plan["attached"]
+            self.tell(client, protocol.STARTED, protocol.number(child.pid))
+
+    def run(self) -> int:
+        """Serve until the container's first process has ended; returns its exit code."""
+        child = self.child
+        assert child is not None
+        while True:
+            ready = self.poll(child.pidfd)
+            if child.pidfd in ready:
+                return self.reap(child)
+
+    def reap(self, child: launcher.Child) -> int:
+        """Collect the status and read what the pipes still hold."""
+        code = launcher.wait(child)
+        deadline = time.monotonic() + _DRAIN
+        while self.outputs and (self.blocked() or time.monotonic() < deadline):
+            # Usually one turn. Pipes that stay open are held by a process outside of the container's pid namespace.
+            self.poll(-1, 0.05)
+        for fd in list(self.outputs):
+            self.close_output(fd)
+        return code
+
+    def poll(self, pidfd: int, timeout: float = -1) -> set[int]:
+        """Wait for one thing to happen, do all that can be done, return the descriptors that were ready."""
+        poller = select.poll()
+        blocked = self.blocked()
+        if pidfd >= 0:
+            poller.register(pidfd, select.POLLIN)
+        poller.register(self.wakeup, select.POLLIN)
+        poller.register(self.listener, select.POLLIN)
+        for fd, client in self.clients.items():
+            poller.register(fd, select.POLLIN | (select.POLLOUT if client.waiting else 0))
+        if not blocked:
+            for fd in self.outputs:
+                poller.register(fd, select.POLLIN)
+        if self.stdin >= 0 and self.stdin_waiting:
+            mask = select.POLLOUT | (select.POLLIN if self.stdin in self.outputs and not blocked else 0)
+            poller.register(self.stdin, mask)
+        wait = timeout if timeout >= 0 else self.until_kill()
+        ready = dict(poller.poll(None if wait < 0 else int(wait * 1000) + 1))
+        self.dispatch(ready)
+        return set(ready)
+
+    def dispatch(self, ready: dict[int, int]) -> None:
+        """Do what the ready descriptors allow."""
+        if self.wakeup in ready:
+            os.read(self.wakeup, 64)  # the handlers have run; the wait had to end
+        if self.stdin in ready and ready[self.stdin] & (select.POLLOUT | select.POLLERR | select.POLLHUP):
+            self.feed()
+        for fd in [fd for fd in self.outputs if ready.get(fd, 0) & _READABLE]:
+            self.relay(fd)
+        for client in [client for fd, client in self.clients.items() if fd in ready]:
+            self.serve(client, ready[client.fd])
+        if self.listener.fileno() in ready:
+            self.accept()
+        self.kill_if_due()
+
+    def blocked(self) -> bool:
+        """Tell whether a client has so much waiting that nothing more may be read."""
+        return any(len(client.waiting) >= _BACKLOG for client in self.clients.values())
+
+    def accept(self) -> None:
+        try:
+            fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+        except OSError:
+            return
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
+        self.clients[fd] = Client(sock)
+
+    def relay(self, fd: int) -> None:
+        """Read one piece of output, log it, pass it on."""
+        kind = self.outputs[fd]
+        try:
+            data = os.read(fd, protocol.CHUNK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal whose last user has gone
+                raise
+            data = b""
+        if not data:
+            self.close_output(fd)
+            return
+        self.log.write(kind == protocol.STDERR, data)
+        wanted = protocol.ERR if kind == protocol.STDERR else protocol.OUT
+        for client in list(self.clients.values()):
+            if client.flags & wanted:
+                self.tell(client, kind, data)
+
+    def close_output(self, fd: int) -> None:
+        del self.outputs[fd]
+        if fd == self.stdin:
+            self.stdin = -1
+            self.stdin_waiting.clear()
+        os.close(fd)
+
+    def tell(self, client: Client, kind: int, payload: bytes) -> None:
+        try:
+            client.send(kind, payload)
+        except OSError:
+            self.drop(client)
+
+    def serve(self, client: Client, events: int) -> None:
+        """Read what a client sent and send what waits for it."""
+        try:
+            if events & select.POLLOUT:
+                client.flush()
+            if not events & _READABLE:
+                return
+            data = client.sock.recv(protocol.CHUNK)
+            if not data:
+                self.drop(client)
+                return
+            for kind, payload in client.frames.feed(data):
+                self.obey(client, kind, payload)
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError, IndexError):
+            self.drop(client)
+
+    def drop(self, client: Client) -> None:
+        """Forget a client; the standard input that it fed ends where it was made to (Docker's StdinOnce)."""
+        if self.clients.pop(client.fd, None) is None:
+            return
+        client.sock.close()
+        if client.starter:
+            self.starter_gone = True
+        if client.flags & protocol.IN and self.plan["stdin_once"] and not self.plan["tty"]:
+            self.end_stdin()
+
+    def obey(self, client: Client, kind: int, payload: bytes) -> None:
+        """Do what one frame asks for."""
+        if kind == protocol.STDIN:
+            if self.stdin >= 0 and not self.stdin_ends:
+                self.stdin_waiting.append((client, memoryview(payload)))
+                self.feed()
+            else:
+                client.send(protocol.WINDOW, protocol.number(len(payload)))
+        elif kind == protocol.STDIN_END:
+            if not self.plan["tty"]:
+                self.end_stdin()
+        elif kind == protocol.SIGNAL:
+            self.send_signal(payload[0])
+        elif kind == protocol.RESIZE:
+            if self.child is not None and self.child.terminal in self.outputs:
+                rows_columns = payload[1::-1] + payload[3:1:-1] if sys.byteorder == "little" else payload
+                fcntl.ioctl(self.child.terminal, _TIOCSWINSZ, rows_columns + bytes(4))
+        elif kind == protocol.CLOSED:
+            self.reader_gone(client, payload[0])
+        elif kind == protocol.ATTACH:
+            client.flags = payload[0]
+            client.send(protocol.STARTED, protocol.number(self.child.pid if self.child else 0))
+        else:
+            raise ProtocolError(f"a frame of kind {kind}")
+
+    def reader_gone(self, client: Client, stream: int) -> None:
+        """Close a stream whose reader at the starter's end has gone, so that the container notices as in a pipeline."""
+        client.flags &= ~stream
+        if not client.starter or self.plan["tty"]:
+            return
+        kind = protocol.STDERR if stream == protocol.ERR else protocol.STDOUT
+        for fd in [fd for fd, output in self.outputs.items() if output == kind]:
+            self.close_output(fd)
+
+    def feed(self) -> None:
+        """Write standard input as far as the container takes it, and give the senders new credit."""
+        while self.stdin_waiting and self.stdin >= 0:
+            client, data = self.stdin_waiting[0]
+            try:
+                taken = os.write(self.stdin, data)
+            except BlockingIOError:
+                return
+            except OSError:  # EPIPE: nobody reads it any more
+                self.stdin_ends = True
+                taken = len(data)
+            if taken < len(data):
+                self.stdin_waiting[0] = client, data[taken:]
+            else:
+                del self.stdin_waiting[0]
+            if client is not None and client.fd in self.clients:
+                self.tell(client, protocol.WINDOW, protocol.number(taken))
+        if self.stdin_ends and not self.stdin_waiting:
+            self.close_stdin()
+
+    def end_stdin(self) -> None:
+        """Close standard input once what waits has been written."""
+        self.stdin_ends = True
+        self.feed()
+
+    def close_stdin(self) -> None:
+        if self.stdin >= 0 and self.stdin not in self.outputs:
+            os.close(self.stdin)
+            self.stdin = -1
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the container's first process; never to a process that is only like it."""
+        if self.child is not None:
+            try:
+                signal.pidfd_send_signal(self.child.pidfd, number)
+            except ProcessLookupError:
+                pass
+
+    def terminate(self, _number: int, _frame: object) -> None:
+        """Stop the container as `stop` does: the machine, or somebody, ends the monitor."""
+        self.send_signal(self.plan["stop_signal"])
+        self.stopping = self.stopping or time.monotonic() + self.plan["stop_timeout"]
+
+    def until_kill(self) -> float:
+        return max(0.0, self.stopping - time.monotonic()) if self.stopping else -1
+
+    def kill_if_due(self) -> None:
+        if self.stopping and time.monotonic() >= self.stopping:
+            self.send_signal(signal.SIGKILL)
+            self.stopping = time.monotonic() + 1
+
+    def leave(self, kind: int, payload: bytes, how: Exit) -> None:
+        """Leave word, let go of everything, tell the clients, wait until they have read all that was for them."""
+        write_exit(self.directory, how)
+        document = self.plan["network"]
+        for fd in self.held:
+            os.close(fd)
+        self.held = []
+        if document is not None:
+            network.leave(document)
+        fcntl.flock(self.alive, fcntl.LOCK_UN)
+        for client in list(self.clients.values()):
+            self.tell(client, kind, payload)
+        self.flush_clients()
+
+    def flush_clients(self) -> None:
+        """Send what waits, however slowly a client takes it; one that goes away is forgotten."""
+        while waiting := [client for client in self.clients.values() if client.waiting]:
+            poller = select.poll()
+            for client in waiting:
+                poller.register(client.fd, select.POLLOUT)
+            ready = dict(poller.poll())
+            for client in waiting:
+                if client.fd in ready:
+                    try:
+                        client.flush()
+                    except OSError:
+                        self.drop(client)
+
+    def starter_left(self) -> bool:
+        """Tell whether the command that started the container is no longer there to clean up after it."""
+        return self.starter_gone or not any(client.starter for client in self.clients.values())
+
+
+def _reap_orphans(own: int) -> None:
+    """Collect the processes that were handed to us when their parents ended; the container's first one stays."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid == own:
+            return
+        os.waitpid(ended.si_pid, 0)
+
+
+def _where(error: BaseException) -> str:
+    """Name the error and the line that raised it: there is no terminal for a traceback."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def _pipes(stdin: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Make the container's standard streams: its ends, and ours; without stdin it gets /dev/null."""
+    theirs_in, ours_in = os.pipe2(os.O_CLOEXEC) if stdin else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
+    ours_out, theirs_out = os.pipe2(os.O_CLOEXEC)
+    ours_err, theirs_err = os.pipe2(os.O_CLOEXEC)
+    return (theirs_in, theirs_out, theirs_err), (ours_in, ours_out, ours_err)
+
+
+def _signal_pipe() -> int:
+    """Return a descriptor that is readable after a signal: without it an interrupted poll would just go on."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    return reader
+
+
+def _write_file(directory: int, name: str, content: bytes) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        os.write(fd, content)
+    finally:
+        os.close(fd)
+
+
+def receive_start(sock: _socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Wait for the starter's first frame; returns its document and descriptors, None where it went away first."""
+    frames = Frames()
+    fds = array("i")
+    while True:
+        data, ancillary, _, _ = sock.recvmsg(protocol.CHUNK, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC)
+        for level, kind, content in ancillary:
+            if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+        if not data:
+            return None
+        for kind, payload in frames.feed(data):
+            if kind != protocol.START:
+                raise ProtocolError(f"a frame of kind {kind} before START")
+            return marshal.loads(payload), list(fds)
+
+
+def main(control: int) -> None:
+    """Be the monitor of one container; `control` is the connection to the command that starts it. Does not return."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    syscalls.close_range(control + 1, 0xFFFFFFFF)
+    syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, control)
+    os.set_inheritable(control, False)
+    received = receive_start(sock)
+    if received is None:
+        os._exit(0)
+    plan, fds = received
+    monitor = Monitor(plan, fds, Client(sock, starter=True))
+    signal.signal(signal.SIGTERM, monitor.terminate)
+    kind = protocol.FAILED
+    try:
+        monitor.listen()
+        monitor.launch()
+        kind = protocol.EXITED
+        code, text = monitor.run(), ""
+    except launcher.LaunchFailure as failure:
+        code, text = failure.exit_code, str(failure)
+    except OSError as error:
+        code, text = 125, f"{error.strerror or error}"
+    except Exception as error:
+        code, text = 125, _where(error)
+    payload = bytes((code & 0xFF,)) + text.encode("utf-8", "surrogateescape")
+    monitor.leave(kind, payload, Exit(code=code, finished=time.time_ns(), error=text.replace("\n", " ")))
+    if plan["auto_remove"] and monitor.starter_left():
+        os.execv(plan["remover"][0], plan["remover"])
+    os._exit(0)

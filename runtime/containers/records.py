@@ -1,0 +1,376 @@
+"""Keep the containers of one root: a row and a directory each, and what became of those whose monitor has gone.
+
+::
+
+    ROOT/containers/ID/   alive      flock held by the monitor for as long as the container runs
+                          upper work the overlay's upper directory and its workdir
+                          files/     hosts, hostname, resolv.conf: bound into the container
+                          log        its output (logs.py)
+                          socket     the monitor's socket
+                          started    pid and time of the start, written by the monitor
+                          exit       how it ended, written by the monitor before it lets go of `alive`
+
+A row says `running` until somebody looks: it is true only while the lock on `alive` is held and no `exit` is there.
+`reconcile` folds what monitors left into the rows. A directory without a row, whose lock is free, was left by a
+command that died in the middle; it is removed. The lock on `alive` is also what makes one removal wait for another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from runtime.containers.documents import Config, HostConfig, MountPoint
+from runtime.containers.exits import Exit, read_exit
+from runtime.errors import Conflict, NotFound, UsageError
+
+if TYPE_CHECKING:
+    from runtime.store import Store
+    from runtime.store.database import Row
+
+State = Literal["created", "running", "exited"]
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS containers(
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL UNIQUE,
+        image TEXT NOT NULL,
+        state TEXT NOT NULL,
+        path TEXT NOT NULL,
+        args TEXT NOT NULL,
+        config TEXT NOT NULL,
+        host_config TEXT NOT NULL,
+        mounts TEXT NOT NULL,
+        network TEXT NOT NULL,
+        auto_remove INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        started INTEGER NOT NULL DEFAULT 0,
+        finished INTEGER NOT NULL DEFAULT 0,
+        pid INTEGER NOT NULL DEFAULT 0,
+        monitor TEXT NOT NULL DEFAULT '',
+        exit_code INTEGER NOT NULL DEFAULT 0,
+        oom_killed INTEGER NOT NULL DEFAULT 0,
+        error TEXT NOT NULL DEFAULT '')""",
+    "CREATE INDEX IF NOT EXISTS containers_by_state ON containers(state)",
+    """CREATE TABLE IF NOT EXISTS events(
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        time INTEGER NOT NULL,
+        type TEXT NOT NULL,
+        action TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        attributes TEXT NOT NULL)""",
+)
+
+LOST = Exit(code=137, finished=0, oom_killed=False, error="the monitor was killed")
+"""What is recorded for a container whose monitor died without a word: the kernel killed it with SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One row. Times are nanoseconds since the epoch, 0 for never; `path` and `args` are the command as it is run."""
+
+    id: str
+    name: str
+    image: str
+    state: State
+    path: str
+    args: tuple[str, ...]
+    config: Config
+    host_config: HostConfig
+    mounts: tuple[MountPoint, ...]
+    network: dict[str, object]
+    auto_remove: bool
+    created: int
+    started: int
+    finished: int
+    pid: int
+    monitor: str
+    exit_code: int
+    oom_killed: bool
+    error: str
+
+    @property
+    def short_id(self) -> str:
+        """The first twelve digits of the id."""
+        return self.id[:12]
+
+
+class Containers:
+    """The containers of an open store; looks after what dead monitors left when it is made."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.database = store.database
+        self.root = store.layout.containers
+        self.database.ensure("containers", 1, _TABLES)
+        self.root.mkdir(mode=0o700, exist_ok=True)
+        self.reconcile()
+
+    def directory(self, container_id: str) -> Path:
+        """Give the directory of one container."""
+        return self.root / container_id
+
+    def list(self) -> tuple[Container, ...]:
+        """Return all containers, the youngest first."""
+        rows = self.database.read("SELECT * FROM containers ORDER BY number DESC")
+        return tuple(_container(row) for row in rows)
+
+    def get(self, container_id: str) -> Container | None:
+        """Return the container with this whole id."""
+        row = self.database.one("SELECT * FROM containers WHERE id = ?", container_id)
+        return None if row is None else _container(row)
+
+    def find(self, text: str) -> Container:
+        """Return the container that an id, a name or the unique beginning of an id stands for.
+
+        Raises NotFound, and UsageError for a beginning that several share.
+        """
+        name = text.removeprefix("/")
+        named = "SELECT * FROM containers WHERE id = ? OR name = ? ORDER BY id = ? DESC"
+        row = self.database.one(named, text, name, text)
+        if row is not None:
+            return _container(row)
+        rows: Sequence[Row] = ()
+        if text and all(digit in "0123456789abcdef" for digit in text):
+            rows = self.database.read("SELECT * FROM containers WHERE id >= ? AND id < ? LIMIT 2", text, text + "g")
+        if len(rows) > 1:
+            raise UsageError(f"Multiple IDs found with provided prefix: {text}", hint="write more digits")
+        if not rows:
+            raise NotFound(f"No such container: {text}", hint=self._near(name))
+        return _container(rows[0])
+
+    def _near(self, name: str) -> str:
+        from difflib import get_close_matches  # lazy: 4 ms
+
+        names = [str(row[0]) for row in self.database.read("SELECT name FROM containers")]
+        near = get_close_matches(name, names, n=1)
+        return f"did you mean {near[0]}?" if near else "`pybuild ps -a` lists them"
+
+    def name_taken(self, name: str) -> bool:
+        """Tell whether a container has this name."""
+        return self.database.one("SELECT 1 FROM containers WHERE name = ?", name) is not None
+
+    @contextmanager
+    def new_directory(self, container_id: str) -> Iterator[int]:
+        """Make a container's directory and hold its `alive` lock; gives the descriptor of the lock (close-on-exec).
+
+        It appears under its name with the lock held, so that nobody takes it for one that was left behind. Where the
+        block ends by an exception the directory goes again; else the descriptor stays open and is the caller's.
+        """
+        made = self.store.workspace() / container_id
+        made.mkdir(mode=0o700)
+        alive = os.open(made / "alive", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            for name in ("upper", "work", "files"):
+                os.mkdir(made / name, 0o755 if name == "upper" else 0o700)
+            os.rename(made, self.directory(container_id))
+            yield alive
+        except BaseException:
+            self.discard(container_id)
+            os.close(alive)
+            raise
+
+    def insert(self, container: Container) -> None:
+        """Record a new container and pin its image. Raises Conflict where its name is taken."""
+        try:
+            with self.database.write() as connection:
+                connection.execute(
+                    "INSERT INTO containers(id, name, image, state, path, args, config, host_config, mounts, network,"
+                    " auto_remove, created) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        container.id,
+                        container.name,
+                        container.image,
+                        container.state,
+                        container.path,
+                        json.dumps(container.args),
+                        json.dumps(container.config),
+                        json.dumps(container.host_config),
+                        json.dumps(container.mounts),
+                        json.dumps(container.network),
+                        container.auto_remove,
+                        container.created,
+                    ),
+                )
+                connection.execute(
+                    "INSERT OR IGNORE INTO pins(owner, kind, target) VALUES(?, 'image', ?)",
+                    (_owner(container.id), container.image),
+                )
+                _event(connection, container, "create", container.created)
+        except sqlite3.IntegrityError:
+            raise self._conflict(container.name) from None
+
+    def _conflict(self, name: str) -> Conflict:
+        row = self.database.one("SELECT id FROM containers WHERE name = ?", name)
+        holder = f' by container "{row[0]}"' if row else ""
+        return Conflict(
+            f'Conflict. The container name "/{name}" is already in use{holder}.',
+            hint="remove (or rename) that container to be able to reuse that name: pybuild rm " + name,
+        )
+
+    def forget_end(self, container: Container) -> None:
+        """Delete what an earlier monitor left word of; the caller holds the container's lock."""
+        for name in ("exit", "started", "socket"):
+            with suppress(FileNotFoundError):
+                os.unlink(self.directory(container.id) / name)
+
+    def handed_over(self, container: Container, monitor: str, network: dict[str, object]) -> None:
+        """Record that a monitor (named as store.leases does) is about to run the container; comes before it is told.
+
+        From now on the container counts as running for as long as its lock is held, whatever becomes of this process.
+        """
+        with self.database.write() as connection:
+            connection.execute(
+                "UPDATE containers SET state = 'running', started = 0, pid = 0, monitor = ?, network = ?, finished = 0,"
+                " exit_code = 0, oom_killed = 0, error = '' WHERE id = ?",
+                (monitor, json.dumps(network), container.id),
+            )
+
+    def started(self, container: Container) -> None:
+        """Record that the command runs, from the word that its monitor left in `started`; once."""
+        try:
+            pid, started = (self.directory(container.id) / "started").read_text().split()
+        except (FileNotFoundError, ValueError):
+            return
+        with self.database.write() as connection:
+            changed = connection.execute(
+                "UPDATE containers SET started = ?, pid = ? WHERE id = ? AND state = 'running' AND started = 0",
+                (int(started), int(pid), container.id),
+            ).rowcount
+            if changed:
+                _event(connection, container, "start", int(started))
+
+    def failed(self, container: Container, *, exit_code: int, error: str) -> None:
+        """Record that the command could not be started: the container stays as created, with the reason."""
+        with self.database.write() as connection:
+            connection.execute(
+                "UPDATE containers SET state = 'created', exit_code = ?, error = ?, pid = 0 WHERE id = ?",
+                (exit_code, error, container.id),
+            )
+
+    def reconcile(self) -> None:
+        """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
+        for row in self.database.read("SELECT * FROM containers WHERE state = 'running' OR auto_remove"):
+            container = _container(row)
+            if container.state == "running" and not container.started:
+                self.started(container)  # the command that started it died too early to say so
+            if not self.is_held(container.id):
+                self._fold(container)
+        for name in os.listdir(self.root):
+            # The lock first: a row is inserted while it is held, so a directory that is free then has its row by now.
+            if not self.is_held(name) and self.database.one("SELECT 1 FROM containers WHERE id = ?", name) is None:
+                self.discard(name)
+
+    def _fold(self, container: Container) -> None:
+        """Record the end of a container that nobody looks after any more."""
+        if container.state == "running":
+            how = read_exit(self.directory(container.id))
+            if how is None:
+                from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
+
+                kill_cgroup(self, container.id)
+            self.ended(container, how)
+        if container.auto_remove:
+            from runtime.containers.removal import remove  # lazy: needs this module
+
+            with suppress(Conflict, NotFound):
+                remove(self, container.id)
+
+    def ended(self, container: Container, how: Exit | None) -> None:
+        """Record the end of a running container, once; `None` where its monitor left no word."""
+        finished = how.finished if how else self.store.context.now()
+        how = how or LOST
+        with self.database.write() as connection:
+            changed = connection.execute(
+                "UPDATE containers SET state = 'exited', finished = ?, exit_code = ?, oom_killed = ?, error = ?,"
+                " pid = 0 WHERE id = ? AND state = 'running'",
+                (finished, how.code, how.oom_killed, how.error, container.id),
+            ).rowcount
+            if changed:
+                if how.oom_killed:
+                    _event(connection, container, "oom", finished)
+                _event(connection, container, "die", finished, exitCode=str(how.code))
+
+    def is_running(self, container: Container) -> bool:
+        """Tell whether the container runs at this moment."""
+        directory = self.directory(container.id)
+        return container.state == "running" and self.is_held(container.id) and not (directory / "exit").exists()
+
+    def is_held(self, container_id: str) -> bool:
+        """Tell whether somebody holds the container's `alive` lock: its monitor, its maker or its remover."""
+        try:
+            fd = os.open(self.directory(container_id) / "alive", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def forget(self, container: Container) -> None:
+        """Take away a container's row and pins; the caller holds its `alive` lock and deletes the directory next."""
+        now = self.store.context.now()
+        with self.database.write() as connection:
+            deleted = connection.execute("DELETE FROM containers WHERE id = ?", (container.id,)).rowcount
+            connection.execute("DELETE FROM pins WHERE owner = ?", (_owner(container.id),))
+            if deleted:
+                _event(connection, container, "destroy", now)
+
+    def discard(self, container_id: str) -> None:
+        """Delete a container's directory; the caller holds its `alive` lock, or nobody can."""
+        from runtime.store.trees import remove_tree  # lazy: only where something goes
+
+        doomed = self.store.trash_name()
+        with suppress(FileNotFoundError):
+            os.rename(self.directory(container_id), doomed)
+            remove_tree(doomed)
+
+
+def _owner(container_id: str) -> str:
+    return f"container:{container_id}"
+
+
+def _event(connection: sqlite3.Connection, container: Container, action: str, time: int, **attributes: str) -> None:
+    """Write an event of the Engine API's shape in the transaction that makes the change."""
+    labels = container.config.get("Labels") or {}
+    told = {**labels, "image": container.config.get("Image", ""), "name": container.name, **attributes}
+    connection.execute(
+        "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'container', ?, ?, ?)",
+        (time, action, container.id, json.dumps(told)),
+    )
+
+
+def _container(row: Row) -> Container:
+    return Container(
+        id=row["id"],
+        name=row["name"],
+        image=row["image"],
+        state=cast(State, row["state"]),
+        path=row["path"],
+        args=tuple(json.loads(row["args"])),
+        config=json.loads(row["config"]),
+        host_config=json.loads(row["host_config"]),
+        mounts=tuple(json.loads(row["mounts"])),
+        network=json.loads(row["network"]),
+        auto_remove=bool(row["auto_remove"]),
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        pid=row["pid"],
+        monitor=row["monitor"],
+        exit_code=row["exit_code"],
+        oom_killed=bool(row["oom_killed"]),
+        error=row["error"],
+    )

@@ -1,0 +1,91 @@
+"""Remove containers: the row, the directory, what only they hold."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from runtime.containers.exits import read_exit
+from runtime.containers.records import Container, Containers
+from runtime.errors import Conflict, NotFound
+
+_PATIENCE = 0.25
+"""Seconds to wait for a lock that is held for a moment only, by a command that looks or by an end that is under way."""
+
+
+def remove(containers: Containers, container_id: str, *, force: bool = False, volumes: bool = False) -> None:
+    """Remove one container; `force` kills it first, `volumes` (always so with --rm) takes its anonymous volumes along.
+
+    Raises Conflict for one that runs, NotFound for one that has gone. What another command removes at this moment is
+    waited for.
+    """
+    container = containers.get(container_id)
+    if container is None:
+        raise NotFound(f"No such container: {container_id}")
+    if containers.is_running(container):
+        if not force:
+            raise Conflict(
+                f'cannot remove container "{container.name}": container is running: '
+                "stop the container before removing or force remove",
+                hint=f"pybuild rm -f {container.name}",
+            )
+        from runtime.containers.lifecycle import stop  # lazy: only for those that run
+
+        stop(containers, container, signal_number=signal.SIGKILL)
+    with _locked(containers, container):
+        fresh = containers.get(container_id)
+        if fresh is None:
+            return  # another command was first
+        with containers.database.write():  # one transaction for both
+            if fresh.state == "running":
+                containers.ended(fresh, read_exit(containers.directory(container_id)))
+            containers.forget(fresh)
+        names = [mount["Name"] for mount in fresh.mounts if mount.get("Type") == "volume"]
+        if names and (volumes or fresh.auto_remove):
+            from runtime.containers.volumes import Volumes  # lazy: 3 ms
+
+            Volumes(containers.store).remove_anonymous(names)
+        containers.discard(container_id)
+
+
+def kill_cgroup(containers: Containers, container_id: str) -> None:
+    """Remove the cgroup that a killed monitor left, with whatever still runs in it."""
+    from runtime.sandbox.cgroups import Cgroup, hierarchies  # lazy: 2 ms
+
+    name = cgroup_name(containers, container_id)
+    groups = [
+        (hierarchy, f"{hierarchy.directory}/{name}") for hierarchy in hierarchies(own=containers.store.context.rootless)
+    ]
+    Cgroup(name, groups).remove()
+
+
+def cgroup_name(containers: Containers, container_id: str) -> str:
+    """Return the name of a container's cgroup, which says whose it is."""
+    return f"pybuild-{containers.store.layout.key}-{container_id}"
+
+
+@contextmanager
+def _locked(containers: Containers, container: Container) -> Iterator[None]:
+    """Hold the container's `alive` lock. Raises Conflict where it starts or runs."""
+    try:
+        fd = os.open(containers.directory(container.id) / "alive", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield  # a directory that somebody deleted by hand: the row goes all the same
+        return
+    try:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Conflict(f"container {container.name} is in use: it starts, runs or is removed") from None
+                time.sleep(0.002)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,139 @@
+"""Start a container's monitor: a small interpreter of its own, early, so that it loads while the rest is prepared."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import socket
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.containers import protocol
+from runtime.store.leases import boot_mark, start_time
+
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
+    from runtime.network.plan import Plan
+    from runtime.store.images import Image
+
+_PACKAGES = str(Path(__file__).resolve().parents[2])
+_CONTROL = 3
+
+
+def interpreter(code: str) -> list[str]:
+    """Return the words that run `code` with this program's packages and nothing else of Python's surroundings."""
+    return [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {_PACKAGES!r}); {code}"]
+
+
+class MonitorProcess:
+    """A monitor that waits for its plan: `pid`, and `control`, the connection to it."""
+
+    def __init__(self, pid: int, control: socket.socket) -> None:
+        self.pid = pid
+        self.control = control
+
+    def start(self, plan: dict[str, object], fds: Sequence[int]) -> None:
+        """Hand over what is to be run, with the descriptors that the monitor keeps. The answer is STARTED or FAILED."""
+        data = memoryview(protocol.frame(protocol.START, marshal.dumps(plan)))
+        sent = self.control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
+        self.control.sendall(data[sent:])
+
+
+@contextmanager
+def monitor_process() -> Iterator[MonitorProcess]:
+    """Start a monitor for the length of a block; one that got no plan ends with it, one that runs a container stays.
+
+    It is in a session of its own, so that the terminal's signals do not reach it, with an empty environment.
+    """
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            pid = os.posix_spawn(
+                sys.executable,
+                interpreter(f"from runtime.containers.monitor import main; main({_CONTROL})"),
+                {},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL),
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, 0, 1),
+                    (os.POSIX_SPAWN_DUP2, 0, 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+            )
+        yield MonitorProcess(pid, ours)
+
+
+def start(
+    containers: Containers,
+    container: Container,
+    image: Image,
+    alive: int,
+    monitor: MonitorProcess,
+    *,
+    attached: int = 0,
+    window: tuple[int, int] | None = None,
+) -> None:
+    """Let a monitor run the container; its answer, STARTED or FAILED, is still to be read from `monitor.control`.
+
+    `alive` is the descriptor that holds the container's lock; it is the monitor's afterwards and closed here, in every
+    case. `attached` are the streams (protocol.IN, OUT, ERR) that come back over the connection.
+    """
+    from runtime.containers.bundle import make_request  # lazy: 4 ms
+    from runtime.containers.lifecycle import DEFAULT_STOP_TIMEOUT, stop_signal
+    from runtime.containers.reaper import command
+    from runtime.network.plan import plan as plan_network
+
+    context = containers.store.context
+    config, host = container.config, container.host_config
+    with ExitStack() as stack:
+        stack.callback(os.close, alive)
+        directory = os.open(containers.directory(container.id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, directory)
+        network = stack.enter_context(
+            plan_network(
+                context,
+                containers.store,
+                host.get("NetworkMode") or "bridge",
+                owner=f"container:{container.id}",
+                hostname=config.get("Hostname", ""),
+                add_hosts=host.get("ExtraHosts") or (),
+                dns=host.get("Dns") or (),
+                dns_search=host.get("DnsSearch") or (),
+                dns_options=host.get("DnsOptions") or (),
+            )
+        )
+        plan: dict[str, object] = {
+            "request": make_request(containers, container, image, network, window),
+            "network": network.document,
+            "tty": config.get("Tty", False),
+            "stdin": config.get("OpenStdin", False),
+            "stdin_once": config.get("StdinOnce", False),
+            "attached": attached,
+            "stop_signal": stop_signal(container),
+            "stop_timeout": config.get("StopTimeout", DEFAULT_STOP_TIMEOUT),
+            "auto_remove": container.auto_remove,
+            "remover": command(context, container.id),
+        }
+        containers.forget_end(container)
+        containers.handed_over(container, f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}", _facts(network))
+        descriptors = [alive, directory]
+        if network.users_fd is not None:
+            descriptors.append(network.users_fd)
+        monitor.start(plan, descriptors)
+        network.follow(monitor.pid)
+
+
+def _facts(network: Plan) -> dict[str, object]:
+    """Return what `inspect` shows of a container's network."""
+    return {
+        "mode": network.mode,
+        "address": network.address,
+        "gateway": network.gateway,
+        "prefix": network.prefix,
+        "mac": network.mac,
+    }

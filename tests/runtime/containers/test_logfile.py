@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.containers.logfile import LogFile, lines
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50)))
+def test_nothing_of_the_output_is_lost_in_the_log(pieces: list[bytes]) -> None:
+    record = b"".join(lines(b"T", b"stdout", piece) for piece in pieces)
+    text = b""
+    for line in record.split(b"\n")[:-1]:
+        stamp, stream, tag, rest = line.split(b" ", 3)
+        assert (stamp, stream) == (b"T", b"stdout")
+        text += rest + (b"\n" if tag == b"F" else b"")
+    assert text == b"".join(pieces)
+
+
+def test_a_full_disk_leaves_no_half_line_and_is_told_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    log = LogFile(fd)
+    log.write(False, b"one\n")
+    write = os.write
+
+    def full(target: int, data: bytes) -> int:
+        write(target, bytes(data)[:7])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        log.write(False, b"two\n")
+    log.write(True, b"three\n")
+    os.close(fd)
+    texts = [line.split(b" ", 3)[1:] for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert texts == [
+        [b"stdout", b"F", b"one"],
+        [b"stderr", b"F", b"pybuild: 4 bytes of log were lost"],
+        [b"stderr", b"F", b"three"],
+    ]
