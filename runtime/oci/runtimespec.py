@@ -196,8 +196,8 @@ def container_spec(  # noqa: PLR0913  a document has as many fields
 
     `mounts` come after the default ones (bind(), tmpfs(), layers() make them), parents before what lies below them; one
     at a default destination replaces it. `capabilities` are the bounding, permitted and effective set (see
-    resolve_capabilities). `network` is "private" (a new namespace), "host", or the path of a namespace. `namespaces` maps
-    "pid", "ipc", "uts", "cgroup" to "private" (the default), "host" or a path; "user" is "host" unless said otherwise.
+    resolve_capabilities). `network` is "private" (a new namespace), "host", or the path of a namespace. `namespaces`
+    maps "pid", "ipc", "uts", "cgroup" to "private" (the default), "host" or a path; "user" is "host" by default.
     `rlimits` are (name as "nofile" or "RLIMIT_NOFILE", soft, hard), -1 unlimited. `rootless` leaves out what a user
     namespace cannot do. Raises UsageError for names that do not exist.
     """

@@ -76,7 +76,7 @@ def _controllers_of_v2(directory: str) -> frozenset[str]:
 
 
 def _delegated(mount: str) -> str:
-    """Find the highest group from this process's own one upwards in which this user may make groups and move processes."""
+    """Find the highest group, from this process's own one upwards, where this user may make groups and move processes."""
     own = ""
     for line in _read("/proc/self/cgroup").splitlines():
         if line.startswith("0::"):
@@ -163,7 +163,7 @@ def _make(hierarchy: Hierarchy, name: str, made: list[tuple[Hierarchy, str]]) ->
 
 
 def _shares_to_weight(shares: int) -> int:
-    """Convert cpu.shares (2 to 262144) to cpu.weight (1 to 10000), so that 1024 becomes 100 (as crun and runc now do)."""
+    """Convert cpu.shares (2 to 262144) to cpu.weight (1 to 10000), linearly (systemd, runc and crun do the same)."""
     shares = min(max(shares, 2), 262144)
     return 1 + ((shares - 2) * 9999) // 262142
 
@@ -202,9 +202,7 @@ def _memory_settings(memory: dict[str, Any]) -> list[tuple[str, str, list[tuple[
     limit, swap = memory.get("limit"), memory.get("swap")
     if limit:
         text = str(limit) if limit > 0 else "max"
-        found.append(
-            ("memory limit", "memory", [("memory.limit_in_bytes", str(limit))], [("memory.max", text)])
-        )
+        found.append(("memory limit", "memory", [("memory.limit_in_bytes", str(limit))], [("memory.max", text)]))
     if swap:
         # version 1 counts memory and swap together, version 2 swap alone
         alone = "max" if swap < 0 else str(max(0, swap - (limit or 0)))
@@ -213,15 +211,11 @@ def _memory_settings(memory: dict[str, Any]) -> list[tuple[str, str, list[tuple[
         )
     if memory.get("reservation"):
         value = str(memory["reservation"])
-        found.append(
-            ("memory reservation", "memory", [("memory.soft_limit_in_bytes", value)], [("memory.low", value)])
-        )
+        found.append(("memory reservation", "memory", [("memory.soft_limit_in_bytes", value)], [("memory.low", value)]))
     return found
 
 
-def _set_all(
-    cgroup: Cgroup, wanted: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]
-) -> None:
+def _set_all(cgroup: Cgroup, wanted: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]) -> None:
     for what, controller, on_v1, on_v2 in wanted:
         name = {"blkio": "io"}.get(controller, controller)
         for hierarchy, path in cgroup.groups:
@@ -245,7 +239,8 @@ def _set(what: str, path: str, pairs: list[tuple[str, str]]) -> None:
             write(f"{path}/{file}", value)
         except OSError as error:
             reason = "this kernel does not offer it" if error.errno == ENOENT else os.strerror(error.errno or 0).lower()
-            raise refused("cgroup", f"{what} of {value} cannot be set ({file}): {reason}", errno=error.errno or 0) from None
+            text = f"{what} of {value} cannot be set ({file}): {reason}"
+            raise refused("cgroup", text, errno=error.errno or 0) from None
 
 
 def _enable(hierarchy: Hierarchy, controller: str, what: str) -> None:
@@ -256,7 +251,9 @@ def _enable(hierarchy: Hierarchy, controller: str, what: str) -> None:
     try:
         write(file, f"+{controller}")
     except OSError as error:
-        reason = "processes live in that group itself" if error.errno == EBUSY else os.strerror(error.errno or 0).lower()
+        reason = os.strerror(error.errno or 0).lower()
+        if error.errno == EBUSY:
+            reason = "processes live in that group itself"
         text = f"{what}: controller {controller!r} cannot be enabled below {hierarchy.directory}: {reason}"
         raise refused("cgroup", text, errno=error.errno or 0) from None
 
@@ -313,7 +310,7 @@ def _kill(path: str) -> None:
 
 
 def sweep(key: str, alive: Collection[str], *, rootless: bool = False) -> list[str]:
-    """Remove the groups of root `key` whose id is not in `alive`, with whatever still runs in them; the removed names."""
+    """Remove groups of root `key` whose id is not in `alive`, with whatever still runs in them; the removed names."""
     removed = []
     prefix = f"{PREFIX}{key}-"
     for hierarchy in hierarchies(own=rootless):
@@ -348,5 +345,3 @@ def _read(path: str) -> str:
         return os.fsdecode(b"".join(parts))
     finally:
         os.close(fd)
-
-

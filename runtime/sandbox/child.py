@@ -9,13 +9,12 @@ directory, program) no directory of the host is open any more.
 from __future__ import annotations
 
 import os
+from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
 from errno import EACCES, EEXIST, ENOSYS, EPERM
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from signal import SIG_SETMASK, pthread_sigmask
 from stat import S_ISCHR, S_ISDIR, S_ISFIFO, S_ISSOCK
 from struct import pack, unpack_from
-
-from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
 
 from runtime.sandbox import cgroups, devices, masks, mounts, privileges, rootfs, stub
 from runtime.sandbox import syscalls as sys
@@ -94,7 +93,7 @@ def become(setup: Setup) -> NoReturn:
         report(setup.control, from_error(step, error))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         report(setup.control, refused(step, f"{step}: the container's description is wrong: {error!r}"))
-    except BaseException as error:  # noqa: BLE001  nothing may climb into the launcher's code in this process
+    except BaseException as error:  # nothing may climb into the launcher's code in this process
         report(setup.control, refused(step, f"{step}: {error!r}"))
     os._exit(125)
 
@@ -110,7 +109,7 @@ def report(control: socket, failure: LaunchFailure) -> None:
 
 
 def isolate(setup: Setup) -> None:
-    """Forget what was inherited (signals, session, descriptors); wait for cgroup and id map; close memory to others."""
+    """Forget what was inherited (signals, session, descriptors); wait for cgroup and id map; close memory to all."""
     if not setup.new & sys.CLONE_NEWPID:
         # other processes of the namespace see this one: close its memory to them. In a new namespace there are none,
         # and what runs outside (the launcher, which writes id maps, and helpers that open /proc/PID/ns) may look
@@ -444,7 +443,7 @@ def execute(setup: Setup) -> None:
         control = fcntl(setup.control.fileno(), F_DUPFD_CLOEXEC, 10)
         program_fd = fcntl(setup.stub_fd, F_DUPFD_CLOEXEC, 10)
         os.dup2(control, CONTROL, inheritable=True)
-        os.execve(program_fd, ["1" if setup.request.get("init") else "0", setup.program, *arguments], environment)
+        os.execve(program_fd, ["init" if setup.request.get("init") else "exec", setup.program, *arguments], environment)
     except ValueError as error:
         raise refused("program", f"arguments or environment: {error}") from None
 

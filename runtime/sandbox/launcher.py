@@ -24,9 +24,6 @@ errno from the stub. The end of file says that execve has succeeded.
 from __future__ import annotations
 
 import os
-from array import array
-from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
-
 from _socket import (
     AF_UNIX,
     CMSG_LEN,
@@ -40,6 +37,8 @@ from _socket import (
     socket,
     socketpair,
 )
+from array import array
+from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 
 from runtime.sandbox import cgroups, child, rootfs
 from runtime.sandbox import syscalls as sys

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 from errno import EINVAL, EPERM
-from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_CORE, RLIMIT_CPU, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_MEMLOCK
 from resource import (
+    RLIM_INFINITY,
+    RLIMIT_AS,
+    RLIMIT_CORE,
+    RLIMIT_CPU,
+    RLIMIT_DATA,
+    RLIMIT_FSIZE,
+    RLIMIT_MEMLOCK,
     RLIMIT_MSGQUEUE,
     RLIMIT_NICE,
     RLIMIT_NOFILE,
@@ -59,7 +65,7 @@ _INFINITY = 0xFFFFFFFFFFFFFFFF
 
 
 def mask_of(names: list[str], last: int = 63) -> int:
-    """Turn names of capabilities into a bit mask; what the kernel (whose last one is number `last`) lacks is left out."""
+    """Turn names of capabilities into a bit mask; what the kernel (its last one is number `last`) lacks is left out."""
     mask = 0
     for name in names:
         try:
@@ -166,5 +172,5 @@ def _unmapped(kind: str, ids: list[int], error: OSError) -> Exception:
     if error.errno not in (EINVAL, EPERM):
         return from_error("user", error, f"changing to {kind} {ids}")
     words = ", ".join([str(number) for number in ids])
-    text = f"{kind} {words} does not exist in this user namespace (see /etc/sub{'uid' if kind == 'user' else 'gid'})"
+    text = f"{kind} {words} does not exist in this user namespace; more ids: usermod --add-sub{kind[0]}ids (as root)"
     return refused("user", text, errno=error.errno)

@@ -72,7 +72,7 @@ def enter(context: Context) -> IdMap:
         return current()
     uid, gid = os.geteuid(), os.getegid()
     wanted = _wanted_maps(uid, gid, held)
-    helpers = _helpers(context, wanted) if wanted else ()
+    helpers = _helpers(context) if wanted else ()
     go_reader, go_writer = os.pipe2(os.O_CLOEXEC)
     mapper = os.fork() if wanted else 0
     if wanted and mapper == 0:
@@ -143,7 +143,7 @@ def _numbered(ranges: Sequence[tuple[int, int]]) -> tuple[Extent, ...]:
     return tuple(extents)
 
 
-def _helpers(context: Context, wanted: tuple[tuple[Extent, ...], tuple[Extent, ...]]) -> tuple[str, ...]:
+def _helpers(context: Context) -> tuple[str, ...]:
     """Find newuidmap and newgidmap; none is needed for root, who may write the maps itself."""
     if os.geteuid() == 0:
         return ()
@@ -271,14 +271,3 @@ def _mapping_failed(status: int, uid: int, helpers: tuple[str, ...]) -> SandboxE
         errno=EPERM,
         hint=f"are the ranges in /etc/sub{which} valid, and is {tool} setuid root (or has it cap_set{which})?",
     )
-
-
-def missing_range_hint(uid: int) -> str:
-    """Give the command that grants subordinate ids to a user, for messages about ids that do not exist here."""
-    import pwd
-
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        name = str(uid)
-    return f"as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}"
