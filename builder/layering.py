@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.interfaces import SourceChanged
@@ -86,7 +86,7 @@ class LayerTree:
             except FileNotFoundError:
                 if directory.fresh:
                     return None
-        return None if self._view is None else self._view.stat(_inside(path))
+        return None if self._view is None else self._view.entry(path)
 
     def make_directory(self, path: bytes, style: Style) -> bool:
         """Have the directory `path` in the layer, and its parents; tell whether it did not exist before.
@@ -160,7 +160,7 @@ class LayerTree:
         directory = self._directories.get(parent)
         if self._view is None or (path and directory is not None and directory.fresh):
             return Metadata("directory", 0o755, 0, 0) if not path else None
-        return self._view.stat(_inside(path))
+        return self._view.entry(path)
 
     def _inherit(self, parent: bytes, style: Style) -> Metadata:
         """Return a new directory's metadata; below a set-group-ID directory it has the group and the bit (mkdir(2))."""
@@ -323,7 +323,3 @@ def _write(fd: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
-
-
-def _inside(path: bytes) -> PurePosixPath:
-    return PurePosixPath("/" + os.fsdecode(path))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from builder.statcache import digest_stream
@@ -176,18 +175,17 @@ class ImageTree:
         return self._title
 
     def stat(self, path: bytes) -> Metadata | None:
-        return self._view.stat(_inside(path))
+        return self._view.entry(path)
 
     def children(self, path: bytes) -> list[bytes]:
-        return sorted(self._view.listdir(_inside(path)))
+        return list(self._view.names(path))
 
     def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
-        for found in self._view.walk(_inside(path)):
+        for found in self._view.walk(path):
             yield found[0], found[1]
 
     def open(self, path: bytes) -> int:
-        with self._view.open(_inside(path)) as stream:
-            return os.dup(stream.fileno())
+        return self._view.open_file(path)
 
     def file_digest(self, path: bytes) -> bytes:
         fd = self.open(path)
@@ -195,7 +193,3 @@ class ImageTree:
             return digest_stream(fd)
         finally:
             os.close(fd)
-
-
-def _inside(path: bytes) -> PurePosixPath:
-    return PurePosixPath("/" + os.fsdecode(path))

@@ -20,7 +20,8 @@ from runtime.errors import PybuildError, UsageError
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Copy
-    from runtime.store.snapshots import LayerDigests, Preparation
+    from runtime.store.layers.writer import LayerDigests
+    from runtime.store.snapshots import Preparation
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 _OLDEST_NS = 315_532_800 * 10**9
@@ -103,7 +104,7 @@ class CopyStep:
         if not sources and not copy.files:
             return None
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
-        target = _strip(given.view.resolve(PurePosixPath(destination)))
+        target = _strip(given.view.resolve(destination))
         into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
         with open_layer(preparation.upperdir, given.view) as layer:
             layer.make_directory(b"", style)
