@@ -67,17 +67,9 @@ def make_request(
     )
     if host.get("Annotations"):
         spec["annotations"] = {**spec.get("annotations", {}), **host["Annotations"]}
-    directory = containers.directory(container.id)
-    chain = image.config.chain_id
     request: dict[str, object] = {
         "spec": spec,
-        "rootfs": {
-            "lowerdirs": [str(path) for path in store.snapshots.stack(chain)] if chain else [],
-            "upperdir": str(directory / "upper"),
-            "workdir": str(directory / "work"),
-            # What is thrown away anyway need not reach the disk.
-            "volatile": container.auto_remove,
-        },
+        "rootfs": _rootfs(containers, container, image),
         "seccomp": None if privileged or security.unconfined else _seccomp(containers, capabilities),
         "cgroup": cgroup_name(containers, container.id),
         "init": host.get("Init", False),
@@ -85,6 +77,30 @@ def make_request(
     if window is not None:
         request["window"] = list(window)
     return request
+
+
+def _rootfs(containers: Containers, container: Container, image: Image) -> dict[str, object]:
+    """Describe the root filesystem: an overlay over the layers, a copy of them where there can be no overlay."""
+    snapshots = containers.store.snapshots
+    directory = containers.directory(container.id)
+    chain_id = image.chain_id
+    if chain_id is None:
+        return {"path": str(directory / "upper")}
+    lowerdirs = snapshots.stack(chain_id)
+    if not snapshots.overlay:
+        from runtime.store.plain import PlainTree  # lazy: only where there is no overlayfs
+
+        copy = directory / "rootfs"
+        if not copy.is_dir():
+            PlainTree.copied(lowerdirs, copy)
+        return {"path": str(copy)}
+    return {
+        "lowerdirs": [str(path) for path in lowerdirs],
+        "upperdir": str(directory / "upper"),
+        "workdir": str(directory / "work"),
+        # What is thrown away anyway need not reach the disk.
+        "volatile": container.auto_remove,
+    }
 
 
 def _seccomp(containers: Containers, capabilities: tuple[str, ...]) -> str:
@@ -202,18 +218,16 @@ def _own_files(containers: Containers, container: Container, plan: Plan, taken: 
 def _describe(mount: Mount, container: Container) -> dict[str, object]:
     """Describe one mount for the runtime-spec document."""
     if mount.kind == "tmpfs":
-        size = next((word[5:] for word in mount.options if word.startswith("size=")), None)
-        options = [word for word in mount.options if not word.startswith("size=")]
-        described = tmpfs(mount.target, options=options)
-        if size is not None:
-            words = described.setdefault("options", [])
-            assert isinstance(words, list)
-            words.append(f"size={size}")
-        return described
+        return tmpfs(mount.target, options=mount.options)
     source = next(point["Source"] for point in container.mounts if point.get("Destination") == mount.target)
-    return bind(
+    described = bind(
         source,
         mount.target,
         readonly=mount.read_only,
         options=[mount.propagation] if mount.propagation else (),
     )
+    if not mount.recursive:
+        words = described["options"]
+        assert isinstance(words, list)  # as bind() makes it
+        described["options"] = ["bind", *(word for word in words if word not in ("rbind", "rro"))]
+    return described

@@ -7,7 +7,7 @@ with its words, before anything is made.
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from runtime.containers.documents import Config, Healthcheck, HostConfig, MountPoint
@@ -17,6 +17,7 @@ from runtime.containers.quantities import parse_signal
 from runtime.containers.records import Container, Containers
 from runtime.containers.users import find_identity
 from runtime.errors import NotFound, UsageError
+from runtime.store.layers.tree import write_open
 
 if TYPE_CHECKING:
     from runtime.oci.documents import ContainerConfig
@@ -104,7 +105,7 @@ def create(
     check_config(config, host)
     mounts = wanted_mounts(config, host)
     name = random_name(context.token, containers.name_taken) if name is None else check_name(name)
-    view = containers.store.snapshots.view(image.config.chain_id)
+    view = containers.store.snapshots.view(containers.store.images.unpacked(image))
     find_identity(view, config.get("User", ""), host.get("GroupAdd") or ())  # its errors belong here
     container_id = context.token(64)
     if not config.get("Hostname"):
@@ -133,10 +134,22 @@ def create(
             oom_killed=False,
             error="",
         )
+        _dress_root(containers.directory(container_id) / "upper", view)
         containers.insert(container)
         if volumes:
             _make_volumes(containers, container, mounts, volumes, view)
     return container, alive
+
+
+def _dress_root(upper: Path, view: MergedView) -> None:
+    """Give the root of the container's own layer the metadata of the image's root, which it covers."""
+    metadata = view.stat("/")
+    if metadata is not None:
+        fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            write_open(fd, metadata)
+        finally:
+            os.close(fd)
 
 
 def _make_volumes(

@@ -89,11 +89,10 @@ def _start(
 ) -> None:
     try:
         start(containers, container, image, alive, monitor, attached=attached, window=size)
-    except BaseException as error:
+    except BaseException:
         monitor.control.close()  # the monitor ends when it gets no plan
-        if isinstance(error, PybuildError):
-            containers.failed(container, exit_code=125, error=error.message)
-        _remove_if_asked(containers, container)
+        with suppress(NotFound, Conflict):
+            remove(containers, container.id, volumes=True)  # it was made for this run, and nothing ran in it
         raise
 
 
