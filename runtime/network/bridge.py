@@ -1,0 +1,190 @@
+"""Make the bridge of one root and its firewall table, tell whether they are whole, take them away again.
+
+Standard library alone, and usable under `python -I -S`. Everything is found by its name, which carries the root's
+key: bridge `br-pbKEY` (15 characters, all that a name may have), table `pybuild_KEY`, ports `pbKEY5ADDRESS`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from runtime.network import firewalls, nftables, rtnetlink
+from runtime.network.nftables import Nftables
+from runtime.network.rtnetlink import Rtnetlink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+_IPTABLES = ("filter", "FORWARD")
+"""Table and chain in which iptables-nft, and so Docker, decides what is forwarded."""
+
+
+class Bridge:
+    """A bridge as the kernel has it: `index` of the link, `gateway` its IPv4 address as a number, `prefix` in bits."""
+
+    __slots__ = ("gateway", "index", "prefix")
+
+    def __init__(self, index: int, gateway: int, prefix: int) -> None:
+        self.index = index
+        self.gateway = gateway
+        self.prefix = prefix
+
+    @property
+    def network(self) -> int:
+        """The lowest address of the subnet."""
+        return self.gateway & (0xFFFFFFFF << (32 - self.prefix))
+
+
+def bridge_name(key: str) -> str:
+    """Name the bridge of the root with `key` (10 hex digits)."""
+    return f"br-pb{key}"
+
+
+def table_name(key: str) -> str:
+    """Name the nftables table of the root with `key`; it is the comment of its rules in other tables, too."""
+    return f"pybuild_{key}"
+
+
+def port_name(key: str, address: int) -> str:
+    """Name the host's end of the veth pair of the container with `address`."""
+    return f"pb{key[:5]}{address:08x}"
+
+
+def mac_of(address: int) -> str:
+    """Give the link-layer address that goes with an IPv4 address, so that no neighbour's cache is ever stale."""
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + address.to_bytes(4, "big"))
+
+
+class NetworkLock:
+    """Hold the lock of this network namespace, among all roots: nobody else chooses subnets or makes bridges meanwhile.
+
+    It is a flock on the namespace itself, so it needs no file, and namespaces do not wait for each other.
+    """
+
+    def __init__(self) -> None:
+        self._fd = -1
+
+    def __enter__(self) -> NetworkLock:
+        self._fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._fd)
+
+
+def ensure(key: str, choose: Callable[[Rtnetlink], tuple[int, int]]) -> tuple[Bridge, int]:
+    """Return the bridge of a root, made or completed where something of it is missing, and the MTU of the way out.
+
+    The MTU is in bytes, 0 where there is no way out now.
+
+    `choose` gives the (network, prefix) of a bridge that is new; it is called under the network lock. Where all is
+    there this is five questions to the kernel (0.3 ms). The caller is registered as a user (janitor.Users), so nobody
+    takes it away. Raises OSError that says what could not be made.
+    """
+    with Rtnetlink() as links, Nftables() as rules:
+        found = _complete(key, links, rules)
+        if found is None:
+            with NetworkLock():
+                found = _complete(key, links, rules) or _make(key, links, rules, choose)
+        way = links.way_out()
+    _enable_forwarding()
+    return found, way[1] if way else 0
+
+
+def exists(key: str) -> bool:
+    """Tell whether anything of a root's bridge or table is there."""
+    with Rtnetlink() as links, Nftables() as rules:
+        return links.link(bridge_name(key)) is not None or _has_table(rules, key)
+
+
+def take_down(key: str) -> None:
+    """Delete the table and the bridge of a root and its entries in other firewalls; what is gone is no error.
+
+    Takes 50 ms: the kernel waits. The caller knows that nobody uses the bridge (janitor.Users, exclusively).
+    """
+    name, table = bridge_name(key), table_name(key)
+    with Rtnetlink() as links, Nftables() as rules:
+        doomed = [nftables.delete_rule(*_IPTABLES, handle) for handle in rules.commented(*_IPTABLES, table)]
+        if _has_table(rules, key):
+            doomed.append(nftables.delete_table(table))
+        if doomed:
+            rules.commit(doomed)
+        if links.link(name) is not None:
+            firewalls.close_ways(rules, name, table)
+            links.delete_link(name)
+
+
+def _complete(key: str, links: Rtnetlink, rules: Nftables) -> Bridge | None:
+    """Look the bridge up; None where a part of it, or of its rules, is missing."""
+    bridge = _look(key, links)
+    if bridge is None or not _has_table(rules, key) or _blocked(key, rules):
+        return None
+    return bridge
+
+
+def _look(key: str, links: Rtnetlink) -> Bridge | None:
+    link = links.link(bridge_name(key))
+    if link is None or not link.up:
+        return None
+    for index, address, prefix in links.addresses():
+        if index == link.index:
+            return Bridge(index, address, prefix)
+    return None
+
+
+def _has_table(rules: Nftables, key: str) -> bool:
+    return rules.has_table(table_name(key))
+
+
+def _blocked(key: str, rules: Nftables) -> bool:
+    """Tell whether another's FORWARD chain drops what it does not know, and does not know us."""
+    return rules.drops_by_policy(*_IPTABLES) and not rules.commented(*_IPTABLES, table_name(key))
+
+
+def _make(key: str, links: Rtnetlink, rules: Nftables, choose: Callable[[Rtnetlink], tuple[int, int]]) -> Bridge:
+    name, table = bridge_name(key), table_name(key)
+    bridge = _look(key, links)
+    new = bridge is None
+    if bridge is None:
+        bridge = _make_link(name, links, choose)
+    messages = []
+    has_table = _has_table(rules, key)
+    if has_table and new:  # of a bridge that somebody deleted by hand: the subnet may be another now
+        messages.append(nftables.delete_table(table))
+    if new or not has_table:
+        messages += nftables.new_table(table, name, bridge.network, bridge.prefix)
+    if _blocked(key, rules):
+        messages += nftables.pass_through(*_IPTABLES, name, table)
+    if not has_table:  # before the table: that it is there says that all this was done
+        firewalls.open_ways(rules, name, table)
+    rules.commit(messages)
+    return bridge
+
+
+def _make_link(name: str, links: Rtnetlink, choose: Callable[[Rtnetlink], tuple[int, int]]) -> Bridge:
+    link = links.link(name)
+    if link is not None:  # what a process left that died between two requests
+        links.delete_link(name)
+    network, prefix = choose(links)
+    gateway = network + 1
+    links.transact([rtnetlink.new_bridge(name, mac_of(gateway)), *rtnetlink.quiet_ipv6(name)])
+    link = links.link(name)
+    if link is None:
+        raise OSError(f"bridge {name} vanished while it was made")
+    links.transact([rtnetlink.new_address(link.index, gateway, prefix), rtnetlink.link_up(name)])
+    return Bridge(link.index, gateway, prefix)
+
+
+def _enable_forwarding() -> None:
+    with open(_FORWARDING, "rb") as file:
+        if file.read(1) == b"1":
+            return
+    try:
+        with open(_FORWARDING, "wb", buffering=0) as file:
+            file.write(b"1\n")
+    except OSError as error:
+        raise OSError(error.errno, f"{_FORWARDING} is 0 and cannot be written: {error.strerror}") from error

@@ -1,0 +1,109 @@
+"""Run pasta or slirp4netns for one container, and let nothing of it outlive the container or its monitor.
+
+The helper runs in a pid namespace whose first process is a *keeper*, forked from the caller: it waits for the end of
+the container's process, and the kernel kills it when the caller dies. With the keeper the namespace ends, and every
+process in it, also one that went to the background.
+
+Standard library alone, and usable under `python -I -S`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+
+from runtime.sandbox import syscalls
+
+TYPE_CHECKING = False
+
+_READY = b"ready"
+_RESULT, _CONTAINER, _ERRORS, _READY_FD = 3, 4, 5, 6
+_LONGEST_TEXT = 2000
+
+
+def start(mode: str, command: list[str], pid: int) -> None:
+    """Start `command` (`{pid}` in it stands for `pid`) and return when the network namespace of `pid` is connected.
+
+    pasta says so by going to the background, slirp4netns by a byte on descriptor 6. Raises OSError with the helper's
+    own words. The caller has one thread.
+    """
+    container = os.pidfd_open(pid)
+    errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+    result, writer = os.pipe2(os.O_CLOEXEC)
+    try:
+        if syscalls.clone3(syscalls.CLONE_NEWPID) == 0:
+            arguments = [word.replace("{pid}", str(pid)) for word in command]
+            _be_keeper(mode, arguments, result, (writer, container, errors))
+        os.close(writer)
+        answer = b""
+        while piece := os.read(result, 4096):
+            answer += piece
+    finally:
+        for fd in (container, errors, result):
+            os.close(fd)
+    if answer != _READY:
+        words = answer.decode("utf-8", "replace").strip() or "ended before the network was ready"
+        raise OSError(errno.ENETDOWN, f"{command[0]}: {words}")
+
+
+def _be_keeper(mode: str, command: list[str], result: int, fds: tuple[int, int, int]) -> None:
+    """Be the first process of the helper's pid namespace; never returns."""
+    try:
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        syscalls.reset_signals()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.close(result)
+        _arrange(fds)
+        if _caller_is_gone():
+            os._exit(0)
+        answer = _start_helper(mode, command)
+        os.write(_RESULT, answer)
+        os.close(_RESULT)
+        if answer == _READY:
+            select.select([_CONTAINER], [], [])
+    finally:
+        os._exit(0)
+
+
+def _arrange(fds: tuple[int, int, int]) -> None:
+    """Leave /dev/null as 0-2, the result pipe, the container's pidfd and the errors file, and nothing else."""
+    high = [os.dup(fd) for fd in (*fds, *(os.open(os.devnull, os.O_RDWR),) * 3)]
+    while min(high) <= _READY_FD:  # out of the way of the numbers below
+        high = [os.dup(fd) for fd in high]
+    for source, target in zip(high, (_RESULT, _CONTAINER, _ERRORS, 0, 1, 2), strict=True):
+        os.dup2(source, target, inheritable=False)
+    syscalls.close_range(_READY_FD, 0x7FFFFFFF)
+
+
+def _caller_is_gone() -> bool:
+    """Tell whether the caller died before the kernel was asked to kill this process then."""
+    poll = select.poll()
+    poll.register(_RESULT, 0)
+    return bool(poll.poll(0))
+
+
+def _start_helper(mode: str, command: list[str]) -> bytes:
+    ready, writer = os.pipe2(os.O_CLOEXEC)
+    helper = os.fork()
+    if helper == 0:
+        try:
+            os.dup2(_ERRORS, 2)
+            os.dup2(_ERRORS, 1)
+            if mode == "slirp4netns":
+                os.dup2(writer, _READY_FD)
+            os.execv(command[0], command)
+        except OSError as error:
+            os.write(_ERRORS, f"cannot be started: {error.strerror}".encode())
+        finally:
+            os._exit(127)
+    os.close(writer)
+    if mode == "slirp4netns":
+        connected = os.read(ready, 1) == b"1"
+    else:
+        _, status = os.waitpid(helper, 0)
+        connected = status == 0
+    os.close(ready)
+    return _READY if connected else os.pread(_ERRORS, _LONGEST_TEXT, 0)

@@ -1,0 +1,113 @@
+"""Know who uses the bridge of a root, and take it away when nobody does.
+
+Users hold a shared flock on `ROOT/locks/network.users` for as long as they live; the kernel frees it however they end.
+Whoever gets it exclusively knows that there is no user, and new ones wait until he is done. The last one out starts a
+janitor, which takes bridge and table away when the last use is half a second ago: deleting a bridge takes the kernel
+50 ms, and a loop of short runs keeps its bridge. One janitor waits at a time: it holds `ROOT/locks/network.janitor`.
+
+No end is missed: a leaver first gives up its own lock. Finds it others there, they will leave later. Finds it a janitor
+there, that one looks after users once more after it has given up the janitor's lock.
+
+Standard library alone: `python -I -S` runs `main`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+
+LINGER = 0.5
+"""Seconds without any user after which the bridge is taken away; it may be twice as long."""
+
+_JANITOR_FD = 3
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from runtime.network.janitor import main; main(*sys.argv[2:])"
+
+
+def try_use(locks: str) -> int | None:
+    """Become a user of the bridge: returns a close-on-exec descriptor, None while the bridge is being taken away.
+
+    `locks` is the directory of lock files. Whoever has the descriptor, inherited or sent, is a user.
+    """
+    fd = _open(locks, "network.users")
+    if _lock(fd, fcntl.LOCK_SH):
+        return fd
+    os.close(fd)
+    return None
+
+
+def alone(locks: str) -> int | None:
+    """Get the users' lock exclusively: a descriptor to close when done, None where somebody uses the bridge."""
+    fd = _open(locks, "network.users")
+    if _lock(fd, fcntl.LOCK_EX):
+        return fd
+    os.close(fd)
+    return None
+
+
+def leave(locks: str, key: str) -> None:
+    """See to the bridge after its descriptor was closed: without a user left, it is taken away in the background."""
+    users = _open(locks, "network.users")
+    try:
+        if not _lock(users, fcntl.LOCK_EX):
+            return
+        os.utime(users)  # the time of the last use
+    finally:
+        os.close(users)
+    guard = _open(locks, "network.janitor")
+    try:
+        if _lock(guard, fcntl.LOCK_EX):
+            _start(locks, key, guard)
+    finally:
+        os.close(guard)
+
+
+def main(locks: str, key: str) -> None:
+    """Be the janitor of one root; descriptor 3 holds the janitor's lock."""
+    users = _open(locks, "network.users")
+    while True:
+        last_use = os.fstat(users).st_mtime_ns
+        time.sleep(LINGER)
+        if not _lock(users, fcntl.LOCK_EX):
+            fcntl.flock(_JANITOR_FD, fcntl.LOCK_UN)
+            if not _lock(users, fcntl.LOCK_EX):
+                return
+        if os.fstat(users).st_mtime_ns == last_use:
+            from runtime.network import bridge  # lazy: 3 ms, and often there is nothing to do
+
+            bridge.take_down(key)
+            return
+        fcntl.flock(users, fcntl.LOCK_UN)
+
+
+def _start(locks: str, key: str, guard: int) -> None:
+    """Start a janitor that holds `guard`; a shell between makes it nobody's child, so none need wait for it."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    command = [sys.executable, "-I", "-S", "-c", _START, package, locks, key]
+    actions = [
+        (os.POSIX_SPAWN_DUP2, guard, _JANITOR_FD),
+        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
+    ]
+    pid = os.posix_spawn(
+        "/bin/sh",
+        ["sh", "-c", '"$@" </dev/null &', "sh", *command],
+        {"PATH": "/usr/bin:/bin"},
+        file_actions=actions,
+        setsid=True,
+        setsigmask=(),
+    )
+    os.waitpid(pid, 0)
+
+
+def _open(locks: str, name: str) -> int:
+    return os.open(f"{locks}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _lock(fd: int, operation: int) -> bool:
+    try:
+        fcntl.flock(fd, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

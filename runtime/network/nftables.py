@@ -1,0 +1,237 @@
+"""Write the firewall table of one root, and find a way past a FORWARD chain that drops (nfnetlink, as nft does it).
+
+The table `pybuild_KEY` (family ip) of a bridge with network NET::
+
+    chain forward     { type filter hook forward priority filter; policy accept;
+        oifname BRIDGE ct state established,related accept
+        iifname BRIDGE accept
+        oifname BRIDGE ct status dnat accept
+        oifname BRIDGE drop }
+    chain postrouting { type nat hook postrouting priority srcnat; policy accept;
+        ip saddr NET oifname != BRIDGE masquerade }
+
+An accept there does not overrule a drop elsewhere. Where `ip filter FORWARD` (iptables-nft; Docker sets its policy)
+drops, two rules are appended to it: after Docker's own, so that its networks stay closed to us, and ours to them by
+the table above. They carry the table's name as comment and are found by it.
+
+Standard library alone, and usable under `python -I -S`. The requests go to the kernel directly: a transaction takes
+0.3 ms, against 4-7 ms through libnftables or nft, and neither has to be installed.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+
+from runtime.network.netlink import (
+    NETLINK_NETFILTER,
+    NLM_F_APPEND,
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Message,
+    Netlink,
+    attribute,
+    attributes,
+    nested,
+    pack_message,
+    text,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NFNL_SUBSYS_NFTABLES = 10
+NFNL_MSG_BATCH_BEGIN = 0x10
+NFNL_MSG_BATCH_END = 0x11
+NFPROTO_INET = 1
+NFPROTO_IPV4 = 2
+
+NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE = 0, 1, 2
+NFT_MSG_NEWCHAIN, NFT_MSG_GETCHAIN = 3, 4
+NFT_MSG_NEWRULE, NFT_MSG_GETRULE, NFT_MSG_DELRULE = 6, 7, 8
+
+NFTA_TABLE_NAME = 1
+NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE = 1, 3, 4, 5, 7
+NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY = 1, 2
+NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 3, 4, 7
+NFTA_LIST_ELEM = 1
+NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
+NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE = 1, 2, 1
+
+NF_INET_FORWARD, NF_INET_POST_ROUTING = 2, 4
+NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC = 0, 100
+NF_DROP, NF_ACCEPT = 0, 1
+NFT_REG_VERDICT, NFT_REG_1 = 0, 1
+NFT_META_IIFNAME, NFT_META_OIFNAME = 6, 7
+NFT_CT_STATE, NFT_CT_STATUS = 0, 2
+NFT_CMP_EQ, NFT_CMP_NEQ = 0, 1
+NFT_PAYLOAD_NETWORK_HEADER = 1
+NFTNL_UDATA_RULE_COMMENT = 0
+
+_ESTABLISHED_RELATED = 0x2 | 0x4
+_IPS_DST_NAT = 1 << 5
+_SOURCE_ADDRESS = 12
+"""Offset of the source address in an IPv4 header."""
+
+
+class Nftables(Netlink):
+    """A socket for tables, chains and rules of the network namespace that its thread is in when it is made."""
+
+    def __init__(self) -> None:
+        super().__init__(NETLINK_NETFILTER)
+
+    def __enter__(self) -> Nftables:
+        return self
+
+    def commit(self, messages: Iterable[Message]) -> None:
+        """Do all that `messages` say, or nothing (one transaction)."""
+        mark = struct.pack("=BBH", 0, 0, 0)[:2] + struct.pack(">H", NFNL_SUBSYS_NFTABLES)
+        self.transact(
+            messages,
+            before=pack_message(NFNL_MSG_BATCH_BEGIN, 1, 0, mark),
+            after=pack_message(NFNL_MSG_BATCH_END, 1, 0, mark),
+        )
+
+    def has_table(self, name: str, family: int = NFPROTO_IPV4) -> bool:
+        """Tell whether a table exists; False, too, where the kernel has no nf_tables."""
+        body = _header(family) + text(NFTA_TABLE_NAME, name)
+        missing = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
+        return self.ask(Message(_kind(NFT_MSG_GETTABLE), 0, body, f"table {name}", missing)) is not None
+
+    def drops_by_policy(self, table: str, chain: str) -> bool:
+        """Tell whether a base chain of family ip exists and drops what no rule of it decided."""
+        body = _header() + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, chain)
+        reply = self.ask(
+            Message(_kind(NFT_MSG_GETCHAIN), 0, body, f"chain {table} {chain}", (errno.ENOENT, errno.EINVAL))
+        )
+        policy = attributes(reply[4:]).get(NFTA_CHAIN_POLICY) if reply else None
+        return policy is not None and int.from_bytes(policy, "big") == NF_DROP
+
+    def commented(self, table: str, chain: str, comment: str) -> list[int]:
+        """List the handles of the rules of one chain that carry `comment`; none where there is no such chain."""
+        body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+        wanted = _comment(comment)
+        handles = []
+        for reply in self.dump(Message(_kind(NFT_MSG_GETRULE), 0, body, f"chain {table} {chain}", (errno.ENOENT,))):
+            found = attributes(reply[4:])
+            if found.get(NFTA_RULE_USERDATA) == wanted and found.get(NFTA_RULE_CHAIN) == chain.encode() + b"\0":
+                handles.append(int.from_bytes(found[NFTA_RULE_HANDLE], "big"))
+        return handles
+
+
+def new_table(name: str, bridge: str, network: int, prefix: int) -> list[Message]:
+    """Make the table of a bridge (see the module's text); one of that name must not exist."""
+    header = _header()
+    about = f"nftables table {name} cannot be made"
+    create = NLM_F_CREATE | NLM_F_EXCL
+    back = (_interface(NFT_META_OIFNAME, bridge), *_flags(NFT_CT_STATE, _ESTABLISHED_RELATED))
+    dnat = (_interface(NFT_META_OIFNAME, bridge), *_flags(NFT_CT_STATUS, _IPS_DST_NAT))
+    source = _source(network, prefix)
+    outward = _interface(NFT_META_OIFNAME, bridge, NFT_CMP_NEQ)
+    return [
+        Message(_kind(NFT_MSG_NEWTABLE), create, header + text(NFTA_TABLE_NAME, name), about),
+        _base_chain(name, "forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER),
+        _base_chain(name, "postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
+        _rule(name, "forward", (*back, _verdict(NF_ACCEPT))),
+        _rule(name, "forward", (_interface(NFT_META_IIFNAME, bridge), _verdict(NF_ACCEPT))),
+        _rule(name, "forward", (*dnat, _verdict(NF_ACCEPT))),
+        _rule(name, "forward", (_interface(NFT_META_OIFNAME, bridge), _verdict(NF_DROP))),
+        _rule(name, "postrouting", (source, outward, _expression("masq"))),
+    ]
+
+
+def delete_table(name: str) -> Message:
+    """Delete a table with all that is in it."""
+    body = _header() + text(NFTA_TABLE_NAME, name)
+    return Message(_kind(NFT_MSG_DELTABLE), 0, body, f"nftables table {name} cannot be deleted")
+
+
+def pass_through(table: str, chain: str, bridge: str, comment: str) -> list[Message]:
+    """Append rules that accept what comes from `bridge` and goes to it to a chain that others own."""
+    return [
+        _rule(table, chain, (_interface(key, bridge), _expression("counter"), _verdict(NF_ACCEPT)), comment)
+        for key in (NFT_META_IIFNAME, NFT_META_OIFNAME)
+    ]
+
+
+def delete_rule(table: str, chain: str, handle: int) -> Message:
+    """Delete one rule by its handle."""
+    body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+    body += attribute(NFTA_RULE_HANDLE, handle.to_bytes(8, "big"))
+    return Message(_kind(NFT_MSG_DELRULE), 0, body, f"a rule of {table} {chain} cannot be deleted")
+
+
+def _kind(message: int) -> int:
+    return NFNL_SUBSYS_NFTABLES << 8 | message
+
+
+def _header(family: int = NFPROTO_IPV4) -> bytes:
+    return struct.pack("=BBH", family, 0, 0)
+
+
+def _be32(kind: int, value: int) -> bytes:
+    return attribute(kind, struct.pack(">i" if value < 0 else ">I", value))
+
+
+def _base_chain(table: str, name: str, kind: str, hook: int, priority: int) -> Message:
+    where = nested(NFTA_CHAIN_HOOK, _be32(NFTA_HOOK_HOOKNUM, hook), _be32(NFTA_HOOK_PRIORITY, priority))
+    body = _header() + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, name) + where
+    body += _be32(NFTA_CHAIN_POLICY, NF_ACCEPT) + text(NFTA_CHAIN_TYPE, kind)
+    return Message(
+        _kind(NFT_MSG_NEWCHAIN), NLM_F_CREATE, body, f"chain {name} of nftables table {table} cannot be made"
+    )
+
+
+def _rule(table: str, chain: str, expressions: tuple[bytes, ...], comment: str = "") -> Message:
+    body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+    body += nested(NFTA_RULE_EXPRESSIONS, *expressions)
+    if comment:
+        body += attribute(NFTA_RULE_USERDATA, _comment(comment))
+    return Message(
+        _kind(NFT_MSG_NEWRULE), NLM_F_CREATE | NLM_F_APPEND, body, f"a rule of {table} {chain} cannot be added"
+    )
+
+
+def _comment(value: str) -> bytes:
+    raw = value.encode() + b"\0"
+    return bytes([NFTNL_UDATA_RULE_COMMENT, len(raw)]) + raw
+
+
+def _expression(name: str, *data: bytes) -> bytes:
+    return nested(NFTA_LIST_ELEM, text(NFTA_EXPR_NAME, name), nested(NFTA_EXPR_DATA, *data))
+
+
+def _compare(operator: int, value: bytes) -> bytes:
+    data = nested(3, attribute(NFTA_DATA_VALUE, value))
+    return _expression("cmp", _be32(1, NFT_REG_1), _be32(2, operator), data)
+
+
+def _masked(length: int, mask: bytes) -> bytes:
+    keep = nested(4, attribute(NFTA_DATA_VALUE, mask))
+    flip = nested(5, attribute(NFTA_DATA_VALUE, bytes(length)))
+    return _expression("bitwise", _be32(1, NFT_REG_1), _be32(2, NFT_REG_1), _be32(3, length), keep, flip)
+
+
+def _interface(key: int, name: str, operator: int = NFT_CMP_EQ) -> bytes:
+    """Compare the name of the incoming or outgoing link, which fills 16 bytes."""
+    load = _expression("meta", _be32(1, NFT_REG_1), _be32(2, key))
+    return load + _compare(operator, name.encode().ljust(16, b"\0"))
+
+
+def _flags(key: int, bits: int) -> tuple[bytes, ...]:
+    """Match where conntrack's `key` has one of `bits` set; those are in the machine's byte order."""
+    load = _expression("ct", _be32(1, NFT_REG_1), _be32(2, key))
+    return load, _masked(4, struct.pack("=I", bits)), _compare(NFT_CMP_NEQ, bytes(4))
+
+
+def _source(network: int, prefix: int) -> bytes:
+    mask = (0xFFFFFFFF << (32 - prefix) & 0xFFFFFFFF).to_bytes(4, "big")
+    place = (_be32(2, NFT_PAYLOAD_NETWORK_HEADER), _be32(3, _SOURCE_ADDRESS), _be32(4, 4))
+    load = _expression("payload", _be32(1, NFT_REG_1), *place)
+    return load + _masked(4, mask) + _compare(NFT_CMP_EQ, network.to_bytes(4, "big"))
+
+
+def _verdict(code: int) -> bytes:
+    data = nested(2, nested(NFTA_DATA_VERDICT, _be32(NFTA_VERDICT_CODE, code)))
+    return _expression("immediate", _be32(1, NFT_REG_VERDICT), data)

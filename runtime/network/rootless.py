@@ -1,0 +1,94 @@
+"""Choose and word the helper that connects an unprivileged user's containers: pasta, else slirp4netns.
+
+Both carry a container's connections over sockets of the user, on the host. The host's loopback stays closed to the
+container. They need `/dev/net/tun`, which every user can open on usual machines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from runtime.errors import NetworkError
+
+PASTA = "pasta"
+SLIRP4NETNS = "slirp4netns"
+
+_PACKAGES = {PASTA: "passt", SLIRP4NETNS: "slirp4netns"}
+_TUN = "/dev/net/tun"
+_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
+
+_PASTA_DNS = "169.254.1.1"
+"""Link-local, so nobody's server: pasta answers there with the host's resolver, also one on the host's loopback."""
+
+_SLIRP_DNS = "10.0.2.3"
+"""Where slirp4netns answers by itself (slirp4netns(1))."""
+
+_SLIRP_MTU = 65520
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Helper:
+    """A helper found on this machine: its mode, path, and the address at which it answers questions for names."""
+
+    mode: str
+    program: str
+    dns: str
+
+    def command(self) -> list[str]:
+        """Give the command line, with `{pid}` in it where the container's process is named."""
+        if self.mode == PASTA:
+            ports = ["-t", "none", "-u", "none", "-T", "none", "-U", "none"]
+            place = ["--netns-only", "--netns", "/proc/{pid}/ns/net"]
+            return [
+                self.program, "--config-net", "--quiet", "--no-map-gw", *ports, "--dns-forward", self.dns, *place,
+            ]  # fmt: skip
+        return [
+            self.program,
+            "--configure",
+            f"--mtu={_SLIRP_MTU}",
+            "--disable-host-loopback",
+            "--ready-fd=6",
+            "--netns-type=path",
+            "/proc/{pid}/ns/net",
+            "tap0",
+        ]
+
+
+def find(environ: Mapping[str, str], wanted: str | None = None) -> Helper:
+    """Find the helper to use: `wanted` if one is named, else pasta, else slirp4netns.
+
+    Raises NetworkError, with what to install or to do, where there is none or `/dev/net/tun` cannot be opened.
+    """
+    candidates = (wanted,) if wanted else (PASTA, SLIRP4NETNS)
+    for mode in candidates:
+        program = _which(mode, environ)
+        if program is not None:
+            _check_tun()
+            return Helper(mode=mode, program=program, dns=_PASTA_DNS if mode == PASTA else _SLIRP_DNS)
+    names = " or ".join(candidates)
+    packages = " or ".join(_PACKAGES[mode] for mode in candidates)
+    raise NetworkError(
+        f"a network for an unprivileged user needs {names}, which is not installed",
+        hint=f"install the package {packages}, or use --network none or --network host",
+    )
+
+
+def _which(program: str, environ: Mapping[str, str]) -> str | None:
+    places = [place for place in environ.get("PATH", "").split(":") if place.startswith("/")]
+    for place in (*places, *_SYSTEM_PATH):
+        path = f"{place}/{program}"
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    return None
+
+
+def _check_tun() -> None:
+    try:
+        os.close(os.open(_TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise NetworkError(
+            f"{_TUN} cannot be opened: {error.strerror}; a network for an unprivileged user needs it",
+            hint=f"have an administrator `chmod 0666 {_TUN}`, or use --network none or --network host",
+        ) from error

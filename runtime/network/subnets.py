@@ -1,0 +1,73 @@
+"""Choose the subnet of a bridge by what the kernel routes already, so that two roots, or a VPN, do not collide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from runtime.errors import NetworkError
+
+Subnet = tuple[int, int]
+"""The lowest address as a number, and the prefix length in bits."""
+
+PREFIX = 22
+"""Bits: 1021 containers, about what one bridge has ports for."""
+
+POOLS: tuple[Subnet, ...] = (
+    (0x0AC80000, 14),  # 10.200.0.0: above what Docker (172.17-31, 192.168) and Podman (10.88, 10.89) take first
+    (0xC0A8C800, 21),  # 192.168.200.0
+    (0xAC1E0000, 15),  # 172.30.0.0
+    (0x64480000, 13),  # 100.72.0.0, shared address space (RFC 6598)
+    (0xC6120000, 15),  # 198.18.0.0, benchmarks (RFC 2544)
+)
+
+_SHORTEST = 4
+"""Bits: routes with a shorter prefix are taken as default routes in pieces, as VPNs install them."""
+
+
+def choose(key: str, taken: Iterable[Subnet], preferred: Subnet | None = None) -> Subnet:
+    """Choose a subnet that overlaps nothing in `taken` (routes, addresses, name servers).
+
+    `preferred`, the one of last time, is taken if it is free; else the search begins at a place that depends on the
+    root's `key`. Raises NetworkError where everything is taken.
+    """
+    others = [(network, prefix) for network, prefix in taken if prefix > _SHORTEST]
+    if preferred is not None and preferred[1] == PREFIX and not _overlaps(preferred, others):
+        return preferred
+    for network, prefix in POOLS:
+        count = 1 << (PREFIX - prefix)
+        first = int(key, 16) % count
+        for number in range(count):
+            candidate = (network + ((first + number) % count << (32 - PREFIX)), PREFIX)
+            if not _overlaps(candidate, others):
+                return candidate
+    raise NetworkError(
+        "no private subnet is free for the bridge: this machine has routes to all of them",
+        hint="use --network host or --network none",
+    )
+
+
+def text(subnet: Subnet) -> str:
+    """Write a subnet as `10.200.4.0/22`."""
+    return f"{dotted(subnet[0])}/{subnet[1]}"
+
+
+def dotted(address: int) -> str:
+    """Write an address as `10.200.4.1`."""
+    return ".".join(str(byte) for byte in address.to_bytes(4, "big"))
+
+
+def number(address: str) -> int | None:
+    """Read an address written as `10.200.4.1`; None for anything else, IPv6 included."""
+    parts = address.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdecimal() and int(part) < 256 for part in parts):
+        return None
+    return int.from_bytes(bytes(int(part) for part in parts), "big")
+
+
+def _overlaps(subnet: Subnet, others: Iterable[Subnet]) -> bool:
+    network, prefix = subnet
+    for other, length in others:
+        shift = 32 - min(prefix, length)
+        if network >> shift == other >> shift:
+            return True
+    return False
