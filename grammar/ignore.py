@@ -1,0 +1,307 @@
+"""Decide which files of a build context a `.dockerignore` leaves out.
+
+The last line that matches a path or one of its parents decides. Patterns are Docker's, which are not git's: they match
+whole paths from the root of the context; `*` and `?` stop at `/`; `**` with what follows it may begin anywhere and
+stand for nothing; at the end, it is all that follows.
+
+Two engines give the same answers. Patterns with few stars become one regular expression each and one for all, which
+most paths fail at once. The others, and very long paths, are matched with the positions of the path as bits of one
+integer (as Parabix does), so that no pattern takes more time than its length times that of the path / 64.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import TypeAlias
+
+from grammar.errors import DockerfileError
+from grammar.expansion import SPACES
+
+_LONGEST_PATH = 4096
+"""PATH_MAX of Linux: no file's path is longer, so no regular expression sees one."""
+
+_MANY_STARS = 2
+"""With more of them a backtracking expression could take more than quadratic time."""
+
+
+class Wild(Enum):
+    """What a pattern has besides characters and classes."""
+
+    ONE = "?"
+    STAR = "*"
+    ANYWHERE = "**/"
+    """Nothing, or anything that ends with a slash."""
+    REST = "**"
+    """Anything at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterClass:
+    """`[a-z]`, `[^abc]`: ranges of characters, both ends included."""
+
+    negated: bool
+    ranges: tuple[tuple[str, str], ...]
+
+    def __contains__(self, character: str) -> bool:
+        return any(low <= character <= high for low, high in self.ranges) != self.negated
+
+
+Token: TypeAlias = str | Wild | CharacterClass
+
+
+class IgnoreFile:
+    """The patterns of one ignore file, compiled once; answers for directories are kept."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        """Read the raw lines of the file. Raises DockerfileError, with the line's number, for a bad pattern."""
+        self._patterns: list[_Pattern] = []
+        for number, line in enumerate(lines.split("\n") if isinstance(lines, str) else lines, 1):
+            text = line.removeprefix("\ufeff") if number == 1 else line
+            if text.startswith("#") or not text.strip(SPACES):
+                continue
+            try:
+                self._patterns.append(_read(text.strip(SPACES)))
+            except DockerfileError as error:
+                raise error.at(number) from None
+        self._kept: dict[str, int] = {"": 0}
+
+    def excludes(self, path: str) -> bool:
+        """Return whether `path` (`a/b`, relative to the context) is left out. The context itself never is."""
+        path = posixpath.normpath(path).lstrip("/")
+        if path in ("", "."):
+            return False
+        if len(path) > _LONGEST_PATH:
+            positions = _Positions(path)
+            return self._decides([pattern.matches_within(positions) for pattern in self._patterns])
+        inherited = self._directory(posixpath.dirname(path))
+        if not self._any_may_match(path):
+            return self._verdict(inherited)
+        first = inherited.bit_length()
+        for number in range(len(self._patterns) - 1, first - 1, -1):
+            if self._patterns[number].matches(path):
+                return not self._patterns[number].includes
+        return self._verdict(inherited)
+
+    def may_reinclude_below(self, path: str) -> bool:
+        """Return whether a `!` line may match something below the excluded directory `path`.
+
+        Where it is False, a walk need not enter the directory.
+        """
+        path = posixpath.normpath(path).lstrip("/")
+        below = _Positions("" if path in ("", ".") else path + "/")
+        decided = self._directory(path).bit_length() if 0 < len(below.text) <= _LONGEST_PATH else 0
+        return any(pattern.includes and pattern.may_match_below(below) for pattern in self._patterns[decided:])
+
+    def _directory(self, path: str) -> int:
+        """Return which patterns match `path` or a parent of it: bit n for the n-th."""
+        found = self._kept.get(path)
+        if found is not None:
+            return found
+        missing = [path]
+        while (parent := posixpath.dirname(missing[-1])) not in self._kept:
+            missing.append(parent)
+        found = self._kept[parent]
+        for directory in reversed(missing):
+            if self._any_may_match(directory):
+                for number, pattern in enumerate(self._patterns):
+                    if pattern.matches(directory):
+                        found |= 1 << number
+            self._kept[directory] = found
+        return found
+
+    def _any_may_match(self, path: str) -> bool:
+        return self._any.fullmatch(path) is not None or any(pattern.matches(path) for pattern in self._starry)
+
+    @cached_property
+    def _starry(self) -> list[_Pattern]:
+        return [pattern for pattern in self._patterns if pattern.source is None]
+
+    @cached_property
+    def _any(self) -> re.Pattern[str]:
+        expressions = [pattern.source for pattern in self._patterns if pattern.source is not None]
+        return re.compile("|".join(f"(?:{expression})" for expression in expressions) or "(?!)", re.DOTALL)
+
+    def _verdict(self, matched: int) -> bool:
+        """Return what the last of the matching patterns says."""
+        return matched != 0 and not self._patterns[matched.bit_length() - 1].includes
+
+    def _decides(self, matched: list[bool]) -> bool:
+        return self._verdict(sum(1 << number for number, hit in enumerate(matched) if hit))
+
+
+class _Positions:
+    """A path as the integer engine sees it; bit n of a set of positions stands before the n-th character."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.end = 1 << len(text)
+        self._masks: dict[str | CharacterClass, int] = {}
+        self.slashes = self.mask("/")
+        self.others = self.end - 1 ^ self.slashes
+
+    def mask(self, wanted: str | CharacterClass) -> int:
+        """Return the positions before a character that is, or is in, `wanted`."""
+        mask = self._masks.get(wanted)
+        if mask is None:
+            bits = ("1" if character in wanted else "0" for character in reversed(self.text))
+            mask = self._masks[wanted] = int("0" + "".join(bits), 2)
+        return mask
+
+    def step(self, token: Token, reached: int) -> int:
+        """Return the positions that `token` leads to from those in `reached`."""
+        if isinstance(token, str | CharacterClass):
+            return (reached & self.mask(token)) << 1
+        if token is Wild.ONE:
+            return (reached & self.others) << 1
+        if token is Wild.STAR:
+            return ((reached & self.others) + self.others ^ self.others) | reached
+        lowest = (reached & -reached).bit_length() - 1
+        if lowest < 0:
+            return 0
+        if token is Wild.REST:
+            return (self.end << 1) - (1 << lowest)
+        return reached | self.slashes >> lowest << lowest + 1
+
+
+@dataclass(frozen=True)
+class _Pattern:
+    """One line: its tokens, and whether it begins with `!`."""
+
+    tokens: tuple[Token, ...]
+    includes: bool
+
+    @cached_property
+    def source(self) -> str | None:
+        """Return the pattern as the text of a regular expression, or None if that could take long to match."""
+        stars = sum(token in (Wild.STAR, Wild.ANYWHERE, Wild.REST) for token in self.tokens)
+        return None if stars > _MANY_STARS else "".join(_as_expression(token) for token in self.tokens)
+
+    @cached_property
+    def _expression(self) -> re.Pattern[str] | None:
+        return None if self.source is None else re.compile(self.source, re.DOTALL)
+
+    def matches(self, path: str) -> bool:
+        """Return whether the whole of `path` matches; parents do not count."""
+        if self._expression is not None:
+            return self._expression.fullmatch(path) is not None
+        positions = _Positions(path)
+        return bool(self._reached(positions) & positions.end)
+
+    def matches_within(self, positions: _Positions) -> bool:
+        """Return whether the path or one of its parents matches."""
+        return bool(self._reached(positions) & (positions.slashes | positions.end) & ~1)
+
+    def may_match_below(self, below: _Positions) -> bool:
+        """Return whether something can match that begins with the text of `below` and is longer."""
+        reached = 1
+        for token in self.tokens:
+            if reached & below.end:
+                return True
+            reached = below.step(token, reached)
+            if token is Wild.REST and reached:
+                return True
+        return False
+
+    def _reached(self, positions: _Positions) -> int:
+        reached = 1
+        for token in self.tokens:
+            reached = positions.step(token, reached)
+            if not reached:
+                break
+        return reached
+
+
+def _as_expression(token: Token) -> str:
+    if isinstance(token, str):
+        return re.escape(token)
+    if isinstance(token, CharacterClass):
+        ranges = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in token.ranges)
+        return f"[{'^' if token.negated else ''}{ranges}]"
+    return {Wild.ONE: "[^/]", Wild.STAR: "[^/]*", Wild.ANYWHERE: "(?:.*/)?", Wild.REST: ".*"}[token]
+
+
+def _read(line: str) -> _Pattern:
+    """Read one line, blanks round it gone. Raises DockerfileError without a line for a bad pattern."""
+    includes = line.startswith("!")
+    text = line[1:].strip(SPACES) if includes else line
+    cleaned = posixpath.normpath(text)
+    if cleaned.startswith("/"):
+        cleaned = cleaned.lstrip("/") or "/"
+    cleaned = posixpath.normpath(cleaned.rstrip(SPACES) if includes else cleaned.strip(SPACES))
+    if not includes and cleaned.startswith("!"):  # `/!name`: the slash goes before the ! is looked for
+        includes, text = True, cleaned[1:]
+        cleaned = text
+    if includes and (not text or cleaned == "/"):
+        raise DockerfileError(f'illegal exclusion pattern: "{line}"', hint="write a path or pattern behind the !")
+    tokens = _tokens(cleaned, line)
+    return _Pattern(tokens=tuple(tokens), includes=includes)
+
+
+def _tokens(pattern: str, line: str) -> list[Token]:
+    tokens: list[Token] = []
+    position = 0
+    while position < len(pattern):
+        character = pattern[position]
+        position += 1
+        if character == "*" and pattern.startswith("*", position):
+            position += 1
+            position += pattern.startswith("/", position)
+            tokens.append(Wild.ANYWHERE if position < len(pattern) else Wild.REST)
+        elif character == "*":
+            tokens.append(Wild.STAR)
+        elif character == "?":
+            tokens.append(Wild.ONE)
+        elif character == "[":
+            token, position = _class(pattern, position, line)
+            tokens.append(token)
+        else:
+            if character == "\\":
+                character, position = _escaped(pattern, position, line)
+            tokens.append(character)
+    if _matches_ends(pattern):
+        tokens[0] = Wild.REST
+    return tokens
+
+
+def _matches_ends(pattern: str) -> bool:
+    """Return whether `**name` stands for all paths that end in `name`: so it is if nothing in it is special."""
+    return pattern.startswith("**") and pattern[2:3] not in ("", "/") and not re.search(r"[*?\\\[\]]", pattern[2:])
+
+
+def _class(pattern: str, position: int, line: str) -> tuple[CharacterClass, int]:
+    """Read a character class from behind its bracket; return it and the place behind the closing one."""
+    negated = pattern.startswith("^", position)
+    position += negated
+    ranges: list[tuple[str, str]] = []
+    while not (ranges and pattern.startswith("]", position)):
+        low, position = _member(pattern, position, line)
+        high = low
+        if pattern.startswith("-", position):
+            high, position = _member(pattern, position + 1, line)
+        if high < low:
+            raise _bad(line, f"the range {low}-{high} is the wrong way round")
+        ranges.append((low, high))
+    return CharacterClass(negated, tuple(ranges)), position + 1
+
+
+def _member(pattern: str, position: int, line: str) -> tuple[str, int]:
+    """Read one character of a class; `-` and `]` need a backslash."""
+    character = pattern[position : position + 1]
+    if character in ("", "-", "]"):
+        raise _bad(line, "close the bracket; - and ] in it need a backslash")
+    return _escaped(pattern, position + 1, line) if character == "\\" else (character, position + 1)
+
+
+def _escaped(pattern: str, position: int, line: str) -> tuple[str, int]:
+    if position >= len(pattern):
+        raise _bad(line, "a backslash needs a character behind it")
+    return pattern[position], position + 1
+
+
+def _bad(line: str, hint: str) -> DockerfileError:
+    return DockerfileError(f"syntax error in pattern: {line}", hint=hint)
