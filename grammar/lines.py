@@ -31,7 +31,7 @@ class LogicalLine:
     """The lines of one instruction as one text, spaces around it cut off.
 
     `end_line` is the last physical line read: continued lines, comments and blank lines between them included.
-    `comment` holds the comment lines above, without `#`, joined by line breaks.
+    `comment` holds the comment lines above, without `#`, joined by line breaks; an empty one cuts off those before it.
     """
 
     text: str

@@ -35,7 +35,8 @@ class Instruction:
 
     `flags` are as written, in order. Lines count from 1; `end_line` is the last line the instruction swallowed.
     `trigger` is the inner instruction of an ONBUILD and None for all else.
-    `comment` is the text of the comment lines directly above, without `#`, for descriptions of stages and arguments.
+    `comment` is the text of the comment lines above, without `#`, for descriptions of stages and arguments; an empty
+    comment line cuts off what stands before it, a blank line does not.
     """
 
     keyword: str

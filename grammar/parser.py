@@ -55,6 +55,7 @@ class _Parser:
     def __init__(self, reader: LineReader, language: Language) -> None:
         self._reader = reader
         self._language = language
+        self._statements: dict[str, Statement] = {}
 
     def instruction(self, line: LogicalLine) -> Instruction:
         statement = self._statement(line)
@@ -89,6 +90,9 @@ class _Parser:
                 line=line.start_line,
                 hint="remove it, or write the instruction after it",
             )
+        known = self._statements.get(line.text)  # files repeat themselves: USER root, ARG TARGETARCH
+        if known is not None:
+            return known
         try:
             statement = self._language.instruction(line.text)
         except UnreadableAssignment as unreadable:
@@ -99,6 +103,7 @@ class _Parser:
                 line=line.start_line,
                 hint="ONBUILD takes one instruction that is no ONBUILD",
             )
+        self._statements[line.text] = statement
         return statement
 
     def _shell_text(self, statement: Statement, line: LogicalLine, *, heredocs_allowed: bool) -> tuple[Heredoc, ...]:
@@ -111,7 +116,7 @@ class _Parser:
             stranger = self._language.stranger(text)
             if stranger is not None:
                 raise DockerfileError(
-                    f"{keyword.upper()} {_shown(text)}: the array may hold only strings, and {stranger} is none",
+                    f"{keyword.upper()} {_shown(text)}: an array may hold only strings, {_shown(stranger)} is none",
                     line=line.line_at(begin),
                     hint='put every element in double quotes, as in ["sleep", "10"]',
                 )
