@@ -47,7 +47,7 @@ class ImageState:
     """An image's configuration so far.
 
     `config` is the object of that name, `outer` what stands around it (architecture, os, author, unknown fields), but
-    for created, history and rootfs. `own_command` tells whether this stage had a CMD: ENTRYPOINT resets an inherited one.
+    for created, history and rootfs. `own_command`: this stage had a CMD; ENTRYPOINT resets an inherited one.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from grammar.instructions import ResolvedInstruction
     from runtime.context import Context
     from runtime.store.facade import Store
-    from runtime.store.snapshots import LayerDigests, Preparation
+    from runtime.store.layers.writer import LayerDigests
+    from runtime.store.snapshots import Preparation
     from runtime.store.view import MergedView
 
 KeyParts: TypeAlias = dict[str, object]
@@ -100,11 +101,19 @@ class Given:
 class Step(Protocol):
     """One instruction at work; made anew for each build from the resolved instruction, frozen."""
 
-    instruction: ResolvedInstruction
+    @property
+    def instruction(self) -> ResolvedInstruction:
+        """The instruction that it does."""
 
     @property
     def linked(self) -> bool:
         """True where the layer depends on no parent (COPY --link): it is made over an empty tree and put on top."""
+
+    def check(self, build_context: BuildContext) -> None:
+        """Refuse what can be seen to be wrong before anything runs, as a source that is not in the build context.
+
+        Raises what `key_parts` would raise later on. Called for all steps of a build before the first one works.
+        """
 
     def key_parts(self, given: Given) -> KeyParts:
         """Name what the result depends on beside the parent's content, which the solver adds (unless `linked`).

@@ -86,25 +86,28 @@ class Records:
         row = self._database.one("SELECT * FROM builder_records WHERE key = ?", key)
         return None if row is None else self._alive(row)
 
-    def equal_result(self, *, parent: Digest, keyword: str, content: Digest) -> Record | None:
-        """Return the earliest record of a step of this kind over `parent` that led to `content`: early cut-off."""
+    def equal_result(self, *, parent: Digest | None, keyword: str, content: Digest) -> Record | None:
+        """Return the earliest record of a step of this kind over `parent` that led to `content`: early cut-off.
+
+        `parent` is None for linked steps.
+        """
         rows = self._database.read(
             "SELECT * FROM builder_records WHERE parent = ? AND keyword = ? AND content = ? ORDER BY sequence",
-            parent,
+            parent or "",
             keyword,
             content,
         )
         return next((record for row in rows if (record := self._alive(row)) is not None), None)
 
-    def store(self, record: Record) -> Record:
+    def store(self, record: Record, *, replace_earlier: bool = False) -> Record:
         """Write a record and the pin of its snapshot; returns what is recorded now.
 
-        Where another process has recorded the same key meanwhile, and its snapshot is there, that one stays.
+        Where the same key is recorded already, and its snapshot is there, that one stays unless `replace_earlier`.
         """
         with self._database.write() as connection:
             row = connection.execute("SELECT * FROM builder_records WHERE key = ?", (record.key,)).fetchone()
             earlier = None if row is None else self._alive(row)
-            if earlier is not None:
+            if earlier is not None and not replace_earlier:
                 return earlier
             connection.execute(
                 "INSERT OR REPLACE INTO builder_records VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "

@@ -1,0 +1,106 @@
+"""Find the Dockerfile and the build context that the words of a build name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.cli.buildflags import STANDARD_INPUT, BuildRequest
+from builder.failures import SourceText
+from runtime.errors import NotFound, PybuildError, UsageError
+
+if TYPE_CHECKING:
+    from builder.context import DirectoryContext
+    from runtime.context import Context
+    from runtime.store.facade import Store
+
+_LARGEST = 16 << 20
+"""Bytes of a Dockerfile."""
+_REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "oci-layout://", "docker-image://")
+_ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
+_USTAR = slice(257, 262)
+
+
+def read_dockerfile(wanted: str | None, directory: str, context: Context) -> SourceText:
+    """Read the Dockerfile: `wanted` (`--file`), or the one in the context; "-" is standard input.
+
+    Raises NotFound where there is none, UsageError for a context that cannot be used.
+    """
+    if directory.startswith(_REMOTE) and not os.path.exists(directory):
+        raise UsageError(f"context {directory}: remote contexts are not supported", hint="clone or download it first")
+    if directory == STANDARD_INPUT:
+        if wanted == STANDARD_INPUT:
+            raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
+        return _from_stream(wanted)
+    if not os.path.isdir(directory):
+        what = "is not a directory" if os.path.exists(directory) else "no such directory"
+        raise UsageError(f"unable to prepare context: path {directory!r}: {what}", hint="name a directory that exists")
+    if wanted == STANDARD_INPUT:
+        return _from_stream(None)
+    del context
+    path = Path(wanted) if wanted is not None else _default(Path(directory))
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"failed to read dockerfile: open {path}: no such file or directory", hint=_hint(wanted, directory)
+        ) from error
+    except OSError as error:
+        raise PybuildError(f"failed to read dockerfile: {path}: {error.strerror}") from error
+    shown = wanted if wanted is not None else path.name
+    return SourceText(name=shown, text=_decode(data, shown), path=path)
+
+
+@contextmanager
+def open_build_context(request: BuildRequest, source: SourceText, store: Store) -> Iterator[DirectoryContext]:
+    """Open the context; an empty one where standard input is the Dockerfile and nothing else."""
+    from builder.context import open_context, read_ignore_file
+
+    if request.context == STANDARD_INPUT:
+        empty = store.workspace() / "empty-context"
+        empty.mkdir(exist_ok=True)
+        with open_context(store, empty, None) as opened:
+            yield opened
+        return
+    directory = Path(request.context)
+    found = read_ignore_file(directory, source.path)
+    with open_context(store, directory, None if found is None else found[1]) as opened:
+        yield opened
+
+
+def _from_stream(wanted: str | None) -> SourceText:
+    if wanted is not None:
+        raise UsageError("a context on standard input is not supported", hint="unpack it and name the directory")
+    data = sys.stdin.buffer.read(_LARGEST + 1)
+    if data.startswith(_ARCHIVES) or data[_USTAR] == b"ustar":
+        raise UsageError("an archive on standard input is not supported", hint="unpack it and name the directory")
+    return SourceText(name="Dockerfile", text=_decode(data, "standard input"), path=None)
+
+
+def _default(directory: Path) -> Path:
+    path = directory / "Dockerfile"
+    lower = directory / "dockerfile"
+    return lower if not path.exists() and lower.exists() else path
+
+
+def _decode(data: bytes, name: str) -> str:
+    if len(data) > _LARGEST:
+        raise PybuildError(f"{name} has more than {_LARGEST >> 20} MiB: that is no Dockerfile")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _hint(wanted: str | None, directory: str) -> str:
+    if wanted is not None:
+        inside = os.path.join(directory, wanted)
+        if os.path.exists(inside):
+            return f"--file is relative to the working directory: write {inside}"
+        return "name the file with --file"
+    names = sorted(
+        name for name in os.listdir(directory) if "dockerfile" in name.lower() or "containerfile" in name.lower()
+    )
+    return f"did you mean --file {os.path.join(directory, names[0])}?" if names else "name the file with --file"

@@ -1,0 +1,194 @@
+"""Do one step: look its key up, or run it under the lock of its key and record what it led to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder import keys
+from builder.failures import SourceText, failure_text
+from builder.interfaces import Given, KeyParts, Result, SourceChanged, Step
+from builder.options import BuildOptions
+from builder.plan import PlannedNode
+from builder.records import Miss, Record, Records
+from builder.reporter import Reporter, Vertex
+from runtime.context import Cancel
+from runtime.errors import PybuildError, StepFailed
+from runtime.oci.digests import ChainID, Digest
+from runtime.store.locks import held
+
+if TYPE_CHECKING:
+    from grammar.graph import Stage
+    from runtime.store.facade import Store
+    from runtime.store.layers.writer import LayerDigests, TimePolicy
+    from runtime.store.snapshots import Snapshot
+
+_ATTEMPTS = 3
+_LOCK_FILES = 4096
+
+
+class Executor:
+    """Does the steps of one build. Thread-safe.
+
+    `source` is the Dockerfile; `origin` tells this build's steps from another's when a miss is explained.
+    """
+
+    def __init__(
+        self, store: Store, stop: Cancel, options: BuildOptions, reporter: Reporter, *, source: SourceText, origin: str
+    ) -> None:
+        self._store = store
+        self._stop = stop
+        self._options = options
+        self._reporter = reporter
+        self._source = source
+        self._origin = origin
+        self._records = Records(store)
+
+    def remembered(self, planned: PlannedNode, given: Given) -> Record | None:
+        """Return the record of a step's key, None if it has to run."""
+        step = planned.step
+        assert step is not None
+        return self._records.lookup(keys.key_of(self._parts(step, given)))
+
+    def do(
+        self, planned: PlannedNode, given: Given, stage: Stage, title: Callable[[], str], *, anew: bool
+    ) -> tuple[Record, bool]:
+        """Return a step's record, and whether it ran; with `anew` it always does.
+
+        Raises StepFailed, with the lines of the Dockerfile and of the output, for a command that failed.
+        """
+        step = planned.step
+        assert step is not None
+        changed = ""
+        for _ in range(_ATTEMPTS):
+            parts = self._parts(step, given)
+            key = keys.key_of(parts)
+            self._stop.check()
+            record = None if anew else self._records.lookup(key)
+            if record is None:
+                with held(self._lock_path(key), self._stop):
+                    # Whoever held the lock may just have done the work.
+                    record = None if anew else self._records.lookup(key)
+                    if record is None:
+                        changed, record = self._run(planned, given, stage, title(), key, parts, anew=anew)
+                        if record is None:
+                            continue
+                        return record, True
+            self._reporter.cached(title(), planned.line)
+            return record, False
+        raise PybuildError(
+            f"{changed} changed while it was being read", hint="build again when nothing writes to the context"
+        )
+
+    def placed(self, record: Record, given: Given, step: Step) -> Result:
+        """Return the tree after a step: its record's, or for a linked one its layer on top of the parent."""
+        if not step.linked:
+            return Result(chain=record.chain, content=record.content)
+        content = keys.next_content(given.parent.content, record.content)
+        if given.parent.chain is None or record.chain is None:
+            return Result(chain=record.chain or given.parent.chain, content=content)
+        return Result(chain=self._stacked(given.parent.chain, record.chain).chain_id, content=content)
+
+    def _parts(self, step: Step, given: Given) -> KeyParts:
+        parent = None if step.linked else given.parent.content
+        return keys.complete(step.key_parts(given), parent=parent, epoch=self._options.epoch)
+
+    def _lock_path(self, key: Digest) -> Path:
+        number = int.from_bytes(sha256(key.encode()).digest()[:4], "big") % _LOCK_FILES
+        return self._store.layout.locks / f"step-{number:03x}"
+
+    def _run(
+        self,
+        planned: PlannedNode,
+        given: Given,
+        stage: Stage,
+        title: str,
+        key: Digest,
+        parts: KeyParts,
+        *,
+        anew: bool,
+    ) -> tuple[str, Record | None]:
+        """Run a step; gives its record, or the path of a source that changed meanwhile."""
+        statement = planned.node.instruction.source
+        keyword = planned.node.instruction.keyword
+        site = f"{self._origin}#{stage.label}.{planned.node.index}"
+        reason = Miss(reason="nothing is taken from the cache") if anew else None
+        reason = reason or self._records.explain(key, parts, site=site, statement=statement)
+        with self._reporter.working(title, planned.line, str(reason)) as vertex:
+            started = given.context.now()
+            try:
+                result = self._layer(planned, replace(given, output=vertex.output), keyword=keyword)
+            except SourceChanged as changed:
+                return changed.path, None
+            except StepFailed as error:
+                raise self._told(error, planned, vertex) from error
+            now = given.context.now()
+            record = Record(
+                key=key,
+                keyword=keyword,
+                parent=None if planned.step is not None and planned.step.linked else given.parent.content,
+                content=result[1],
+                chain=result[0],
+                created=now if result[2] is None else result[2],
+                elapsed=now - started,
+                site=site,
+                statement=statement,
+                parts=parts,
+            )
+            return "", self._records.store(record, replace_earlier=anew)
+
+    def _layer(self, planned: PlannedNode, given: Given, *, keyword: str) -> tuple[ChainID | None, Digest, int | None]:
+        """Make a step's layer; gives chain, content, and when an equal layer that takes its place was made."""
+        step = planned.step
+        assert step is not None
+        parent = None if step.linked else given.parent
+        with self._store.snapshots.prepare(None if parent is None else parent.chain) as preparation:
+            digests: LayerDigests | None = step.execute(given, preparation)
+            self._stop.check()
+            if digests is None:
+                digests = preparation.measure(times=self._times())
+            content = Digest(digests.content_digest)
+            if parent is not None:
+                content = keys.next_content(parent.content, content)
+            earlier = self._records.equal_result(
+                parent=None if parent is None else parent.content, keyword=keyword, content=content
+            )
+            if earlier is not None:
+                return earlier.chain, content, earlier.created
+            return preparation.commit(digests).chain_id, content, None
+
+    def _times(self) -> TimePolicy | None:
+        from runtime.store.layers.writer import TimePolicy
+
+        return None if self._options.epoch is None else TimePolicy(latest=self._options.epoch)
+
+    def _stacked(self, parent: ChainID, layer: ChainID) -> Snapshot:
+        """Put the layer of a linked step, made over nothing, on top of another tree."""
+        from runtime.store.snapshots import next_chain
+
+        snapshots = self._store.snapshots
+        alone = snapshots.get(layer)
+        below = snapshots.get(parent)
+        assert alone is not None
+        assert below is not None
+        found = snapshots.get(next_chain(parent, alone.diff_id))
+        if found is not None:
+            return found
+        from builder.restack import restack  # lazy: only for COPY --link
+
+        return restack(self._store, parent, alone)
+
+    def _told(self, error: StepFailed, planned: PlannedNode, vertex: Vertex) -> StepFailed:
+        node = planned.node.instruction
+        text = failure_text(
+            error.message,
+            source=self._source,
+            first=node.start_line,
+            last=node.end_line,
+            title=vertex.name,
+            output=vertex.last_lines(),
+        )
+        return StepFailed(text, exit_code=error.exit_code, hint=error.hint)

@@ -1,0 +1,163 @@
+"""Write the merged tree of an image: as a tar, or into a directory of the caller's."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from runtime.errors import PybuildError
+
+if TYPE_CHECKING:
+    from runtime.context import Cancel
+    from runtime.store.layers.tree import Metadata
+    from runtime.store.view import MergedView
+
+_CHUNK = 1 << 20
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Sink(Protocol):
+    """Whatever takes the bytes of an archive."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take all of `data`."""
+
+
+def write_tree_tar(view: MergedView, sink: Sink, cancel: Cancel) -> None:
+    """Write the tree as one deterministic tar; its root has no entry."""
+    from runtime.store.layers.writer import LayerWriter  # lazy: only for this output
+
+    with LayerWriter(sink) as writer:
+        for path, metadata, layer in view.walk():
+            cancel.check()
+            if not path:
+                continue
+            if metadata.kind != "file":
+                writer.add(path, metadata)
+                continue
+            fd = os.open(os.path.join(os.fsencode(layer), path), _SOURCE)
+            try:
+                writer.add(path, metadata, fd)
+            finally:
+                os.close(fd)
+        writer.finish()
+
+
+def write_tree(view: MergedView, destination: Path, cancel: Cancel) -> None:
+    """Write the tree into a directory, which is made if it is missing; what it already holds stays or is replaced.
+
+    Everything belongs to the caller; modes, times and links are the image's. No link in `destination` is followed.
+    Devices are left out for those who may not make them. Raises PybuildError.
+    """
+    try:
+        destination.mkdir(parents=True, exist_ok=True)
+        root = os.open(destination, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise PybuildError(f"output directory {destination}: {error.strerror}") from error
+    try:
+        _Tree(root, cancel).write(view)
+    except OSError as error:
+        raise PybuildError(f"output directory {destination}: {error.filename}: {error.strerror}") from error
+    finally:
+        os.close(root)
+
+
+class _Tree:
+    """The files of one output directory; directories get modes and times last."""
+
+    def __init__(self, root: int, cancel: Cancel) -> None:
+        self._root = root
+        self._cancel = cancel
+        self._first: dict[tuple[int, int], bytes] = {}
+        self._directories: list[tuple[bytes, Metadata]] = []
+
+    def write(self, view: MergedView) -> None:
+        for path, metadata, layer in view.walk():
+            self._cancel.check()
+            if not path:
+                continue
+            parent, _, name = path.rpartition(b"/")
+            fd = self._open(parent)
+            try:
+                self._write_one(fd, path, name, metadata, layer)
+            finally:
+                os.close(fd)
+        for path, metadata in reversed(self._directories):
+            fd = self._open(path)
+            try:
+                os.fchmod(fd, metadata.mode)
+                os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
+            finally:
+                os.close(fd)
+
+    def _write_one(self, fd: int, path: bytes, name: bytes, metadata: Metadata, layer: Path) -> None:
+        if metadata.kind == "directory":
+            self._make_directory(fd, name)
+            self._directories.append((path, metadata))
+            return
+        self._clear(fd, name)
+        if metadata.kind == "file":
+            self._write_file(fd, path, name, metadata, layer)
+        elif metadata.kind == "symlink":
+            os.symlink(metadata.link, name, dir_fd=fd)
+            os.utime(name, ns=(metadata.mtime_ns, metadata.mtime_ns), dir_fd=fd, follow_symlinks=False)
+        elif metadata.kind == "fifo":
+            os.mkfifo(name, metadata.mode, dir_fd=fd)
+        elif metadata.kind in ("character", "block"):
+            kind = stat.S_IFCHR if metadata.kind == "character" else stat.S_IFBLK
+            with suppress(PermissionError):
+                os.mknod(name, kind | metadata.mode, metadata.rdev, dir_fd=fd)
+
+    def _write_file(self, fd: int, path: bytes, name: bytes, metadata: Metadata, layer: Path) -> None:
+        if metadata.nlink > 1:
+            first = self._first.setdefault((metadata.device, metadata.inode), path)
+            if first != path:
+                parent, _, source = first.rpartition(b"/")
+                above = self._open(parent)
+                try:
+                    os.link(source, name, src_dir_fd=above, dst_dir_fd=fd, follow_symlinks=False)
+                finally:
+                    os.close(above)
+                return
+        source_fd = os.open(os.path.join(os.fsencode(layer), path), _SOURCE)
+        try:
+            out = os.open(name, _NEW_FILE, 0o600, dir_fd=fd)
+            try:
+                while chunk := os.read(source_fd, _CHUNK):
+                    view = memoryview(chunk)
+                    while view:
+                        view = view[os.write(out, view) :]
+                os.fchmod(out, metadata.mode)
+                os.utime(out, ns=(metadata.mtime_ns, metadata.mtime_ns))
+            finally:
+                os.close(out)
+        finally:
+            os.close(source_fd)
+
+    def _make_directory(self, fd: int, name: bytes) -> None:
+        try:
+            os.mkdir(name, 0o700, dir_fd=fd)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=fd)
+                os.mkdir(name, 0o700, dir_fd=fd)
+
+    def _clear(self, fd: int, name: bytes) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=fd)
+
+    def _open(self, path: bytes) -> int:
+        """Open a directory of the output component by component, so that no link in it leads elsewhere."""
+        fd = os.dup(self._root)
+        for part in filter(None, path.split(b"/")):
+            try:
+                below = os.open(part, _DIRECTORY, dir_fd=fd)
+            finally:
+                os.close(fd)
+            fd = below
+        return fd

@@ -1,0 +1,275 @@
+"""Work out what a build will do before it does anything: bases found, every word expanded, every step checked.
+
+What can be known to be wrong is refused here; afterwards only a step itself can fail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder import imagestate
+from builder.bases import BaseImage, find_base
+from builder.failures import InstructionFailed
+from builder.imagestate import ImageState, absolute
+from builder.interfaces import BuildContext, Step
+from builder.options import BuildOptions
+from builder.stepclient import StepServer
+from builder.steps.select import step_of
+from grammar.errors import DockerfileError
+from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
+from runtime.errors import Cancelled, PybuildError, StepFailed
+
+if TYPE_CHECKING:
+    from grammar.graph import InstructionGraph, Node, Stage
+    from grammar.scope import Scope
+    from runtime.store.facade import Store
+
+_BUILD_CONTEXT = "context"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where `--from` or `from=` leads: another stage of this build, or an image."""
+
+    stage: int | None = None
+    image: BaseImage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedNode:
+    """One instruction: what it means, the variables before and after it, and the step that does it, if any.
+
+    `name` is its line of the progress, without the count; `sources` are keyed as the resolved instruction names them.
+    """
+
+    node: Node
+    instruction: ResolvedInstruction
+    before: Scope
+    after: Scope
+    step: Step | None
+    sources: Mapping[str, Source]
+    name: str
+
+    @property
+    def line(self) -> int:
+        return self.node.instruction.start_line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """One stage: `base` is its image, or None for `scratch` and for a stage that stands on another (`parent`)."""
+
+    stage: Stage
+    base: BaseImage | None
+    parent: int | None
+    start: Scope
+    nodes: tuple[PlannedNode, ...]
+
+    @property
+    def end(self) -> Scope:
+        return self.nodes[-1].after if self.nodes else self.start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All stages that the target needs, each after those that it needs."""
+
+    graph: InstructionGraph
+    stages: tuple[StagePlan, ...]
+
+    @property
+    def target(self) -> StagePlan:
+        return next(plan for plan in self.stages if plan.stage.index == self.graph.target)
+
+
+def make_plan(
+    graph: InstructionGraph,
+    store: Store,
+    build_context: BuildContext,
+    options: BuildOptions,
+    server: StepServer,
+) -> Plan:
+    """Find the bases, let their triggers into the graph, expand everything, check every step.
+
+    Raises DockerfileError with its line for what the file gets wrong, NotFound and PybuildError for what is missing.
+    """
+    images: dict[tuple[str, str], BaseImage] = {}
+    graph = _with_triggers(graph, store, images)
+    plans: dict[int, StagePlan] = {}
+    for stage in graph.stages:
+        plans[stage.index] = _plan_stage(stage, graph, store, images, plans, options, server)
+    for plan in plans.values():
+        for planned in plan.nodes:
+            if planned.step is not None:
+                with located(planned.line):
+                    planned.step.check(build_context)
+    return Plan(graph=graph, stages=tuple(plans.values()))
+
+
+@contextmanager
+def located(line: int) -> Iterator[None]:
+    """Give what is raised in the block the line of its instruction, where it does not know one.
+
+    Whatever kind of fault an instruction has, the caller's words are right: it becomes InstructionFailed.
+    """
+    try:
+        yield
+    except DockerfileError as error:
+        error.at(line)
+        raise
+    except (StepFailed, Cancelled, InstructionFailed):
+        raise
+    except PybuildError as error:
+        raise InstructionFailed(error.message, line=line, hint=error.hint) from error
+
+
+def _with_triggers(graph: InstructionGraph, store: Store, images: dict[tuple[str, str], BaseImage]) -> InstructionGraph:
+    """Look up the bases; triggers become nodes, which may need further stages."""
+    done: set[int] = set()
+    while True:
+        stage = next((stage for stage in graph.stages if stage.index not in done), None)
+        if stage is None:
+            return graph
+        done.add(stage.index)
+        if stage.base.kind == "image":
+            with located(_from_line(stage)):
+                base = _image(graph, store, images, stage.base.name, stage.base.platform or stage.platform)
+            if base.triggers:
+                graph = graph.with_base(stage.index, base.environment, base.triggers)
+
+
+def _image(
+    graph: InstructionGraph, store: Store, images: dict[tuple[str, str], BaseImage], name: str, platform: str
+) -> BaseImage:
+    found = images.get((name, platform))
+    if found is None:
+        found = find_base(store, name, platform, suggestion=graph.suggest(name))
+        images[name, platform] = found
+    return found
+
+
+def _from_line(stage: Stage) -> int:
+    return stage.nodes[0].instruction.start_line
+
+
+def _plan_stage(
+    stage: Stage,
+    graph: InstructionGraph,
+    store: Store,
+    images: dict[tuple[str, str], BaseImage],
+    plans: Mapping[int, StagePlan],
+    options: BuildOptions,
+    server: StepServer,
+) -> StagePlan:
+    base = None
+    match stage.base.kind:
+        case "stage":
+            assert stage.base.stage is not None
+            start = plans[stage.base.stage].end
+        case "image":
+            base = _image(graph, store, images, stage.base.name, stage.base.platform or stage.platform)
+            start = graph.scope(base.environment)
+        case "scratch":
+            start = graph.scope()
+        case kind:
+            raise DockerfileError(
+                f"FROM {stage.base.name}: a base of kind {kind} is not supported", line=_from_line(stage)
+            )
+    nodes: list[PlannedNode] = []
+    scope = start
+    for node in stage.nodes[1:]:
+        after, instruction = scope.apply(node.instruction)
+        with located(node.instruction.start_line):
+            planned = PlannedNode(
+                node=node,
+                instruction=instruction,
+                before=scope,
+                after=after,
+                step=step_of(instruction, options, server),
+                sources=_sources(node, instruction, stage, graph, store, images),
+                name=_name(node, instruction),
+            )
+        nodes.append(planned)
+        scope = after
+    parent = stage.base.stage if stage.base.kind == "stage" else None
+    return StagePlan(stage=stage, base=base, parent=parent, start=start, nodes=tuple(nodes))
+
+
+def _sources(
+    node: Node,
+    instruction: ResolvedInstruction,
+    stage: Stage,
+    graph: InstructionGraph,
+    store: Store,
+    images: dict[tuple[str, str], BaseImage],
+) -> dict[str, Source]:
+    """Pair the names that an instruction uses with what the graph says they mean."""
+    names = _names(instruction)
+    if not names:
+        return {}
+    found: dict[str, Source] = {}
+    for edge in node.depends:
+        if edge.kind not in ("copy", "mount"):
+            continue
+        if edge.node is not None:
+            index = graph.node(edge.node).stage
+            name = _named(names, graph.stage(index).name, str(index))
+            found[name] = Source(stage=index)
+        elif edge.source is not None and edge.source.kind == "image":
+            image = _image(graph, store, images, edge.source.name, edge.source.platform or stage.platform)
+            found[_named(names, edge.source.name)] = Source(image=image)
+        elif edge.source is not None and edge.source.name != _BUILD_CONTEXT:
+            raise PybuildError(f"{edge.source.name}: reading from a {edge.source.kind} is not supported")
+    return found
+
+
+def _names(instruction: ResolvedInstruction) -> Sequence[str]:
+    match instruction:
+        case Copy():
+            return [] if instruction.from_ is None else [instruction.from_]
+        case Run():
+            return [mount.from_ for mount in instruction.mounts if mount.from_ is not None]
+        case _:
+            return []
+
+
+def _named(names: Sequence[str], *meanings: str) -> str:
+    """Return which of `names` was written for a stage's name or number, or an image."""
+    if len(names) == 1:
+        return names[0]
+    return next((name for name in names if name.lower() in meanings or name in meanings), names[0])
+
+
+def _name(node: Node, instruction: ResolvedInstruction) -> str:
+    text = " ".join(node.instruction.source.split())
+    if node.trigger:
+        text = f"ONBUILD {text}"
+    if isinstance(instruction, Run) and node.instruction.heredocs:
+        first = node.instruction.heredocs[0].content.split("\n", 1)
+        more = "..." if len(first) > 1 and first[1].strip() else ""
+        text += f" ({first[0]}{more})"
+    return text
+
+
+def makes_layer(planned: PlannedNode, state: ImageState) -> bool:
+    """Tell whether an instruction makes a layer after `state`: steps do, but a WORKDIR of the root needs none."""
+    if isinstance(planned.instruction, Workdir):
+        return absolute(state.working_directory, planned.instruction.path) != "/"
+    return planned.step is not None
+
+
+def start_state(plan: StagePlan, parent: ImageState | None) -> ImageState:
+    """Return the image's configuration as a stage begins; `parent` is that of the stage it stands on."""
+    if parent is not None:
+        state = imagestate.child_of(parent)
+    elif plan.base is not None:
+        state = imagestate.from_document(plan.base.document)
+    else:
+        system, _, architecture = plan.stage.platform.partition("/")
+        architecture, _, variant = architecture.partition("/")
+        platform = {"architecture": architecture, "os": system}
+        state = imagestate.scratch({**platform, "variant": variant} if variant else platform)
+    return imagestate.begin(state, plan.start)

@@ -1,0 +1,299 @@
+"""Execute a plan: walk every stage, take what is remembered, run what is not, several stages at a time.
+
+First all stages are walked without any thread, for as long as every step is remembered: a build that changes nothing
+ends there. What is left gets a thread a stage; a stage waits for those that it reads from. The main thread waits in
+`poll` for the end, or for the user. The first failure stops everything.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from builder import imagestate
+from builder.executor import Executor
+from builder.failures import SourceText
+from builder.imagestate import ImageState
+from builder.interfaces import BuildContext, Given, Result
+from builder.keys import base_content
+from builder.options import BuildOptions
+from builder.plan import Plan, PlannedNode, StagePlan, located, makes_layer, start_state
+from builder.reporter import Reporter
+from runtime.context import Cancel
+from runtime.errors import Cancelled
+
+if TYPE_CHECKING:
+    from runtime.store.facade import Store
+
+_GRACE = 4.0
+"""Seconds that threads have to end after a cancellation; the contract gives the whole program five."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """What a stage led to: its tree and its image's configuration."""
+
+    result: Result
+    state: ImageState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """What a build led to; `executed` counts the steps that were not remembered."""
+
+    stage: StageResult
+    platform: str
+    executed: int
+
+
+class _Stage:
+    """A stage on its way."""
+
+    def __init__(self, plan: StagePlan) -> None:
+        self.plan = plan
+        self.position = 0
+        self.vertex = 0
+        self.total = sum(planned.step is not None for planned in plan.nodes) + (plan.base is not None)
+        self.result: Result | None = None
+        self.state: ImageState | None = None
+        self.outcome: StageResult | None = None
+        self.finished = threading.Event()
+
+
+class Solver:
+    """One build at work; `solve` is called once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        build_context: BuildContext,
+        options: BuildOptions,
+        reporter: Reporter,
+        *,
+        source: SourceText,
+        origin: str,
+    ) -> None:
+        self._plan = plan
+        self._store = store
+        self._build_context = build_context
+        self._options = options
+        self._reporter = reporter
+        self._stop = Cancel()
+        self._context = replace(store.context, cancel=self._stop)
+        self._executor = Executor(store, self._stop, options, reporter, source=source, origin=origin)
+        self._stages = {stage.stage.index: _Stage(stage) for stage in plan.stages}
+        self._jobs = threading.BoundedSemaphore(max(1, options.jobs))
+        self._lock = threading.Lock()
+        self._failure: BaseException | None = None
+        self._executed = 0
+        self._label_stages = len(plan.graph.stage_names) > 1
+
+    def solve(self) -> BuildResult:
+        """Build the target. Raises what the first step that failed raised, and Cancelled."""
+        unfinished = [stage for stage in self._stages.values() if not self._advance(stage, execute=False)]
+        if unfinished:
+            self._run_threads(unfinished)
+        target = self._stages[self._plan.graph.target].outcome
+        assert target is not None
+        return BuildResult(stage=target, platform=self._plan.target.stage.platform, executed=self._executed)
+
+    def _run_threads(self, stages: list[_Stage]) -> None:
+        done_read, done_write = os.pipe2(os.O_CLOEXEC)
+        remaining = len(stages)
+
+        def work(stage: _Stage) -> None:
+            try:
+                self._advance(stage, execute=True)
+            except BaseException as error:
+                self._fail(error)
+            finally:
+                stage.finished.set()
+                os.write(done_write, b"!")
+
+        threads = [threading.Thread(target=work, args=(stage,), daemon=True) for stage in stages]
+        try:
+            for thread in threads:
+                thread.start()
+            user = self._store.context.cancel
+            poll = select.poll()
+            poll.register(done_read, select.POLLIN)
+            poll.register(user.fd, select.POLLIN)
+            timeout: float | None = None
+            while remaining:
+                ready = poll.poll(None if timeout is None else timeout * 1000)
+                if timeout is not None and not ready:
+                    break  # threads that do not end are left behind; the process is about to end
+                for fd, _ in ready:
+                    if fd == done_read:
+                        remaining -= len(os.read(done_read, 4096))
+                    else:
+                        poll.unregister(user.fd)
+                        self._stop.set(user.signal or 2)
+                        timeout = _GRACE
+            user.check()
+        finally:
+            if not remaining:
+                os.close(done_read)
+                os.close(done_write)
+        if self._failure is not None:
+            raise self._failure
+
+    def _fail(self, error: BaseException) -> None:
+        with self._lock:
+            if self._failure is None or isinstance(self._failure, Cancelled):
+                self._failure = error
+        self._stop.set(2)
+
+    def _advance(self, stage: _Stage, *, execute: bool) -> bool:
+        """Walk a stage as far as it goes: to its end with `execute`, else to the first step that has to run."""
+        if stage.state is None and not self._begin(stage, execute=execute):
+            return False
+        nodes = stage.plan.nodes
+        while stage.position < len(nodes):
+            planned = nodes[stage.position]
+            with located(planned.line):
+                if not self._do(stage, planned, execute=execute):
+                    return False
+            stage.position += 1
+        assert stage.result is not None
+        assert stage.state is not None
+        stage.outcome = StageResult(result=stage.result, state=stage.state)
+        stage.finished.set()
+        return True
+
+    def _begin(self, stage: _Stage, *, execute: bool) -> bool:
+        plan = stage.plan
+        parent: StageResult | None = None
+        if plan.parent is not None:
+            parent = self._outcome(plan.parent, wait=execute)
+            if parent is None:
+                return False
+        stage.state = start_state(plan, None if parent is None else parent.state)
+        if parent is not None:
+            stage.result = parent.result
+        elif plan.base is not None:
+            stage.result = plan.base.result
+            self._reporter.cached(
+                self._title(stage, f"FROM {plan.base.name}"), plan.stage.nodes[0].instruction.start_line
+            )
+        else:
+            stage.result = Result(chain=None, content=base_content(None))
+        return True
+
+    def _do(self, stage: _Stage, planned: PlannedNode, *, execute: bool) -> bool:
+        """Do one instruction; False where it has to run and must not yet."""
+        assert stage.state is not None
+        assert stage.result is not None
+        if not makes_layer(planned, stage.state):
+            stage.state = imagestate.apply(stage.state, planned.instruction, planned.after, created=None, layer=False)
+            return True
+        sources = self._sources(planned, wait=execute)
+        if sources is None:
+            return False
+        assert planned.step is not None
+        given = self._given(stage.state, stage.result, planned, sources, stage.plan.stage.platform)
+        anew = self._options.no_cache or bool(
+            self._options.no_cache_stages & {stage.plan.stage.name, stage.plan.stage.label} - {""}
+        )
+        if not execute:
+            record = None if anew else self._executor.remembered(planned, given)
+            if record is None:
+                return False
+        else:
+            with self._job():
+                record, ran = self._executor.do(
+                    planned, given, stage.plan.stage, lambda: self._title(stage, planned.name), anew=anew
+                )
+            if ran:
+                with self._lock:
+                    self._executed += 1
+        if not execute:
+            self._reporter.cached(self._title(stage, planned.name), planned.line)
+        stage.result = self._executor.placed(record, given, planned.step)
+        stage.state = imagestate.apply(
+            stage.state, planned.instruction, planned.after, created=record.created, layer=True
+        )
+        return True
+
+    def _sources(self, planned: PlannedNode, *, wait: bool) -> Mapping[str, Result] | None:
+        found: dict[str, Result] = {}
+        for name, source in planned.sources.items():
+            if source.image is not None:
+                found[name] = source.image.result
+                continue
+            assert source.stage is not None
+            outcome = self._outcome(source.stage, wait=wait)
+            if outcome is None:
+                return None
+            found[name] = outcome.result
+        return found
+
+    def _outcome(self, index: int, *, wait: bool) -> StageResult | None:
+        stage = self._stages[index]
+        if wait:
+            while not stage.finished.wait(0.05):
+                self._stop.check()
+            if stage.outcome is None:
+                raise Cancelled
+        return stage.outcome
+
+    def _given(
+        self,
+        state: ImageState,
+        result: Result,
+        planned: PlannedNode,
+        sources: Mapping[str, Result],
+        platform: str,
+    ) -> Given:
+        return Given(
+            context=self._context,
+            store=self._store,
+            build_context=self._build_context,
+            parent=result,
+            view=self._store.snapshots.view(result.chain),
+            sources=sources,
+            variables=planned.before.visible,
+            proxies=planned.before.proxies,
+            user=state.user,
+            working_directory=state.working_directory,
+            shell=state.shell,
+            platform=platform,
+            epoch=self._options.epoch,
+            output=_nowhere,
+        )
+
+    def _job(self) -> _Job:
+        return _Job(self._jobs, self._stop)
+
+    def _title(self, stage: _Stage, text: str) -> str:
+        """Return the next line of a stage's progress: `[stage 2/4] text`."""
+        stage.vertex += 1
+        label = f"{stage.plan.stage.label} " if self._label_stages else ""
+        width = len(str(stage.total))
+        return f"[{label}{stage.vertex:>{width}}/{stage.total}] {text}"
+
+
+class _Job:
+    """Hold one of the slots for work; waiting for one looks at the cancellation."""
+
+    def __init__(self, slots: threading.BoundedSemaphore, stop: Cancel) -> None:
+        self._slots = slots
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        while not self._slots.acquire(timeout=0.05):
+            self._stop.check()
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ValueError):
+            self._slots.release()
+
+
+def _nowhere(_stream: int, _data: bytes) -> None:
+    """Drop output: nothing prints before a step works."""

@@ -1,0 +1,190 @@
+"""Turn `RUN --mount` into mounts of a sandbox and into parts of a cache key.
+
+bind     the build context (a snapshot of it), another stage or an image; what is written there is thrown away
+cache    a directory below ROOT/cache-mounts that outlives the build; not part of any result
+tmpfs    memory
+secret   a file in memory-backed storage, or a variable of the step alone
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from builder.imagestate import absolute
+from builder.options import BuildOptions
+from builder.steps.cachemounts import cache_directory
+from builder.steps.layered import layered_mount
+from runtime.errors import NotFound, PybuildError
+
+if TYPE_CHECKING:
+    from builder.interfaces import BuildContext, Given, KeyParts
+    from builder.secrets import Secret
+    from grammar.instructions import Mount
+
+_SECRET_DIRECTORY = "/run/secrets"
+_SECRET_MODE = 0o400
+_FILE_OPTIONS = ("nosuid", "nodev", "noexec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Mounts as OCI runtime-spec has them, in the order written, and variables of the step."""
+
+    mounts: tuple[Mapping[str, object], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(mount: Mount, options: BuildOptions, build_context: BuildContext) -> None:
+    """Refuse a mount that cannot be had: before anything runs."""
+    if mount.type == "ssh":
+        raise PybuildError(
+            "RUN --mount=type=ssh is not supported", hint="use --mount=type=secret for a key that a step needs"
+        )
+    if mount.type == "cache" and mount.from_ is not None:
+        raise PybuildError(
+            f"RUN --mount=type=cache,target={mount.target}: from= is not supported",
+            hint="let the step fill the cache where it is empty",
+        )
+    if mount.type == "secret" and mount.required and _secret_id(mount) not in options.secrets:
+        identifier = _secret_id(mount)
+        raise NotFound(f"secret {identifier}: not found", hint=f"give it with --secret id={identifier},src=FILE")
+    if mount.type == "bind" and mount.from_ is None:
+        build_context.digest(mount.source)
+
+
+def key_parts(mount: Mount, given: Given) -> KeyParts:
+    """Say what the result of a step depends on in one mount: its options and content, never a secret's value."""
+    parts: KeyParts = {"type": mount.type, "target": _target(mount, given)}
+    match mount.type:
+        case "bind":
+            parts["source"] = mount.source
+            parts["writable"] = not mount.read_only
+            if mount.from_ is None:
+                parts["content"] = given.build_context.digest(mount.source)
+            else:
+                parts["content"] = given.sources[mount.from_].content
+        case "cache":
+            parts["id"] = _cache_id(mount, given)
+            parts["options"] = [mount.sharing, mount.read_only, mount.mode, mount.uid, mount.gid]
+        case "tmpfs":
+            parts["size"] = mount.size
+        case _:
+            parts["id"] = _secret_id(mount)
+            parts["options"] = [mount.required, mount.mode, mount.uid, mount.gid, mount.env]
+    return parts
+
+
+@contextmanager
+def prepared(mounts: Sequence[Mount], given: Given, options: BuildOptions, directory: Path) -> Iterator[Prepared]:
+    """Make what `mounts` ask for, for the length of a `with` block; `directory` is the step's own and temporary."""
+    made: list[Mapping[str, object]] = []
+    environment: dict[str, str] = {}
+    with ExitStack() as stack:
+        for number, mount in enumerate(mounts):
+            place = directory / f"mount-{number}"
+            match mount.type:
+                case "bind":
+                    made.append(_bind(mount, given, place))
+                case "cache":
+                    made.append(stack.enter_context(_cache(mount, given)))
+                case "tmpfs":
+                    made.append(_tmpfs(mount, given))
+                case "secret":
+                    _secret(mount, given, options, stack, made, environment)
+                case _:
+                    raise PybuildError(f"RUN --mount=type={mount.type} is not supported")
+        yield Prepared(mounts=tuple(made), environment=environment)
+
+
+def _target(mount: Mount, given: Given) -> str:
+    if not mount.target:
+        return f"{_SECRET_DIRECTORY}/{mount.id}" if mount.type == "secret" and mount.env is None else ""
+    return absolute(given.working_directory, mount.target)
+
+
+def _bind(mount: Mount, given: Given, place: Path) -> Mapping[str, object]:
+    from runtime.oci.runtimespec import bind
+
+    target = _target(mount, given)
+    if mount.from_ is None:
+        place.mkdir(mode=0o700)
+        path, _ = given.build_context.materialise(mount.source, place)
+        return bind(os.fspath(path), target, readonly=mount.read_only)
+    result = given.sources[mount.from_]
+    view = given.store.snapshots.view(result.chain)
+    source = view.resolve(PurePosixPath("/", mount.source))
+    if view.stat(source) is None:
+        raise NotFound(f"--mount=type=bind: {source} does not exist in {mount.from_}")
+    stack = () if result.chain is None else given.store.snapshots.stack(result.chain)
+    return layered_mount(stack, source, target, place, writable=not mount.read_only, rootless=given.context.rootless)
+
+
+@contextmanager
+def _cache(mount: Mount, given: Given) -> Iterator[Mapping[str, object]]:
+    from runtime.oci.runtimespec import bind
+
+    with cache_directory(
+        given.context,
+        _cache_id(mount, given),
+        sharing=mount.sharing,
+        mode=0o755 if mount.mode is None else mount.mode,
+        uid=mount.uid or 0,
+        gid=mount.gid or 0,
+    ) as path:
+        yield bind(os.fspath(path), _target(mount, given), readonly=mount.read_only)
+
+
+def _cache_id(mount: Mount, given: Given) -> str:
+    return mount.id or _target(mount, given)
+
+
+def _tmpfs(mount: Mount, given: Given) -> Mapping[str, object]:
+    options = ["nosuid", *([] if mount.size is None else [f"size={mount.size}"])]
+    return {"destination": _target(mount, given), "type": "tmpfs", "source": "tmpfs", "options": options}
+
+
+def _secret_id(mount: Mount) -> str:
+    return mount.id or PurePosixPath(mount.target).name
+
+
+def _secret(
+    mount: Mount,
+    given: Given,
+    options: BuildOptions,
+    stack: ExitStack,
+    made: list[Mapping[str, object]],
+    environment: dict[str, str],
+) -> None:
+    identifier = _secret_id(mount)
+    secret = options.secrets.get(identifier)
+    if secret is None:
+        return  # check has refused one that is required
+    if mount.env is not None:
+        environment[mount.env or identifier] = os.fsdecode(secret.value)
+        if not mount.target:
+            return
+    made.append(stack.enter_context(_secret_file(secret, mount, given)))
+
+
+@contextmanager
+def _secret_file(secret: Secret, mount: Mount, given: Given) -> Iterator[Mapping[str, object]]:
+    """Keep the value in a file for as long as the step runs, below the directory that does not outlive a boot."""
+    from runtime.oci.runtimespec import bind
+
+    context = given.context
+    context.layout.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = context.layout.run / f"secret-{os.getpid()}-{context.token(12)}"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(secret.value)
+            os.fchown(file.fileno(), mount.uid or 0, mount.gid or 0)
+            os.fchmod(file.fileno(), _SECRET_MODE if mount.mode is None else mount.mode)
+        yield bind(os.fspath(path), _target(mount, given), readonly=True, options=_FILE_OPTIONS)
+    finally:
+        path.unlink(missing_ok=True)

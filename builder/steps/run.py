@@ -1,0 +1,234 @@
+"""Do RUN: a command in a sandbox over the stage's tree; what it leaves there is the layer."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.history import run_words, script_path
+from builder.options import NETWORK_HOST, SECURITY_INSECURE, BuildOptions
+from builder.stepclient import CommandNotStarted, StepServer
+from builder.steps import mounts
+from builder.steps.stubs import make_stubs
+from runtime.errors import PybuildError, StepFailed
+
+if TYPE_CHECKING:
+    from builder.interfaces import BuildContext, Given, KeyParts
+    from grammar.instructions import Run
+    from runtime.store.layers.writer import LayerDigests
+    from runtime.store.snapshots import Preparation
+
+_FILES = ("/etc/hosts", "/etc/resolv.conf")
+_FILE_OPTIONS = ("nosuid", "nodev", "noexec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep:
+    """One RUN at work; `server` is shared by all steps of a build."""
+
+    instruction: Run
+    options: BuildOptions
+    server: StepServer
+
+    @property
+    def linked(self) -> bool:
+        return False
+
+    @property
+    def network(self) -> str:
+        """The network in effect: "default", "none" or "host"."""
+        own = self.instruction.network
+        return self.options.network if own == "default" else own
+
+    def check(self, build_context: BuildContext) -> None:
+        """Refuse what was not granted with `--allow`, secrets that are missing, and what cannot be done here."""
+        instruction = self.instruction
+        wanted = []
+        if instruction.network == "host":
+            wanted.append(NETWORK_HOST)
+        if instruction.security == "insecure":
+            wanted.append(SECURITY_INSECURE)
+        for entitlement in wanted:
+            if entitlement not in self.options.allow:
+                raise PybuildError(
+                    f"granting entitlement {entitlement} is not allowed by build configuration",
+                    hint=f"allow it with --allow {entitlement}",
+                )
+        if instruction.devices:
+            raise PybuildError("RUN --device is not supported", hint="leave the flag out")
+        for mount in instruction.mounts:
+            mounts.check(mount, self.options, build_context)
+
+    def key_parts(self, given: Given) -> KeyParts:
+        """The command and all that it can see; not its limits, its host name or its proxies."""
+        instruction = self.instruction
+        parts: KeyParts = {
+            "instruction": "run",
+            "command": list(run_words(instruction, given.shell)),
+            "user": given.user,
+            "directory": given.working_directory,
+            "environment": dict(given.variables),
+            "platform": given.platform,
+            "network": self.network,
+            "security": instruction.security,
+            "hosts": sorted(self.options.add_hosts),
+            "mounts": [mounts.key_parts(mount, given) for mount in instruction.mounts],
+        }
+        if instruction.script is not None:
+            parts["script"] = instruction.script.content
+        if instruction.devices:
+            parts["devices"] = [[device.name, device.required] for device in instruction.devices]
+        return parts
+
+    def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
+        """Run the command to its end. Raises StepFailed with its status if that is not 0."""
+        words = run_words(self.instruction, given.shell)
+        try:
+            with ExitStack() as stack:
+                request = stack.enter_context(self._request(given, preparation))
+                end = self.server.run(request, given.output, given.context.cancel)
+        except CommandNotStarted as error:
+            given.output(2, f"{error.message}\n".encode())
+            raise _failed(words, error.exit_code) from error
+        _remove_mountpoints(preparation.upperdir, end.mountpoints)
+        if end.status:
+            raise _failed(words, end.status)
+        return None
+
+    @contextmanager
+    def _request(self, given: Given, preparation: Preparation) -> Iterator[dict[str, Any]]:
+        """Make the files and the network of one step, and describe its sandbox."""
+        from runtime.containers.users import find_identity
+        from runtime.network.plan import plan
+        from runtime.oci import runtimespec
+        from runtime.sandbox import seccomp
+
+        context = given.context
+        name = context.token(12)
+        insecure = self.instruction.security == "insecure"
+        identity = find_identity(given.view, given.user)
+        with ExitStack() as stack:
+            directory = stack.enter_context(_step_directory(given.store.workspace() / f"step-{name}"))
+            network = stack.enter_context(
+                plan(
+                    context,
+                    given.store,
+                    "bridge" if self.network == "default" else self.network,
+                    owner=f"step:{name}",
+                    hostname=self.options.hostname,
+                    add_hosts=self.options.add_hosts,
+                )
+            )
+            bound = [
+                _file_mount(directory, path, text)
+                for path, text in zip(_FILES, (network.hosts, network.resolv_conf), strict=True)
+            ]
+            extra = stack.enter_context(mounts.prepared(self.instruction.mounts, given, self.options, directory))
+            if self.instruction.script is not None:
+                bound.append(_script_mount(directory, self.instruction.script.name, self.instruction.script.content))
+            environment = {"HOME": identity.home, **given.proxies, **given.variables, **extra.environment}
+            spec = runtimespec.container_spec(
+                args=run_words(self.instruction, given.shell),
+                env=[f"{key}={value}" for key, value in environment.items()],
+                cwd=given.working_directory,
+                user=runtimespec.User(uid=identity.uid, gid=identity.gid, groups=identity.groups),
+                hostname=self.options.hostname,
+                mounts=[*bound, *extra.mounts],
+                capabilities=runtimespec.resolve_capabilities(privileged=insecure),
+                privileged=insecure,
+                rootless=context.rootless,
+                network="host" if self.network == "host" else "private",
+                rlimits=self.options.ulimits,
+                shm_size=self.options.shm_size,
+            )
+            stubs = make_stubs(directory / "stubs", spec["mounts"], given.view)
+            filter_ = None if insecure else seccomp.compiled(context, runtimespec.DEFAULT_CAPABILITIES)
+            yield {
+                "spec": spec,
+                "rootfs": _rootfs(preparation, stubs, overlay=given.store.snapshots.overlay),
+                "seccomp": None if filter_ is None else os.fspath(filter_),
+                "cgroup": None,
+                "init": False,
+                "network": network.document,
+            }
+
+
+def _rootfs(preparation: Preparation, stubs: Path, *, overlay: bool) -> dict[str, Any]:
+    """Describe the tree of the sandbox, with the stubs as its lowest layer where it is an overlay mount."""
+    if not overlay:
+        return preparation.rootfs()
+    return {
+        "lowerdirs": [os.fspath(path) for path in (*preparation.lowerdirs, stubs)],
+        "upperdir": os.fspath(preparation.upperdir),
+        "workdir": os.fspath(preparation.workdir),
+        "volatile": True,
+    }
+
+
+@contextmanager
+def _step_directory(path: Path) -> Iterator[Path]:
+    from runtime.store.trees import remove_tree
+
+    path.mkdir(mode=0o700)
+    try:
+        yield path
+    finally:
+        remove_tree(path)
+
+
+def _file_mount(directory: Path, destination: str, text: str) -> dict[str, object]:
+    from runtime.oci.runtimespec import bind
+
+    path = directory / os.path.basename(destination)
+    path.write_text(text)
+    path.chmod(0o644)
+    return bind(os.fspath(path), destination, readonly=True, options=_FILE_OPTIONS)
+
+
+def _script_mount(directory: Path, name: str, content: str) -> dict[str, object]:
+    from runtime.oci.runtimespec import bind
+
+    path = directory / "script"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    path.chmod(0o755)
+    return bind(os.fspath(path), script_path(name), readonly=True)
+
+
+def _remove_mountpoints(upperdir: Path, paths: tuple[str, ...]) -> None:
+    """Take away what was made only to mount on: empty files and directories, the last made first."""
+    for path in reversed(paths):
+        parent, _, name = path.lstrip("/").rpartition("/")
+        with suppress(OSError):  # not ours any more: the step has put something there
+            fd = _open_below(upperdir, parent)
+            try:
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    os.rmdir(name, dir_fd=fd)
+                elif found.st_size == 0:
+                    os.unlink(name, dir_fd=fd)
+            finally:
+                os.close(fd)
+
+
+def _open_below(root: Path, path: str) -> int:
+    """Open a directory of the layer component by component; no link is followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(root, flags)
+    for name in filter(None, path.split("/")):
+        try:
+            below = os.open(name, flags, dir_fd=fd)
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _failed(words: tuple[str, ...], status: int) -> StepFailed:
+    return StepFailed(
+        f'process "{" ".join(words)}" did not complete successfully: exit code: {status}', exit_code=status
+    )
