@@ -28,7 +28,10 @@ def open_archive(tree: SourceTree, path: bytes) -> str | None:
         stream.seek(0)
         kind = detect(start)
         try:
-            block = decompressed(stream, os.fsdecode(path)).read(_BLOCK)
+            plain = decompressed(stream, os.fsdecode(path))
+            block = b""
+            while len(block) < _BLOCK and (more := plain.read(_BLOCK - len(block))):
+                block += more
         except (PybuildError, OSError, EOFError):
             return None
     return kind if _is_header(block) else None

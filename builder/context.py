@@ -10,7 +10,8 @@ import os
 import stat as stat_module
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,25 +149,24 @@ class DirectoryContext:
         os.close(self._fd)
 
     def _scan(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
-        """Yield names and metadata in one directory, names in byte order."""
+        """Give names and metadata in one directory, names in byte order."""
+        directory = self._open_directory(path)
+        found: list[tuple[bytes, Metadata]] = []
         try:
-            with os.scandir(self._open_directory(path)) as scan:
-                found = [(os.fsencode(entry.name), entry) for entry in scan]
+            with os.scandir(directory) as scan:
+                for entry in scan:
+                    name = os.fsencode(entry.name)
+                    with suppress(FileNotFoundError):  # deleted since it was listed: as if it had not been there
+                        status = entry.stat(follow_symlinks=False)
+                        link = os.readlink(name, dir_fd=directory) if stat_module.S_ISLNK(status.st_mode) else b""
+                        found.append((name, _metadata(status, link)))
         except PermissionError as error:
             raise PybuildError(
                 f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
                 hint="make it readable, or name it in .dockerignore",
             ) from error
-        found.sort(key=lambda pair: pair[0])
-        for name, entry in found:
-            try:
-                status = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # deleted since it was listed: as if it had not been there
-            link = b""
-            if stat_module.S_ISLNK(status.st_mode):
-                link = os.readlink(name, dir_fd=self._open_directory(path))
-            yield name, _metadata(status, link)
+        found.sort(key=itemgetter(0))
+        return iter(found)
 
     def _read(self, directory: int, name: bytes) -> Metadata:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)

@@ -108,6 +108,9 @@ def _nearest(tree: SourceTree, path: bytes) -> str:
 def _step(tree: SourceTree, path: bytes, part: bytes, word: str, *, last: bool) -> list[bytes]:
     """Return what one component of a pattern leads to from the directory `path`."""
     text = os.fsdecode(part)
+    metadata = tree.stat(path)
+    if metadata is None or metadata.kind != "directory":
+        return []
     if not has_wildcards(text):
         below = join(path, re.sub(rb"\\(.)", rb"\1", part))
         try:
@@ -116,9 +119,6 @@ def _step(tree: SourceTree, path: bytes, part: bytes, word: str, *, last: bool) 
         except NotFound:
             return []
     matches = compile_component(text, word)
-    metadata = tree.stat(path)
-    if metadata is None or metadata.kind != "directory":
-        return []
     names = [name for name in tree.children(path) if matches.fullmatch(os.fsdecode(name))]
     return [join(path, name) for name in names]
 

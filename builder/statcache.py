@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _FORMAT = f"1-{sys.implementation.cache_tag}"
 """marshal's form belongs to one Python: another one starts anew."""
 
+_CLOCK_REALTIME_COARSE = 5
+"""As linux/time.h numbers it; Python has no name for it."""
+
 _DDL = (
     "CREATE TABLE statcache (directory TEXT PRIMARY KEY, format TEXT NOT NULL, entries BLOB NOT NULL) WITHOUT ROWID",
 )
@@ -57,7 +60,7 @@ class StatCache:
         self._changed = False
         self._lock = threading.Lock()
         # File systems of this kernel stamp files by its coarse clock, which lags behind the fine one.
-        self._scan_start = time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
+        self._scan_start = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         kind = file_system_of(directory)
         # Elsewhere the clock and the inodes are not this kernel's.
         self.trusted = kind not in NETWORK_FILE_SYSTEMS and not kind.startswith("fuse")

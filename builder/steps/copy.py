@@ -60,7 +60,7 @@ class CopyStep:
         for word in copy.sources:
             _refuse_remote(copy, word)
             if copy.from_ is None:
-                select(build_context, word)
+                select(build_context, word, parents=copy.parents)
 
     def key_parts(self, given: Given) -> KeyParts:
         """Name destination, owner, mode and the digests of all that is copied. Raises NotFound, UsageError."""

@@ -1,0 +1,375 @@
+"""COPY and ADD write the layer that BuildKit writes, and notice what changes under their hands."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builder.context import DirectoryContext, open_context
+from builder.interfaces import Given, Result, SourceChanged
+from builder.steps.copy import CopyStep
+from grammar.ignore import IgnoreFile
+from grammar.instructions import Copy, InlineFile
+from runtime.context import Context
+from runtime.errors import NotFound, PybuildError, UsageError
+from runtime.oci.digests import ChainID, Digest
+from runtime.store import Store
+
+pytestmark = pytest.mark.root
+
+LONG_AGO = 1_000_000_000
+
+
+def write(base: Path, files: Mapping[str, str | None]) -> Path:
+    """Make files; a name with a slash at its end is a directory, a None is one too."""
+    for name, content in files.items():
+        path = base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_text(content)
+            os.utime(path, (LONG_AGO, LONG_AGO))
+    return base
+
+
+class Bench:
+    """A store, a build context and a parent tree; `copy` runs one instruction and returns what is in its layer."""
+
+    def __init__(self, context: Context, store: Store, base: Path, stack: ExitStack) -> None:
+        self.context = context
+        self.store = store
+        self.directory = base
+        self.stack = stack
+        self.parent = Result(chain=None, content=Digest("sha256:" + "0" * 64))
+        self.sources: dict[str, Result] = {}
+        self.ignore: IgnoreFile | None = None
+
+    def open(self) -> DirectoryContext:
+        return self.stack.enter_context(open_context(self.store, self.directory, self.ignore))
+
+    def given(self) -> Given:
+        return Given(
+            context=self.context,
+            store=self.store,
+            build_context=self.open(),
+            parent=self.parent,
+            view=self.store.snapshots.view(self.parent.chain),
+            sources=self.sources,
+            variables={},
+            proxies={},
+            user="",
+            working_directory="/",
+            shell=(),
+            platform="linux/amd64",
+            epoch=None,
+            output=lambda stream, data: None,
+        )
+
+    def layer(self, change: Callable[[Path], None]) -> ChainID:
+        """Put a layer onto the parent, made by a function."""
+        with self.store.snapshots.prepare(self.parent.chain) as preparation:
+            change(preparation.upperdir)
+            snapshot = preparation.commit(preparation.measure())
+        self.parent = replace(self.parent, chain=snapshot.chain_id)
+        return snapshot.chain_id
+
+    def key(self, *sources: str, to: str = "/", **options: object) -> object:
+        return CopyStep(instruction(*sources, to=to, **options)).key_parts(self.given())
+
+    def copy(self, *sources: str, to: str, **options: object) -> list[str]:
+        step = CopyStep(instruction(*sources, to=to, **options))
+        given = self.given()
+        step.key_parts(given)
+        with self.store.snapshots.prepare(self.parent.chain) as preparation:
+            step.execute(given, preparation)
+            return listing(preparation.upperdir)
+
+
+def instruction(*sources: str, to: str, keyword: str = "copy", **options: object) -> Copy:
+    return Copy(keyword=keyword, sources=sources, destination=to, **options)  # type: ignore[arg-type]
+
+
+def listing(root: Path) -> list[str]:
+    """Say what a layer holds: `path mode uid:gid` and what kind of thing each is."""
+    lines = []
+    for directory, names, files in os.walk(root):
+        for name in sorted([*names, *files]):
+            path = Path(directory, name)
+            status = path.lstat()
+            kind = "/" if path.is_dir() and not path.is_symlink() else ""
+            link = f" -> {path.readlink()}" if path.is_symlink() else ""
+            mode = "" if link else f" {status.st_mode & 0o7777:o}"
+            lines.append(f"{path.relative_to(root)}{kind}{mode} {status.st_uid}:{status.st_gid}{link}")
+    return sorted(lines)
+
+
+@pytest.fixture
+def bench(context: Context, tmp_path: Path) -> Iterator[Bench]:
+    base = write(tmp_path / "context", {"a": "a\n", "b": "b\n", "d/f": "f\n", "d/sub/g": "g\n", "d/e": None})
+    (base / "d/l").symlink_to("f")
+    os.link(base / "d/f", base / "d/h")
+    (base / "d").chmod(0o700)
+    with ExitStack() as stack:
+        yield Bench(context, stack.enter_context(Store.open(context)), base, stack)
+
+
+@pytest.mark.parametrize(
+    ("sources", "destination", "paths"),
+    [
+        (["a"], "/x", ["x 644 0:0"]),
+        (["a"], "/x/", ["x/ 755 0:0", "x/a 644 0:0"]),
+        (["a"], "x/y", ["x/ 755 0:0", "x/y 644 0:0"]),
+        (["a"], "/", ["a 644 0:0"]),
+        (["a", "b"], "/x/", ["x/ 755 0:0", "x/a 644 0:0", "x/b 644 0:0"]),
+        (["d/sub"], "/x", ["x/ 755 0:0", "x/g 644 0:0"]),
+        (["d/sub", "a"], "/x/", ["x/ 755 0:0", "x/a 644 0:0", "x/g 644 0:0"]),
+        (["no*"], "/x/", []),
+        (["no*", "a"], "/x/", ["x/ 755 0:0", "x/a 644 0:0"]),
+    ],
+)
+def test_files_arrive_where_the_destination_says(
+    bench: Bench, sources: list[str], destination: str, paths: list[str]
+) -> None:
+    assert bench.copy(*sources, to=destination) == paths
+
+
+def test_a_directory_arrives_whole(bench: Bench) -> None:
+    assert bench.copy("d", to="/x") == [
+        *("x/ 755 0:0", "x/e/ 755 0:0", "x/f 644 0:0", "x/h 644 0:0", "x/l 0:0 -> f"),
+        *("x/sub/ 755 0:0", "x/sub/g 644 0:0"),
+    ]
+
+
+def test_hard_links_and_times_are_kept(bench: Bench) -> None:
+    step, given = CopyStep(instruction("d", to="/x")), bench.given()
+    with bench.store.snapshots.prepare(None) as preparation:
+        step.execute(given, preparation)
+        top = preparation.upperdir / "x"
+        assert (top / "f").stat().st_ino == (top / "h").stat().st_ino
+        assert (top / "f").stat().st_mtime == LONG_AGO
+        assert int(top.stat().st_mtime) == int((bench.directory / "d").stat().st_mtime)
+
+
+def test_owner_and_mode_override_what_the_files_have(bench: Bench) -> None:
+    assert bench.copy("d/sub", to="/x/y", chown="3:4", chmod="700") == [
+        *("x/ 700 3:4", "x/y/ 700 3:4", "x/y/g 700 3:4"),
+    ]
+
+
+def test_a_directory_that_exists_keeps_its_metadata_and_those_below_get_the_sources(bench: Bench) -> None:
+    def base(upper: Path) -> None:
+        (upper / "x/sub").mkdir(parents=True)
+        os.chown(upper / "x", 5, 5)
+        os.chown(upper / "x/sub", 5, 5)
+        (upper / "x").chmod(0o711)
+
+    bench.layer(base)
+    assert bench.copy("d", to="/x")[:1] == ["x/ 711 5:5"]
+    assert "x/sub/ 755 0:0" in bench.copy("d", to="/x")
+
+
+def test_links_of_the_image_are_followed_inside_it(bench: Bench) -> None:
+    def base(upper: Path) -> None:
+        (upper / "real").mkdir()
+        (upper / "real/file").write_text("old")
+        (upper / "dir").symlink_to("/real")
+        (upper / "file").symlink_to("dir/file")
+        (upper / "up").symlink_to("../../../../new/place")
+
+    bench.layer(base)
+    assert bench.copy("a", to="/dir/") == ["real/ 755 0:0", "real/a 644 0:0"]
+    assert bench.copy("a", to="/file") == ["real/ 755 0:0", "real/file 644 0:0"]
+    assert bench.copy("a", to="/up") == ["new/ 755 0:0", "new/place 644 0:0"]
+
+
+def test_what_is_in_the_way_is_refused(bench: Bench) -> None:
+    def base(upper: Path) -> None:
+        (upper / "file").write_text("x")
+        (upper / "x/f").mkdir(parents=True)
+        (upper / "y").mkdir()
+        (upper / "y/sub").write_text("x")
+
+    bench.layer(base)
+    with pytest.raises(PybuildError, match="/file"):
+        bench.copy("a", to="/file/")
+    with pytest.raises(PybuildError, match="cannot replace directory /x/f with a file"):
+        bench.copy("d", to="/x")
+    with pytest.raises(PybuildError, match="cannot copy to non-directory: /y/sub"):
+        bench.copy("d", to="/y")
+
+
+def test_a_file_takes_the_place_of_a_link_when_a_directory_is_copied(bench: Bench) -> None:
+    bench.layer(lambda upper: ((upper / "x").mkdir(), (upper / "x/f").symlink_to("elsewhere"), None)[2])
+    assert "x/f 644 0:0" in bench.copy("d", to="/x")
+
+
+def test_here_documents_become_files(bench: Bench) -> None:
+    files = (InlineFile(name="one", content="1\n"), InlineFile(name="two", content="2\n"))
+    assert bench.copy(to="/x/", files=files, chmod="755") == ["x/ 755 0:0", "x/one 755 0:0", "x/two 755 0:0"]
+    assert bench.copy(to="/x", files=files[:1]) == ["x 644 0:0"]
+
+
+def test_excluded_paths_stay_behind(bench: Bench) -> None:
+    assert bench.copy("d", to="/x", excludes=("*/g", "e", "h")) == [
+        *("x/ 755 0:0", "x/f 644 0:0", "x/l 0:0 -> f", "x/sub/ 755 0:0"),
+    ]
+    assert bench.copy("a", "b", to="/x/", excludes=("a",)) == ["x/ 755 0:0", "x/b 644 0:0"]
+
+
+def test_ignored_paths_are_not_in_the_context(bench: Bench) -> None:
+    bench.ignore = IgnoreFile(["d", "!d/sub/g", "b"])
+    assert bench.copy(".", to="/x") == [
+        "x/ 755 0:0",
+        "x/a 644 0:0",
+        "x/d/ 700 0:0",
+        "x/d/sub/ 755 0:0",
+        "x/d/sub/g 644 0:0",
+    ]
+    with pytest.raises(NotFound, match='"/b": not found'):
+        bench.copy("b", to="/")
+
+
+def test_parents_keep_the_path_behind_the_pivot(bench: Bench) -> None:
+    assert bench.copy("d/sub/g", to="/x/", parents=True) == [
+        *("x/ 755 0:0", "x/d/ 700 0:0", "x/d/sub/ 755 0:0", "x/d/sub/g 644 0:0"),
+    ]
+    assert bench.copy("d/./sub/g", to="/x/", parents=True) == ["x/ 755 0:0", "x/sub/ 755 0:0", "x/sub/g 644 0:0"]
+
+
+def test_a_stage_is_copied_from_with_its_owners(bench: Bench) -> None:
+    def stage(upper: Path) -> None:
+        (upper / "o").mkdir()
+        (upper / "o/x").write_text("x")
+        os.chown(upper / "o/x", 9, 8)
+        (upper / "ln").symlink_to("/o")
+
+    chain = bench.layer(stage)
+    bench.sources["s"] = Result(chain=chain, content=Digest("sha256:" + "1" * 64))
+    bench.parent = replace(bench.parent, chain=None)
+    assert bench.copy("/ln", to="/y", from_="s") == ["y/ 755 0:0", "y/x 644 9:8"]
+    with pytest.raises(NotFound, match='"/nope": not found in s'):
+        bench.copy("/nope", to="/y", from_="s")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda base: (base / "d/f").write_text("other"),
+        lambda base: (base / "d/sub/g").chmod(0o755),
+        lambda base: (base / "d/sub").chmod(0o711),
+        lambda base: (base / "d/new").mkdir(),
+        lambda base: (base / "d/e").rmdir(),
+        lambda base: ((base / "d/l").unlink(), (base / "d/l").symlink_to("sub")),
+        lambda base: ((base / "d/h").unlink(), (base / "d/h").write_text("f\n")),
+        lambda base: (base / "d/f").rename(base / "d/F"),
+    ],
+)
+def test_a_key_is_another_when_what_is_copied_is(bench: Bench, change: Callable[[Path], object]) -> None:
+    before = bench.key("d")
+    change(bench.directory)
+    assert bench.key("d") != before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda base: os.utime(base / "d/f", (5, 5)),
+        lambda base: ((base / "d/sub/g").rename(base / "g"), write(base, {"d/sub/g": "g\n"})),
+        lambda base: (base / "unrelated").write_text("x"),
+        lambda base: (base / "d").chmod(0o755),
+        lambda base: os.chown(base / "d/f", 7, 7),
+    ],
+)
+def test_a_key_stays_when_only_times_inodes_owners_and_others_change(
+    bench: Bench, change: Callable[[Path], object]
+) -> None:
+    before = bench.key("d")
+    change(bench.directory)
+    assert bench.key("d") == before
+
+
+def test_the_same_size_and_time_with_other_content_is_another_key(bench: Bench) -> None:
+    before = bench.key("a")
+    bench.stack.pop_all().close()
+    with Store.open(bench.context) as store:
+        bench.store = store
+        with ExitStack() as stack:
+            bench.stack = stack
+            assert bench.key("a") == before
+            (bench.directory / "a").write_text("z\n")
+            os.utime(bench.directory / "a", (LONG_AGO, LONG_AGO))
+            assert bench.key("a") != before
+
+
+def test_a_file_that_changes_between_key_and_copy_is_noticed(bench: Bench) -> None:
+    step, given = CopyStep(instruction("d", to="/x")), bench.given()
+    step.key_parts(given)
+    (bench.directory / "d/f").write_text("changed")
+    with bench.store.snapshots.prepare(None) as preparation, pytest.raises(SourceChanged) as caught:
+        step.execute(given, preparation)
+    assert caught.value.path == "d/f"
+
+
+def archive(mode: str = "w") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, kind in (("p", tarfile.DIRTYPE), ("p/z", tarfile.REGTYPE), ("p/.wh.keep", tarfile.REGTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.uid, entry.gid, entry.mode = kind, 7, 8, 0o750
+            tar.addfile(entry)
+        entry = tarfile.TarInfo("p/l")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc"
+        tar.addfile(entry)
+    return buffer.getvalue()
+
+
+UNPACKED = ["x/ 755 0:0", "x/p/ 750 7:8", "x/p/.wh.keep 750 7:8", "x/p/l 0:0 -> /etc", "x/p/z 750 7:8"]
+
+
+@pytest.mark.parametrize(
+    "compress", [bytes, gzip.compress, bz2.compress, lzma.compress], ids=["tar", "gz", "bz2", "xz"]
+)
+def test_add_unpacks_archives_whatever_they_are_called(bench: Bench, compress: Callable[[bytes], bytes]) -> None:
+    (bench.directory / "data.bin").write_bytes(compress(archive()))
+    assert bench.copy("data.bin", to="/x", keyword="add") == UNPACKED
+    assert bench.copy("data.bin", to="/x/", keyword="add", unpack=False) == ["x/ 755 0:0", "x/data.bin 644 0:0"]
+    assert bench.copy("data.bin", to="/x/") == ["x/ 755 0:0", "x/data.bin 644 0:0"]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\0" * 10240, gzip.compress(b"text"), b"\x1f\x8b\x08broken"])
+def test_add_copies_what_is_no_archive(bench: Bench, content: bytes) -> None:
+    (bench.directory / "data.tar.gz").write_bytes(content)
+    assert bench.copy("data.tar.gz", to="/x/", keyword="add") == ["x/ 755 0:0", "x/data.tar.gz 644 0:0"]
+
+
+def test_an_archive_that_ends_early_is_refused(bench: Bench) -> None:
+    (bench.directory / "cut.tgz").write_bytes(gzip.compress(archive() * 50)[:200])
+    with pytest.raises(PybuildError, match=r"cut\.tgz"):
+        bench.copy("cut.tgz", to="/x/", keyword="add")
+
+
+def test_an_archive_replaces_what_is_in_its_way(bench: Bench) -> None:
+    def base(upper: Path) -> None:
+        (upper / "x/p/z/deep").mkdir(parents=True)
+
+    bench.layer(base)
+    (bench.directory / "data").write_bytes(archive())
+    assert "x/p/z 750 7:8" in bench.copy("data", to="/x", keyword="add")
+
+
+def test_remote_sources_say_what_to_do(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="COPY cannot read"):
+        bench.copy("https://example.org/x", to="/")
+    with pytest.raises(PybuildError, match="remote sources are not supported"):
+        bench.copy("https://example.org/x", to="/", keyword="add")
