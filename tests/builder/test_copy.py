@@ -73,7 +73,7 @@ class Bench:
             shell=(),
             platform="linux/amd64",
             epoch=None,
-            output=lambda stream, data: None,
+            output=lambda _stream, _data: None,
         )
 
     def layer(self, change: Callable[[Path], None]) -> ChainID:
@@ -96,8 +96,9 @@ class Bench:
             return listing(preparation.upperdir)
 
 
-def instruction(*sources: str, to: str, keyword: str = "copy", **options: object) -> Copy:
-    return Copy(keyword=keyword, sources=sources, destination=to, **options)  # type: ignore[arg-type]
+def instruction(*sources: str, to: str, **options: object) -> Copy:
+    words: dict[str, object] = {"keyword": "copy", **options}
+    return Copy(sources=sources, destination=to, **words)  # type: ignore[arg-type]
 
 
 def listing(root: Path) -> list[str]:
@@ -210,7 +211,11 @@ def test_what_is_in_the_way_is_refused(bench: Bench) -> None:
 
 
 def test_a_file_takes_the_place_of_a_link_when_a_directory_is_copied(bench: Bench) -> None:
-    bench.layer(lambda upper: ((upper / "x").mkdir(), (upper / "x/f").symlink_to("elsewhere"), None)[2])
+    def base(upper: Path) -> None:
+        (upper / "x").mkdir()
+        (upper / "x/f").symlink_to("elsewhere")
+
+    bench.layer(base)
     assert "x/f 644 0:0" in bench.copy("d", to="/x")
 
 

@@ -20,7 +20,7 @@ FILES = {
 class Tree:
     """A tree that holds two files."""
 
-    def read_text(self, path: PurePosixPath, limit: int) -> str | None:
+    def read_text(self, path: PurePosixPath, _limit: int) -> str | None:
         return FILES.get(str(path))
 
 
