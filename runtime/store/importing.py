@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -12,10 +13,12 @@ from runtime.oci.platforms import Platform, host_platform
 from runtime.oci.references import Reference
 from runtime.oci.times import rfc3339
 from runtime.store.compression import decompressed
+from runtime.store.layers.unpack import apply_layer
 
 if TYPE_CHECKING:
     from runtime.store.facade import Store
     from runtime.store.images import Image
+    from runtime.store.snapshots import Snapshot
 
 
 def import_tar(
@@ -30,15 +33,14 @@ def import_tar(
 ) -> Image:
     """Take in a tar, compressed or not, read once to its end, as the one layer of a new image.
 
+    The layer is the tree, not the tar: its diff ID is that of the tar that we write of it, so that the tar itself need
+    not be kept, and equal trees are equal images.
     `changes` are Dockerfile instructions such as `CMD ["sh"]`. Raises UsageError for a wrong one, before the stream
     is read, and StoreError for what is no tar.
     """
     config = apply_changes(ContainerConfig(), changes)
     where = platform or host_platform()
-    try:
-        snapshot = store.snapshots.apply(None, decompressed(stream, source), expected=None)
-    except LayerError as error:
-        raise StoreError(f"{source} cannot be imported: {error.message}", hint=error.hint) from error
+    snapshot = _layer(store, decompressed(stream, source), source)
     created = rfc3339(store.context.now())
     document = ImageConfig(
         architecture=where.architecture,
@@ -50,3 +52,15 @@ def import_tar(
         history=(History(created=created, comment=message or f"Imported from {source}"),),
     )
     return store.images.record(document.encode(), names)
+
+
+def _layer(store: Store, stream: BinaryIO, source: str) -> Snapshot:
+    with store.snapshots.prepare(None) as preparation:
+        descriptor = os.open(preparation.upperdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            apply_layer(stream, descriptor)
+        except LayerError as error:
+            raise StoreError(f"{source} cannot be imported: {error.message}", hint=error.hint) from error
+        finally:
+            os.close(descriptor)
+        return preparation.commit(preparation.measure())

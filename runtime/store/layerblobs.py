@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
 from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
-from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
+from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids
 from runtime.oci.documents import Descriptor, layer_compression, layer_media_type
 from runtime.store.compression import CHUNK, Compression, Compressor, decompressed
 
@@ -111,24 +111,16 @@ class LayerBlobs:
             return descriptor
 
     def _write_plain(self, diff_id: DiffID, chain_id: ChainID, sink: Compressor) -> None:
-        """Write a layer's tar from its snapshot, or from a blob of another compression."""
-        if self._store.snapshots.get(chain_id) is not None:
-            actual = self._store.snapshots.write_tar(chain_id, sink).diff_id
+        """Write a layer's tar: from a blob of another compression, which has its very bytes, or from its snapshot."""
+        descriptor = self.remembered(diff_id)
+        if descriptor is not None:
+            self._compare(diff_id, self._store.blobs.path(descriptor.digest), sink)
+        elif self._store.snapshots.get(chain_id) is None:
+            raise StoreError(
+                f"layer {diff_id} is neither unpacked nor a blob", hint="pull, load or build the image again"
+            )
         else:
-            descriptor = self.remembered(diff_id)
-            if descriptor is None:
-                raise StoreError(
-                    f"layer {diff_id} is neither unpacked nor a blob", hint="pull, load or build the image again"
-                )
-            hasher = hashlib.sha256()
-            with self._store.blobs.open(descriptor.digest) as file:
-                plain = decompressed(file, f"layer {diff_id}")
-                while data := plain.read(CHUNK):
-                    hasher.update(data)
-                    sink.write(data)
-            actual = DiffID(f"sha256:{hasher.hexdigest()}")
-        if actual != diff_id:
-            raise DigestMismatch("layer", expected=diff_id, actual=actual)
+            self._store.snapshots.write_tar(chain_id, sink)
 
     def unpacked(self, diff_ids: Sequence[DiffID]) -> ChainID | None:
         """See to it that each layer of a stack is a snapshot; one process unpacks a layer, others wait for it.
@@ -174,13 +166,16 @@ class LayerBlobs:
                 except LayerError as error:
                     raise LayerError(f"{what}: {error.message}", entry=error.entry, hint=error.hint) from error
 
-    def _compare(self, diff_id: DiffID, path: Path) -> None:
-        hasher = hashlib.new(diff_id.partition(":")[0])
+    def _compare(self, diff_id: DiffID, path: Path, sink: Compressor | None = None) -> None:
+        """Read a blob, and raise DigestMismatch if it does not hold the layer; `sink` gets the plain bytes."""
+        hasher = hashlib.new(algorithm_of(diff_id))
         with open(path, "rb") as file:
             plain: BinaryIO = decompressed(file, f"layer {diff_id}")
             while data := plain.read(CHUNK):
                 self._store.context.cancel.check()
                 hasher.update(data)
-        actual = f"{diff_id.partition(':')[0]}:{hasher.hexdigest()}"
+                if sink is not None:
+                    sink.write(data)
+        actual = f"{algorithm_of(diff_id)}:{hasher.hexdigest()}"
         if actual != diff_id:
             raise DigestMismatch("layer", expected=diff_id, actual=actual)
