@@ -305,6 +305,12 @@ class Containers:
         directory = self.directory(container.id)
         return container.state == "running" and self.is_held(container.id) and not (directory / "exit").exists()
 
+    def state(self, container: Container) -> State:
+        """Tell in which state the container is at this moment."""
+        if container.state == "running" and not self.is_running(container):
+            return "exited"
+        return container.state
+
     def is_held(self, container_id: str) -> bool:
         """Tell whether somebody holds the container's `alive` lock: its monitor, its maker or its remover."""
         try:
