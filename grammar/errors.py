@@ -6,6 +6,9 @@ DockerfileError
 
 from __future__ import annotations
 
+_LONGEST = 500
+"""Characters of a message that are kept: a word that somebody wrote may be as long as the file."""
+
 
 class DockerfileError(Exception):
     """A fault in a Dockerfile, an ignore file, or a word of one.
@@ -15,6 +18,7 @@ class DockerfileError(Exception):
     """
 
     def __init__(self, message: str, *, line: int | None = None, hint: str | None = None) -> None:
+        message = message if len(message) <= _LONGEST else message[:_LONGEST] + "…"
         super().__init__(message)
         self.message = message
         self.line = line

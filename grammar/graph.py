@@ -22,11 +22,10 @@ from grammar.scope import PROXIES, Scope
 from grammar.stages import (
     Base,
     Outline,
+    Outlines,
     Settings,
-    at_line_of,
     check_order,
     divide,
-    find_stage,
     named,
     origins,
     unknown_target,
@@ -182,15 +181,15 @@ def build_graph(
     settings = _settings(dockerfile, build_args or {}, platform, build_platform, named_contexts)
     outlines, global_args = divide(dockerfile, settings, _platform_args(settings, target, dockerfile))
     for index, base in known.items():
-        outlines[index].triggers[:0] = _parse_triggers(base.onbuild, outlines[index])
-    chosen = outlines[-1] if target is None else find_stage(target, outlines)
+        outlines.all[index].triggers = _parse_triggers(base.onbuild, outlines.all[index])
+    chosen = outlines.all[-1] if target is None else outlines.find(target)
     if chosen is None:
-        raise unknown_target(target or "", outlines)
-    dependencies = [_dependencies(outline, outlines, settings) for outline in outlines]
-    check_order(outlines, [[(node, base) for _, node, base in found] for found in dependencies])
-    needed = _needed(chosen.index, outlines, dependencies)
+        raise unknown_target(target or "", outlines.names)
+    dependencies = [_dependencies(outline, outlines, settings) for outline in outlines.all]
+    check_order(outlines.all, [[(node, base) for _, node, base in found] for found in dependencies])
+    needed = _needed(chosen.index, outlines.all, dependencies)
     environments = {index: base.environment for index, base in known.items()}
-    built = [outlines[index] for index in needed]
+    built = [outlines.all[index] for index in needed]
     sources: dict[tuple[int, int], list[Base]] = {}
     for index in needed:
         for place, _, source in dependencies[index]:
@@ -203,8 +202,8 @@ def build_graph(
         platform=str(settings.platform),
         build_platform=str(settings.build_platform),
         escape=settings.escape,
-        stage_names=tuple(outline.name for outline in outlines),
-        warnings=tuple(_warnings(outlines, dockerfile, settings)),
+        stage_names=tuple(outline.name for outline in outlines.all),
+        warnings=tuple(_warnings(outlines.all, dockerfile, settings)),
         dockerfile=dockerfile,
         target_name=target,
         named_contexts=tuple(sorted(named_contexts)),
@@ -262,19 +261,16 @@ def _parse_triggers(texts: Sequence[str], outline: Outline) -> list[Instruction]
                 line=outline.begin.start_line,
                 hint=error.hint or "the base image has to be made anew, or another one used",
             ) from error
-        triggers.append(at_line_of(parsed[0], outline.begin))
+        triggers.append(parsed[0])
     return triggers
 
 
-def _dependencies(
-    outline: Outline, outlines: Sequence[Outline], settings: Settings
-) -> list[tuple[int, Instruction, Base]]:
+def _dependencies(outline: Outline, outlines: Outlines, settings: Settings) -> list[tuple[int, Instruction, Base]]:
     """Return what the stage's instructions read besides the build context, by their place; FROM is at -1."""
     found = [(-1, outline.begin, outline.base)]
-    for place, node in enumerate(outline.all()):
-        if node.keyword in ("copy", "run") and node.flags:
-            flags = validate(node, settings.escape).flags
-            found += ((place, node, base) for base in origins(node, flags, outline, outlines, settings))
+    for place, node in outline.readers():
+        flags = validate(node, settings.escape).flags
+        found += ((place, node, base) for base in origins(node, flags, outline, outlines, settings))
     return found
 
 

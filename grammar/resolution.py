@@ -19,7 +19,7 @@ from grammar.expansion import expand, expand_heredoc, expand_words
 from grammar.instructions import ResolvedInstruction
 from grammar.mounts import read_device, read_mount
 from grammar.nodes import Heredoc, Instruction
-from grammar.values import interval, mode, ports, retries, signal
+from grammar.values import interval, mode, port_list, port_range, retries, signal
 
 _MARKER_ALONE = re.compile(r"""\s*\d*<<-?\s*(?:\\.|[^\s'"<\\]|'[^'<]*'|"[^"<]*")+\s*""", re.DOTALL)
 _REMOTE = ("http://", "https://")
@@ -238,11 +238,8 @@ def _only_word(line: _Line) -> str:
 
 def _expose(line: _Line) -> typed.Expose:
     """Read the ports in the order of the words as written, sorted; only here one word may expand to several."""
-    exposed: list[str] = []
-    for word in sorted(line.words):
-        for port in expand_words(word, line.environment, line.written.escape):
-            exposed += ports(port)
-    return typed.Expose(ports=tuple(exposed))
+    words = (port for word in sorted(line.words) for port in expand_words(word, line.environment, line.written.escape))
+    return typed.Expose(ports=port_list(map(port_range, words)))
 
 
 def _volume(line: _Line) -> typed.Volume:

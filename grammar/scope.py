@@ -67,7 +67,14 @@ class Scope:
         if not isinstance(resolved, Env | Arg):
             return self, resolved
         visible, environment, arguments = dict(self.visible), dict(self.environment), dict(self.arguments)
-        assign(resolved, visible, environment, arguments)
+        if isinstance(resolved, Env):
+            visible.update(resolved.variables)
+            environment.update(resolved.variables)
+        else:
+            for argument in resolved.arguments:
+                if argument.value is not None:
+                    visible[argument.name] = argument.value
+                arguments[argument.name] = visible.get(argument.name)
         after = Scope(
             visible=visible,
             environment=environment,
@@ -101,20 +108,3 @@ def base_environment(environment: Iterable[str]) -> dict[str, str]:
         variables[name] = value
     variables.setdefault("PATH", DEFAULT_PATH)
     return variables
-
-
-def assign(
-    resolved: ResolvedInstruction,
-    visible: dict[str, str],
-    environment: dict[str, str],
-    arguments: dict[str, str | None],
-) -> None:
-    """Change the three mappings as `resolved` does for the lines after it; only ENV and ARG do."""
-    if isinstance(resolved, Env):
-        visible.update(resolved.variables)
-        environment.update(resolved.variables)
-    elif isinstance(resolved, Arg):
-        for argument in resolved.arguments:
-            if argument.value is not None:
-                visible[argument.name] = argument.value
-            arguments[argument.name] = visible.get(argument.name)

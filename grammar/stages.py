@@ -7,8 +7,10 @@ are found in any case.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 from grammar.checks import validate
@@ -54,7 +56,8 @@ class Outline:
     platform: Platform
     replaced: bool = False
     """Whether a named context stands for the whole stage, whose instructions then do not count."""
-    triggers: list[Instruction] = field(default_factory=list)
+    triggers: Sequence[Instruction] = ()
+    """What ONBUILD of the base brings, each still at its own line; many stages may share one sequence."""
     instructions: list[Instruction] = field(default_factory=list)
 
     @property
@@ -62,10 +65,45 @@ class Outline:
         return self.name or f"stage-{self.index}"
 
     def all(self) -> Iterator[Instruction]:
-        """Yield what runs after FROM, in order."""
+        """Yield what runs after FROM, in order; triggers at the line of FROM, which sets them off."""
         if not self.replaced:
-            yield from self.triggers
+            yield from map(self.at_from, self.triggers)
             yield from self.instructions
+
+    def readers(self) -> Iterator[tuple[int, Instruction]]:
+        """Yield those with flags that may read another stage, with their places in `all`."""
+        written = () if self.replaced else chain(self.triggers, self.instructions)
+        for place, node in enumerate(written):
+            if node.flags and node.keyword in ("copy", "run"):
+                yield place, self.at_from(node) if place < len(self.triggers) else node
+
+    def at_from(self, trigger: Instruction) -> Instruction:
+        return replace(trigger, start_line=self.begin.start_line, end_line=self.begin.end_line)
+
+
+class Outlines:
+    """The stages of a file in order, found by name in any case."""
+
+    def __init__(self) -> None:
+        self.all: list[Outline] = []
+        self._by_name: dict[str, list[int]] = {}
+
+    def add(self, outline: Outline) -> None:
+        self.all.append(outline)
+        if outline.name:
+            self._by_name.setdefault(outline.name, []).append(outline.index)
+
+    def find(self, name: str, before: int | None = None) -> Outline | None:
+        """Return the stage called `name`: the nearest one before index `before`, else the first behind it."""
+        indices = self._by_name.get(name.lower(), ())
+        if not indices:
+            return None
+        earlier = len(indices) if before is None else bisect_left(indices, before)
+        return self.all[indices[max(earlier - 1, 0)]]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._by_name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,19 +120,19 @@ class Settings:
 
 def divide(
     dockerfile: Dockerfile, settings: Settings, platform_args: Mapping[str, str]
-) -> tuple[list[Outline], dict[str, str]]:
+) -> tuple[Outlines, dict[str, str]]:
     """Return the stages of a file, and the global arguments with their values.
 
     `platform_args` are global too, and already take the build's arguments into account. Raises DockerfileError.
     """
     global_args = dict(platform_args)
-    outlines: list[Outline] = []
+    outlines = Outlines()
     for node in dockerfile.instructions:
         validate(node, settings.escape)
         if node.keyword == "from":
-            outlines.append(_begin(node, outlines, settings, global_args))
-        elif outlines:
-            outlines[-1].instructions.append(node)
+            outlines.add(_begin(node, outlines, settings, global_args))
+        elif outlines.all:
+            outlines.all[-1].instructions.append(node)
         elif node.keyword == "arg":
             resolved = resolve(node, global_args, settings.escape, given=settings.build_args)
             assert isinstance(resolved, Arg)
@@ -105,10 +143,12 @@ def divide(
                 line=node.start_line,
                 hint="begin with FROM; only ARG may stand before it",
             )
-    if not outlines:
+    if not outlines.all:
         raise DockerfileError("dockerfile contains no stages to build", hint="add FROM image")
-    for outline in outlines:
-        _inherit_triggers(outline, outlines)
+    triggers = [[node.trigger for node in outline.all() if node.trigger is not None] for outline in outlines.all]
+    for outline in outlines.all:
+        if outline.base.stage is not None:
+            outline.triggers = triggers[outline.base.stage]
     return outlines, global_args
 
 
@@ -121,17 +161,7 @@ def familiar(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def find_stage(name: str, outlines: Sequence[Outline], before: int | None = None) -> Outline | None:
-    """Return the stage called `name` in any case: the nearest one before index `before`, else the first after it."""
-    wanted = name.lower()
-    before = len(outlines) if before is None else before
-    candidates = [*reversed(outlines[:before]), *outlines[before:]]
-    return next((outline for outline in candidates if outline.name == wanted), None)
-
-
-def origins(
-    node: Instruction, flags: Flags, outline: Outline, outlines: Sequence[Outline], settings: Settings
-) -> list[Base]:
+def origins(node: Instruction, flags: Flags, outline: Outline, outlines: Outlines, settings: Settings) -> list[Base]:
     """Return what `node` of `outline` reads besides the build context: one entry for COPY --from, one a mount."""
     if node.keyword == "copy":
         name = flags.text("from")
@@ -171,7 +201,7 @@ def _stages_of(dependencies: Sequence[tuple[Instruction, Base]]) -> list[tuple[I
     return [(node, base.stage) for node, base in dependencies if base.stage is not None]
 
 
-def _begin(node: Instruction, outlines: list[Outline], settings: Settings, global_args: Mapping[str, str]) -> Outline:
+def _begin(node: Instruction, outlines: Outlines, settings: Settings, global_args: Mapping[str, str]) -> Outline:
     """Return the stage that a FROM begins."""
     resolved = resolve(node, global_args, settings.escape)
     assert isinstance(resolved, From)
@@ -183,7 +213,7 @@ def _begin(node: Instruction, outlines: list[Outline], settings: Settings, globa
             raise error.at(node.start_line) from None
     name = resolved.name
     replaced = name in settings.named_contexts and name not in _RESERVED
-    parent = None if replaced else find_stage(resolved.image, outlines)
+    parent = None if replaced else outlines.find(resolved.image)
     if parent is not None:
         base = Base(kind="stage", name=parent.name, stage=parent.index)
         platform = parent.platform
@@ -191,7 +221,7 @@ def _begin(node: Instruction, outlines: list[Outline], settings: Settings, globa
         base = _outside(name if replaced else resolved.image, settings, platform)
     if base.kind == "scratch":
         platform = settings.platform
-    return Outline(index=len(outlines), name=name, begin=node, base=base, platform=platform, replaced=replaced)
+    return Outline(index=len(outlines.all), name=name, begin=node, base=base, platform=platform, replaced=replaced)
 
 
 def _outside(name: str, settings: Settings, platform: Platform) -> Base:
@@ -204,44 +234,26 @@ def _outside(name: str, settings: Settings, platform: Platform) -> Base:
     return Base(kind="image", name=name, platform=str(platform))
 
 
-def _origin(name: str, outline: Outline, outlines: Sequence[Outline], settings: Settings) -> Base:
-    stage = find_stage(name, outlines, outline.index)
+def _origin(name: str, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
+    stage = outlines.find(name, outline.index)
     if stage is not None:
         return Base(kind="stage", name=stage.name, stage=stage.index)
     return _outside(name, settings, settings.platform)
 
 
-def _copy_origin(
-    name: str, node: Instruction, outline: Outline, outlines: Sequence[Outline], settings: Settings
-) -> Base:
+def _copy_origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
     """Return what COPY --from names: digits are a stage's number."""
     digits = name.removeprefix("+").removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
         return _origin(name, outline, outlines, settings)
-    if name.startswith("-") or len(digits) > 9 or int(digits) >= len(outlines):
+    if name.startswith("-") or len(digits) > 9 or int(digits) >= len(outlines.all):
         raise DockerfileError(
             f"invalid stage index {name}: --from={name}",
             line=node.start_line,
-            hint=f"the file's stages are 0 to {len(outlines) - 1}; name the stage instead",
+            hint=f"the file's stages are 0 to {len(outlines.all) - 1}; name the stage instead",
         )
-    stage = outlines[int(digits)]
+    stage = outlines.all[int(digits)]
     return Base(kind="stage", name=stage.name, stage=stage.index)
-
-
-def _inherit_triggers(outline: Outline, outlines: Sequence[Outline]) -> None:
-    """Let a stage begin with what ONBUILD of the stage below it says, at the line of its FROM."""
-    if outline.base.stage is None:
-        return
-    outline.triggers += [
-        at_line_of(node.trigger, outline.begin)
-        for node in outlines[outline.base.stage].all()
-        if node.trigger is not None
-    ]
-
-
-def at_line_of(trigger: Instruction, begin: Instruction) -> Instruction:
-    """Return a trigger with the lines of the FROM that sets it off."""
-    return replace(trigger, start_line=begin.start_line, end_line=begin.end_line)
 
 
 def named(contexts: Collection[str]) -> dict[str, str]:
@@ -249,8 +261,7 @@ def named(contexts: Collection[str]) -> dict[str, str]:
     return {familiar(name.lower()): name for name in contexts}
 
 
-def unknown_target(target: str, outlines: Sequence[Outline]) -> DockerfileError:
-    names = [outline.name for outline in outlines if outline.name]
+def unknown_target(target: str, names: Sequence[str]) -> DockerfileError:
     hint = did_you_mean(target, names) or (
         f"stages are {', '.join(names)}" if names else "no stage of the file has a name"
     )

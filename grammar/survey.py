@@ -7,14 +7,15 @@ checked now, so that a wrong port or signal is found before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from grammar.errors import DockerfileError
 from grammar.instructions import Arg, Env, ResolvedInstruction
 from grammar.nodes import Instruction
 from grammar.resolution import resolve
-from grammar.scope import assign, base_environment
+from grammar.scope import base_environment
 from grammar.stages import Outline, Settings
 
 Survey = Mapping[tuple[int, int], ResolvedInstruction | None]
@@ -47,14 +48,15 @@ class _Variables:
     """The variables at one line; `complete` if no others can be set there."""
 
     visible: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    arguments: dict[str, str | None] = field(default_factory=dict)
     complete: bool = False
 
-    def copy(self) -> _Variables:
-        return _Variables(dict(self.visible), dict(self.environment), dict(self.arguments), self.complete)
+    def take(self, resolved: ResolvedInstruction) -> None:
+        if isinstance(resolved, Env):
+            self.visible.update(resolved.variables)
+        elif isinstance(resolved, Arg):
+            self.visible.update((word.name, word.value) for word in resolved.arguments if word.value is not None)
 
-    def forget(self, names: Sequence[str]) -> None:
+    def forget(self, names: Iterable[str]) -> None:
         for name in names:
             self.visible.pop(name, None)
 
@@ -71,24 +73,27 @@ def survey(
     """
     found: dict[tuple[int, int], ResolvedInstruction | None] = {}
     ends: dict[int, _Variables] = {}
+    children = Counter(outline.base.stage for outline in outlines)
     for outline in outlines:
-        variables = _beginning(outline, environments, ends)
+        parent = outline.base.stage
+        if parent is None:
+            variables = _beginning(outline, environments)
+        else:
+            children[parent] -= 1
+            variables = ends[parent]
+            if children[parent]:  # the last of the children needs no copy
+                variables = _Variables(dict(variables.visible), variables.complete)
         for place, node in enumerate(outline.all()):
             found[outline.index, place] = _step(node, variables, settings, global_args)
         ends[outline.index] = variables
     return found
 
 
-def _beginning(
-    outline: Outline, environments: Mapping[int, Sequence[str]], ends: Mapping[int, _Variables]
-) -> _Variables:
-    if outline.base.stage is not None:
-        return ends[outline.base.stage].copy()
+def _beginning(outline: Outline, environments: Mapping[int, Sequence[str]]) -> _Variables:
     environment = environments.get(outline.index, () if outline.base.kind == "scratch" else None)
     if environment is None:
         return _Variables()
-    values = base_environment(environment)
-    return _Variables(visible=values, environment=dict(values), complete=True)
+    return _Variables(base_environment(environment), complete=True)
 
 
 def _step(
@@ -106,10 +111,10 @@ def _step(
         variables.forget([word.partition("=")[0] for word in node.arguments] if node.keyword == "arg" else ())
         return None
     if not asked.missed:
-        assign(resolved, variables.visible, variables.environment, variables.arguments)
+        variables.take(resolved)
         return resolved
     if isinstance(resolved, Env):
-        variables.forget([name for name, _ in resolved.variables])
+        variables.forget(name for name, _ in resolved.variables)
     elif isinstance(resolved, Arg):
-        variables.forget([argument.name for argument in resolved.arguments])
+        variables.forget(argument.name for argument in resolved.arguments)
     return None

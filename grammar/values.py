@@ -6,7 +6,7 @@ Every function takes a value as written and returns what it means, or raises Doc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from grammar.errors import DockerfileError
 from grammar.nearest import did_you_mean
@@ -135,8 +135,8 @@ def signal(text: str) -> str:
     return text
 
 
-def ports(word: str) -> Iterator[str]:
-    """Yield `port/protocol` for each port of one word of EXPOSE: `80`, `53/udp`, `8000-8010`, `[address:]host:80`."""
+def port_range(word: str) -> tuple[int, int, str]:
+    """Return first port, last port and protocol of `80`, `53/udp`, `8000-8010`, `[address:]host:80`."""
     published, _, container = word.rpartition(":")
     first, slash, protocol = container.partition("/")
     if not first:
@@ -156,8 +156,27 @@ def ports(word: str) -> Iterator[str]:
                     f"invalid ranges specified for container and host Ports: {first} and {host}",
                     hint="EXPOSE names the container's ports only",
                 )
-    for port in range(begin, end + 1):
-        yield f"{port}/{protocol.lower() or 'tcp'}"
+    return begin, end, protocol.lower() or "tcp"
+
+
+def port_list(ranges: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
+    """Return `port/protocol` for each port of the ranges, in order, each once.
+
+    What was seen of a protocol is one integer with a bit a port, so that many overlapping ranges take no more time
+    than there are ports.
+    """
+    seen = dict.fromkeys(_PROTOCOLS, 0)
+    found: list[str] = []
+    for begin, end, protocol in ranges:
+        fresh = ((1 << end + 1) - (1 << begin)) & ~seen[protocol]
+        seen[protocol] |= fresh
+        if fresh.bit_count() == end + 1 - begin:
+            found += (f"{port}/{protocol}" for port in range(begin, end + 1))
+            continue
+        while fresh:
+            found.append(f"{(fresh & -fresh).bit_length() - 1}/{protocol}")
+            fresh &= fresh - 1
+    return tuple(found)
 
 
 def fields(text: str) -> list[str]:
