@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.store.snapshots import Preparation
 
 _FILES = ("/etc/hosts", "/etc/resolv.conf")
+_HOSTS = "127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 
 
@@ -100,6 +101,12 @@ class RunStep:
             raise _failed(words, end.status)
         return None
 
+    def _hosts(self, planned: str) -> str:
+        """Return /etc/hosts as BuildKit writes it, with the lines of `--add-host` that the network's plan made."""
+        names = {host.replace("=", ":", 1).partition(":")[0] for host in self.options.add_hosts}
+        added = [line for line in planned.splitlines(keepends=True) if names.intersection(line.split()[1:])]
+        return _HOSTS.format(hostname=self.options.hostname) + "".join(added)
+
     @contextmanager
     def _request(self, given: Given, preparation: Preparation) -> Iterator[dict[str, Any]]:
         """Make the files and the network of one step, and describe its sandbox."""
@@ -126,7 +133,7 @@ class RunStep:
             )
             bound = [
                 _file_mount(directory, path, text)
-                for path, text in zip(_FILES, (network.hosts, network.resolv_conf), strict=True)
+                for path, text in zip(_FILES, (self._hosts(network.hosts), network.resolv_conf), strict=True)
             ]
             extra = stack.enter_context(mounts.prepared(self.instruction.mounts, given, self.options, directory))
             if self.instruction.script is not None:
