@@ -33,7 +33,7 @@ class SourceText:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        return tuple(self.text.split("\n"))
+        return tuple(self.text.removesuffix("\n").split("\n"))
 
     def excerpt(self, first: int, last: int) -> str:
         """Show lines `first` to `last` (from 1) marked, with what stands around them."""
@@ -41,7 +41,7 @@ class SourceText:
         begin = max(1, first - _AROUND)
         end = min(len(lines), last + _AROUND)
         width = max(3, len(str(end)))
-        rows = [f"{self.name}:{first}", _RULE]
+        rows = [_RULE]
         for number in range(begin, end + 1):
             mark = ">>>" if first <= number <= last else "   "
             rows.append(f"{number:>{width}} | {mark} {lines[number - 1]}".rstrip())
@@ -54,7 +54,7 @@ def failure_text(message: str, *, source: SourceText, first: int, last: int, tit
     if output:
         shown = [clean_line(line, colours=False) for line in output]
         parts.append("\n".join(["------", f" > {clean_line(title, colours=False)}:", *shown, "------"]))
-    parts.append(source.excerpt(first, last))
+    parts.append(f"{source.name}:{first}\n{source.excerpt(first, last)}")
     return "\n".join(parts)
 
 

@@ -84,7 +84,7 @@ class Reporter:
         except BaseException as error:
             vertex.flush()
             canceled = isinstance(error, (Cancelled, KeyboardInterrupt))
-            self.emit(events.StepFinished(vertex=vertex.number, at=self.now(), error=str(error), canceled=canceled))
+            self.emit(events.StepFinished(vertex=vertex.number, at=self.now(), error=_first_line(error), canceled=canceled))
             raise
         vertex.flush()
         self.emit(events.StepFinished(vertex=vertex.number, at=self.now()))
@@ -102,3 +102,8 @@ class Reporter:
         with self._lock:
             self._count += 1
             return self._count
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the sentence of an error without what is quoted below it."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
