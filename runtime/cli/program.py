@@ -32,6 +32,7 @@ def run_program(
 
     `default` gets words that begin with no verb and returns them with one in front, or raises UsageError.
     """
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # Names of files may be any bytes, and the locale may be C: neither may end a command.
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
@@ -61,6 +62,18 @@ def run_program(
         return verb.usage_status
     context = make_context(arguments, before, dict(os.environ))
     return call_verb(verb, handler, arguments, context, explain=explain)
+
+
+def _open_standard_streams() -> None:
+    """Give descriptors 0 to 2 that were closed to /dev/null: no file or socket of ours may be taken for one of them."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest free one, which is this
+            os.set_inheritable(opened, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115  for good
 
 
 def call_verb(verb: Verb, handler: Handler, arguments: Arguments, context: Context, *, explain: Explain) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -53,6 +54,7 @@ class _Output:
         self.stream = stream
         self.waiting = bytearray()
         self.closed = False
+        self.error: OSError | None = None
         mode = os.fstat(fd).st_mode
         self._piece = protocol.CHUNK if stat.S_ISREG(mode) else select.PIPE_BUF
 
@@ -62,8 +64,9 @@ class _Output:
             written = os.write(self.fd, self.waiting[: self._piece])
         except BlockingIOError:  # somebody else set O_NONBLOCK on our terminal
             return
-        except OSError:
+        except OSError as error:
             self.closed = True
+            self.error = None if error.errno == errno.EPIPE else error  # a reader that has seen enough is no error
             self.waiting.clear()
             return
         del self.waiting[:written]
@@ -105,6 +108,11 @@ class Session:
         self._outcome: Outcome | None = None
         self._interrupts = 0
         self._running = False
+
+    @property
+    def output_error(self) -> OSError | None:
+        """Why our own standard output or error could not be written, where output was lost for it."""
+        return next((output.error for output in self._outputs.values() if output.error is not None), None)
 
     def run(self) -> Outcome:
         """Serve until the container has ended and all of its output is written, or the user detached."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from runtime.containers import protocol
 from runtime.containers.client import Outcome, Session
-from runtime.containers.exits import read_exit
 from runtime.containers.records import Container, Containers
 from runtime.containers.removal import remove
 from runtime.containers.start import MonitorProcess, start
@@ -63,7 +61,10 @@ def run_attached(
     )
     with containers.store.idle():
         outcome = session.run()
-    return _conclude(containers, container, outcome)
+    code = _conclude(containers, container, outcome)
+    if session.output_error is not None:
+        raise StartFailed(f"output was lost: {session.output_error.strerror}", exit_code=code or 125)
+    return code
 
 
 def run_detached(
@@ -100,11 +101,10 @@ def _conclude(containers: Containers, container: Container, outcome: Outcome) ->
     """Record the end and remove what was to be removed; returns the exit code."""
     if outcome.kind in ("detached", "signalled"):
         return outcome.code
-    with containers.database.write():  # one transaction for the end and the removal
-        if outcome.kind == "failed":
-            containers.failed(container, exit_code=outcome.code, error=outcome.text)
-        else:
-            containers.ended(container, read_exit(containers.directory(container.id)))
+    if outcome.kind == "failed":
+        containers.failed(container, exit_code=outcome.code, error=outcome.text)
+    elif not container.auto_remove:
+        containers.ended(container, containers.last_word(container))
     _remove_if_asked(containers, container)
     if outcome.kind == "failed":
         raise StartFailed(outcome.text, exit_code=outcome.code)
@@ -123,8 +123,3 @@ def _remove_if_asked(containers: Containers, container: Container) -> None:
         with suppress(NotFound, Conflict):  # another command saw its end first
             remove(containers, container.id)
 
-
-def reap(monitor: MonitorProcess) -> None:
-    """Collect a monitor that has ended, so that it is no zombie for as long as this process lives."""
-    with suppress(ChildProcessError):
-        os.waitpid(monitor.pid, os.WNOHANG)

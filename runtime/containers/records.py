@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGKILL
 from typing import TYPE_CHECKING, Literal, cast
 
 from runtime.containers.documents import Config, HostConfig, MountPoint
@@ -68,10 +69,6 @@ _TABLES = (
         actor TEXT NOT NULL,
         attributes TEXT NOT NULL)""",
 )
-
-LOST = Exit(code=137, finished=0, oom_killed=False, error="the monitor was killed")
-"""What is recorded for a container whose monitor died without a word: the kernel killed it with SIGKILL."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
@@ -273,22 +270,29 @@ class Containers:
     def _fold(self, container: Container) -> None:
         """Record the end of a container that nobody looks after any more."""
         if container.state == "running":
-            how = read_exit(self.directory(container.id))
-            if how is None:
-                from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
-
-                kill_cgroup(self, container.id)
-            self.ended(container, how)
+            self.ended(container, self.last_word(container))
         if container.auto_remove:
             from runtime.containers.removal import remove  # lazy: needs this module
 
             with suppress(Conflict, NotFound):
                 remove(self, container.id)
 
-    def ended(self, container: Container, how: Exit | None) -> None:
-        """Record the end of a running container, once; `None` where its monitor left no word."""
-        finished = how.finished if how else self.store.context.now()
-        how = how or LOST
+    def last_word(self, container: Container) -> Exit:
+        """Return how a container ended, as its monitor wrote it.
+
+        Where the monitor was killed, the kernel killed the container with it; what remains of its cgroup goes here.
+        """
+        how = read_exit(self.directory(container.id))
+        if how is not None:
+            return how
+        from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
+
+        kill_cgroup(self, container.id)
+        return Exit(code=128 + SIGKILL, finished=self.store.context.now(), error="the monitor was killed")
+
+    def ended(self, container: Container, how: Exit) -> None:
+        """Record the end of a running container; does nothing the second time."""
+        finished = how.finished
         with self.database.write() as connection:
             changed = connection.execute(
                 "UPDATE containers SET state = 'exited', finished = ?, exit_code = ?, oom_killed = ?, error = ?,"

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.containers.exits import read_exit
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NotFound
 
@@ -40,9 +39,10 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
         fresh = containers.get(container_id)
         if fresh is None:
             return  # another command was first
+        how = containers.last_word(fresh) if fresh.state == "running" else None
         with containers.database.write():  # one transaction for both
-            if fresh.state == "running":
-                containers.ended(fresh, read_exit(containers.directory(container_id)))
+            if how is not None:
+                containers.ended(fresh, how)
             containers.forget(fresh)
         names = [mount["Name"] for mount in fresh.mounts if mount.get("Type") == "volume"]
         if names and (volumes or fresh.auto_remove):
