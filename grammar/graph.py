@@ -32,7 +32,7 @@ from grammar.stages import (
 )
 from grammar.survey import survey
 
-__all__ = ["Base", "Edge", "EdgeKind", "InstructionGraph", "Node", "Stage", "Warned", "build_graph"]
+__all__ = ["Base", "Edge", "EdgeKind", "InstructionGraph", "Node", "Stage", "Warned", "build_graph", "outside_id"]
 
 _PREDECLARED = frozenset(PROXIES) | {"SOURCE_DATE_EPOCH", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM"}
 
@@ -134,7 +134,7 @@ class InstructionGraph:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document that `pybuild graph --format json` prints."""
-        outside = {_outside_id(edge.source): edge.source for _, edge in self.edges if edge.source and not edge.node}
+        outside = {outside_id(edge.source): edge.source for _, edge in self.edges if edge.source and not edge.node}
         used = {stage.index for stage in self.stages}
         return {
             "version": 1,
@@ -148,7 +148,7 @@ class InstructionGraph:
             ],
             "edges": [
                 {
-                    "from": edge.node or _outside_id(edge.source),
+                    "from": edge.node or outside_id(edge.source),
                     "to": node.id,
                     "kind": edge.kind,
                     "paths": list(edge.paths),
@@ -323,7 +323,8 @@ def _warnings(outlines: Sequence[Outline], dockerfile: Dockerfile, settings: Set
         yield Warned(rule="UnusedBuildArg", message=f"One or more build-args {unused} were not consumed")
 
 
-def _outside_id(base: Base | None) -> str:
+def outside_id(base: Base | None) -> str:
+    """Return the id that stands in documents and pictures for what lies outside the file."""
     return "" if base is None else f"{base.kind}:{base.name}"
 
 
