@@ -22,11 +22,11 @@ from grammar.nodes import Form
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class UnreadableAssignment(Exception):
-    """Words of an ENV or LABEL that are no `NAME=VALUE`: all that this grammar does not take.
+class Unreadable(Exception):
+    """A word that the grammar does not take where it stands: in ENV and LABEL one that is no `NAME=VALUE`.
 
-    `position` is where the word begins; `first` is True if it is the first one, which might have been followed by a
-    value; `keyword` is in capitals.
+    `position` is where the word begins; `keyword`, in capitals, is the instruction's; `first` is True for the first
+    word of an ENV or LABEL, which might have been followed by a value.
     """
 
     def __init__(self, keyword: str, position: int, *, first: bool) -> None:
@@ -82,7 +82,7 @@ class Language:
         ).parse
 
     def instruction(self, text: str) -> Statement:
-        """Read a whole logical line; raises UnreadableAssignment, and nothing else for a text without line breaks."""
+        """Read a whole logical line; raises Unreadable, and nothing else for a text without line breaks."""
         try:
             statement = self._parse(text, start="instruction")
         except UnexpectedInput as error:
@@ -113,11 +113,11 @@ def language(escape: str) -> Language:
     return Language(escape)
 
 
-def _unreadable(error: UnexpectedInput) -> UnreadableAssignment:
+def _unreadable(error: UnexpectedInput) -> Unreadable:
     expected = error.allowed if isinstance(error, UnexpectedCharacters) else getattr(error, "expected", ())
-    keywords = (getattr(value, "type", "") for value in reversed(error.state.value_stack))
-    keyword = next(keyword for keyword in keywords if keyword in ("ENV", "LABEL"))
-    return UnreadableAssignment(keyword, error.pos_in_stream or 0, first="OLD_NAME" in expected)
+    tokens = [value for value in error.state.value_stack if isinstance(value, Token)]
+    keyword = next((token.type for token in reversed(tokens) if token.type in ("ENV", "LABEL")), tokens[0].upper())
+    return Unreadable(keyword, error.pos_in_stream or 0, first="OLD_NAME" in expected)
 
 
 class _Reading:

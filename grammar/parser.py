@@ -14,7 +14,7 @@ from grammar.lines import LineReader, LogicalLine
 from grammar.nodes import Dockerfile, Heredoc, Instruction
 
 if TYPE_CHECKING:
-    from grammar.language import Language, Statement, UnreadableAssignment
+    from grammar.language import Language, Statement, Unreadable
 
 MAX_TRIGGERS = 64
 """How many ONBUILD may stand in each other. None may at last; the limit keeps small what is refused only later."""
@@ -81,7 +81,7 @@ class _Parser:
         return node
 
     def _statement(self, line: LogicalLine) -> Statement:
-        from grammar.language import UnreadableAssignment  # lazy: with the language
+        from grammar.language import Unreadable  # lazy: with the language
 
         if not line.text:
             escape = self._reader.directives.escape
@@ -95,7 +95,7 @@ class _Parser:
             return known
         try:
             statement = self._language.instruction(line.text)
-        except UnreadableAssignment as unreadable:
+        except Unreadable as unreadable:
             raise _assignment_fault(unreadable, line) from None
         if statement.depth > MAX_TRIGGERS:
             raise DockerfileError(
@@ -138,7 +138,7 @@ class _Parser:
         return Heredoc(delimiter=delimiter, content=content, expand=not quoted, strip_tabs=strip_tabs)
 
 
-def _assignment_fault(unreadable: UnreadableAssignment, line: LogicalLine) -> DockerfileError:
+def _assignment_fault(unreadable: Unreadable, line: LogicalLine) -> DockerfileError:
     keyword, position = unreadable.keyword, unreadable.position
     word = _shown(_BLANKS.split(line.text[position:], maxsplit=1)[0])
     if unreadable.first:
