@@ -17,7 +17,7 @@ image.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
     from runtime.store.facade import Store
     from runtime.store.plain import PlainTree
+
+__all__ = ["LayerDigests", "Preparation", "Snapshot", "SnapshotStore", "TimePolicy", "next_chain"]
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS snapshots(
@@ -307,6 +309,22 @@ class SnapshotStore:
             except FileNotFoundError:
                 return
         remove_tree(doomed)
+
+    def detach(self, chain_ids: Iterable[ChainID]) -> tuple[Path, ...]:
+        """Take layers, and all that nobody recorded, out of the store in one transaction, for the sweep of garbage.
+
+        Returns what is now in `ROOT/trash` and the caller's to delete. The exclusive store lock is held, and no layer
+        that stays lies on one that goes.
+        """
+        gone = []
+        with self._database.write() as connection:
+            connection.executemany("DELETE FROM snapshots WHERE chain_id = ?", [(chain_id,) for chain_id in chain_ids])
+            kept = {hex_of(row[0]) for row in connection.execute("SELECT chain_id FROM snapshots")}
+            for name in sorted(set(os.listdir(self._store.layout.snapshots)) - kept):
+                doomed = self._store.trash_name()
+                os.rename(self._store.layout.snapshots / name, doomed)
+                gone.append(doomed)
+        return tuple(gone)
 
     @cached_property
     def overlay(self) -> bool:

@@ -285,9 +285,9 @@ def _parse_records(body: bytes) -> list[tuple[bytes, bytes]]:
     position = 0
     while position < len(body):
         blank = body.find(b" ", position, position + 10)
-        digits = body[position:blank] if blank > 0 else b""
-        end = position + int(digits) if digits.isdigit() else 0
-        if not blank < end <= len(body) or body[end - 1] != 0x0A:
+        digits = body[position:blank] if blank > position else b""
+        end = position + int(digits) if digits.isdigit() else -1
+        if not blank + 1 < end <= len(body) or body[end - 1] != 0x0A:
             raise LayerError("the layer has a damaged pax header")
         keyword, equals, value = body[blank + 1 : end - 1].partition(b"=")
         if not equals or not keyword or (b"\0" in value and keyword in {b"path", b"linkpath", b"GNU.sparse.name"}):
