@@ -38,11 +38,9 @@ def layered_mount(
         for name in ("upper", "work"):
             (place / name).mkdir()
         options += [f"upperdir={place / 'upper'}", f"workdir={place / 'work'}"]
-    options += ["redirect_dir=off", "metacopy=off", "index=off", "nfs_export=off"]
     if rootless:
         options.append("userxattr")
-    if not writable:
-        options.append("ro")
+    options += ["redirect_dir=nofollow", "metacopy=off", "index=off", "nfs_export=off", *([] if writable else ["ro"])]
     return {"destination": target, "type": "overlay", "source": "overlay", "options": options}
 
 
