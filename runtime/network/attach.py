@@ -3,12 +3,12 @@
 Standard library alone, and usable under `python -I -S`: a monitor or a step server calls `attach` with the document of
 a plan (runtime.network.plan), which JSON and marshal can hold::
 
-    {"mode": "host"}                               nothing to do
-    {"mode": "none"}                               loopback only
+    {"mode": "host" | "none"}                      nothing to do
     {"mode": "bridge", "locks", "key", "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu"}
-    {"mode": "pasta" | "slirp4netns", "command": [program, argument, …]}
+    {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path}
 
-Addresses are numbers. The names in the namespace are `lo` and `eth0` (`tap0` with slirp4netns).
+Addresses are numbers. The link in the namespace is `eth0` for a bridge, `tap0` for slirp4netns, and for pasta named as
+the host's. The launcher sets the loopback up.
 """
 
 from __future__ import annotations
@@ -36,14 +36,11 @@ def attach(document: dict[str, Any], pid: int) -> None:
     with the namespace.
     """
     mode = document["mode"]
-    if mode == "host":
-        return
-    with _inside(pid) as links:
-        links.transact([rtnetlink.link_up("lo")])
-        if mode == "bridge":
+    if mode == "bridge":
+        with _inside(pid) as links:
             _attach_bridge(links, document, pid)
-    if mode in {"pasta", "slirp4netns"}:
-        helpers.start(mode, document["command"], pid)
+    elif mode in {"pasta", "slirp4netns"}:
+        helpers.start(mode, document["command"], document["place"], pid)
 
 
 def leave(document: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Run pasta or slirp4netns for one container, and let nothing of it outlive the container or its monitor.
 
-The helper runs in a pid namespace whose first process is a *keeper*, forked from the caller: it waits for the end of
-the container's process, and the kernel kills it when the caller dies. With the keeper the namespace ends, and every
-process in it, also one that went to the background.
+The helper runs in a pid and a mount namespace whose first process is a *keeper*, forked from the caller: it waits for
+the end of the container's process, and the kernel kills it when the caller dies. With the keeper the namespaces end
+and every process in them, also one that went to the background. The container's network namespace is bound over a file
+there: pasta gives up the rights that it would need to open the one in /proc.
 
 Standard library alone, and usable under `python -I -S`.
 """
@@ -19,12 +20,12 @@ from runtime.sandbox import syscalls
 TYPE_CHECKING = False
 
 _READY = b"ready"
-_RESULT, _CONTAINER, _ERRORS, _READY_FD = 3, 4, 5, 6
+_RESULT, _CONTAINER, _ERRORS, READY_FD = 3, 4, 5, 6
 _LONGEST_TEXT = 2000
 
 
-def start(mode: str, command: list[str], pid: int) -> None:
-    """Start `command` (`{pid}` in it stands for `pid`) and return when the network namespace of `pid` is connected.
+def start(mode: str, command: list[str], place: str, pid: int) -> None:
+    """Start `command` and return when the network namespace of `pid`, bound over the file `place`, is connected.
 
     pasta says so by going to the background, slirp4netns by a byte on descriptor 6. Raises OSError with the helper's
     own words. The caller has one thread.
@@ -34,8 +35,8 @@ def start(mode: str, command: list[str], pid: int) -> None:
     result, writer = os.pipe2(os.O_CLOEXEC)
     try:
         if syscalls.clone3(syscalls.CLONE_NEWPID) == 0:
-            arguments = [word.replace("{pid}", str(pid)) for word in command]
-            _be_keeper(mode, arguments, result, (writer, container, errors))
+            os.close(result)
+            _be_keeper((writer, container, errors), mode, command, (f"/proc/{pid}/ns/net", place))
         os.close(writer)
         answer = b""
         while piece := os.read(result, 4096):
@@ -48,18 +49,17 @@ def start(mode: str, command: list[str], pid: int) -> None:
         raise OSError(errno.ENETDOWN, f"{command[0]}: {words}")
 
 
-def _be_keeper(mode: str, command: list[str], result: int, fds: tuple[int, int, int]) -> None:
+def _be_keeper(fds: tuple[int, int, int], mode: str, command: list[str], binding: tuple[str, str]) -> None:
     """Be the first process of the helper's pid namespace; never returns."""
     try:
         syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL)
         os.setsid()
         syscalls.reset_signals()
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.close(result)
         _arrange(fds)
         if _caller_is_gone():
             os._exit(0)
-        answer = _start_helper(mode, command)
+        answer = _bind(*binding) or _start_helper(mode, command)
         os.write(_RESULT, answer)
         os.close(_RESULT)
         if answer == _READY:
@@ -71,11 +71,11 @@ def _be_keeper(mode: str, command: list[str], result: int, fds: tuple[int, int, 
 def _arrange(fds: tuple[int, int, int]) -> None:
     """Leave /dev/null as 0-2, the result pipe, the container's pidfd and the errors file, and nothing else."""
     high = [os.dup(fd) for fd in (*fds, *(os.open(os.devnull, os.O_RDWR),) * 3)]
-    while min(high) <= _READY_FD:  # out of the way of the numbers below
+    while min(high) <= READY_FD:  # out of the way of the numbers below
         high = [os.dup(fd) for fd in high]
     for source, target in zip(high, (_RESULT, _CONTAINER, _ERRORS, 0, 1, 2), strict=True):
-        os.dup2(source, target, inheritable=False)
-    syscalls.close_range(_READY_FD, 0x7FFFFFFF)
+        os.dup2(source, target, inheritable=target <= 2)
+    syscalls.close_range(READY_FD, 0x7FFFFFFF)
 
 
 def _caller_is_gone() -> bool:
@@ -83,6 +83,17 @@ def _caller_is_gone() -> bool:
     poll = select.poll()
     poll.register(_RESULT, 0)
     return bool(poll.poll(0))
+
+
+def _bind(namespace: str, place: str) -> bytes:
+    """Bind `namespace` over `place` for this process and the helper alone; returns what went wrong."""
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.mount(b"none", b"/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+        syscalls.mount(os.fsencode(namespace), os.fsencode(place), None, syscalls.MS_BIND)
+    except OSError as error:
+        return f"the network namespace cannot be bound to {place}: {error.strerror}".encode()
+    return b""
 
 
 def _start_helper(mode: str, command: list[str]) -> bytes:
@@ -93,7 +104,7 @@ def _start_helper(mode: str, command: list[str]) -> bytes:
             os.dup2(_ERRORS, 2)
             os.dup2(_ERRORS, 1)
             if mode == "slirp4netns":
-                os.dup2(writer, _READY_FD)
+                os.dup2(writer, READY_FD)
             os.execv(command[0], command)
         except OSError as error:
             os.write(_ERRORS, f"cannot be started: {error.strerror}".encode())
@@ -106,4 +117,7 @@ def _start_helper(mode: str, command: list[str]) -> bytes:
         _, status = os.waitpid(helper, 0)
         connected = status == 0
     os.close(ready)
-    return _READY if connected else os.pread(_ERRORS, _LONGEST_TEXT, 0)
+    if connected:
+        return _READY
+    lines = os.pread(_ERRORS, _LONGEST_TEXT, 0).splitlines()
+    return b"; ".join(line for line in lines if b"syslog" not in line)  # pasta has none to talk to

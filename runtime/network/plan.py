@@ -109,8 +109,10 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
             yield made
     else:
         helper = rootless.find(context.environ, None if wanted == BRIDGE else wanted)
-        document = {"mode": helper.mode, "command": helper.command()}
-        yield resolver.plan(helper.mode, document, ipv6=helper.mode == rootless.PASTA, forward=helper.dns)
+        made = resolver.plan(helper.mode, {}, ipv6=helper.mode == rootless.PASTA, forward=helper.dns)
+        place, forward = _place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
+        made.document = {"mode": helper.mode, "command": helper.command(place, forward=forward), "place": place}
+        yield made
 
 
 def sweep(context: Context, store: Store) -> None:
@@ -222,6 +224,17 @@ def _bridged(context: Context, store: Store, owner: str, resolver: _Resolving) -
     finally:
         os.close(users)
         janitor.leave(locks, key)
+
+
+def _place(context: Context) -> str:
+    """Name an empty file that is there, for the network namespace to be bound over in the helper's mount namespace.
+
+    It lies in the run directory, below which AppArmor lets pasta open such files.
+    """
+    context.layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = context.layout.run / "netns"
+    path.touch(mode=0o600)
+    return str(path)
 
 
 def _become_user(context: Context, locks: str) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from runtime.errors import NetworkError
+from runtime.network.helpers import READY_FD
 
 PASTA = "pasta"
 SLIRP4NETNS = "slirp4netns"
@@ -36,22 +37,34 @@ class Helper:
     program: str
     dns: str
 
-    def command(self) -> list[str]:
-        """Give the command line, with `{pid}` in it where the container's process is named."""
+    def command(self, place: str, *, forward: bool) -> list[str]:
+        """Give the command line; `place` is the file over which `attach` binds the container's network namespace.
+
+        `forward` says that the container asks `dns` for names. Only then is pasta told of it: of 2023 at least, it
+        gives that address to all answers of the host's name server, also to those that the container asked itself.
+        """
         if self.mode == PASTA:
             ports = ["-t", "none", "-u", "none", "-T", "none", "-U", "none"]
-            place = ["--netns-only", "--netns", "/proc/{pid}/ns/net"]
+            names = ["--dns-forward", self.dns] if forward else []
             return [
-                self.program, "--config-net", "--quiet", "--no-map-gw", *ports, "--dns-forward", self.dns, *place,
-            ]  # fmt: skip
+                self.program,
+                "--config-net",
+                "--quiet",
+                "--no-map-gw",
+                *ports,
+                *names,
+                "--netns-only",
+                "--netns",
+                place,
+            ]
         return [
             self.program,
             "--configure",
             f"--mtu={_SLIRP_MTU}",
             "--disable-host-loopback",
-            "--ready-fd=6",
+            f"--ready-fd={READY_FD}",
             "--netns-type=path",
-            "/proc/{pid}/ns/net",
+            place,
             "tap0",
         ]
 
