@@ -92,6 +92,10 @@ class Preparation:
         self._plain: PlainTree | None = None
         for path in (self.upperdir.parent, self.upperdir, self.workdir):
             path.mkdir(mode=0o700)
+        self._root = _BARE_ROOT
+        if self.lowerdirs:
+            with _opened(self.lowerdirs[0]) as fd:
+                self._root = read_metadata(fd, b".")
         self._dress_root()
 
     def rootfs(self) -> dict[str, object]:
@@ -137,12 +141,8 @@ class Preparation:
 
     def _dress_root(self) -> None:
         """Give the layer's root the metadata of the root below; its tar has no entry for it."""
-        metadata = _BARE_ROOT
-        if self.lowerdirs:
-            with _opened(self.lowerdirs[0]) as fd:
-                metadata = read_metadata(fd, b".")
         with _opened(self.upperdir) as fd:
-            write_open(fd, metadata)
+            write_open(fd, self._root)
 
 
 class SnapshotStore:
@@ -219,8 +219,6 @@ class SnapshotStore:
     def publish(self, preparation: Preparation, digests: LayerDigests, *, unpacked: bool) -> Snapshot:
         """Rename a prepared layer to its name and record it; used by `Preparation.commit` and `apply`."""
         parent = preparation.parent
-        if parent is not None and self.get(parent) is None:
-            raise StoreError(f"layer {parent} was removed while a layer was made on it", hint="run the command again")
         chain_id = next_chain(parent, digests.diff_id)
         directory = self._path(chain_id).parent
         doomed = self._store.trash_name()
@@ -228,6 +226,10 @@ class SnapshotStore:
             existing = self.get(chain_id)
             if existing is not None:
                 return existing
+            if parent is not None and self.get(parent) is None:
+                raise StoreError(
+                    f"layer {parent} was removed while a layer was made on it", hint="run the command again"
+                )
             if directory.exists():  # of a process that died before its record, or that is not trusted any more
                 os.rename(directory, doomed)
             os.rename(preparation.upperdir.parent, directory)

@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ LONG = "directory/" * 20 + "n" * 120
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_forms_of_tar_read_the_same(form: int) -> None:
+def test_forms_of_tar_read_the_same(form: Literal[0, 1, 2]) -> None:
     info, data = entry("dir/file", data=b"content", uid=1000, gid=2000, mtime=1_700_000_000)
     ((member, content),) = read(info.tobuf(form) + data + bytes(512 - len(data)) + END)
     assert (member.name, member.uid, member.gid, member.mtime_ns) == (b"dir/file", 1000, 2000, 1_700_000_000 * 10**9)
@@ -51,7 +52,7 @@ def test_forms_of_tar_read_the_same(form: int) -> None:
 
 
 @pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_long_names_and_links_and_large_numbers(form: int) -> None:
+def test_long_names_and_links_and_large_numbers(form: Literal[0, 1, 2]) -> None:
     info, _ = entry(LONG, tarfile.SYMTYPE, linkname=LONG[::-1], uid=3_000_000_000, mtime=-5)
     ((member, _),) = read(info.tobuf(form) + END)
     assert (member.name, member.link) == (LONG.encode(), LONG[::-1].encode())
@@ -182,7 +183,7 @@ def test_sparse_files_of_gnu_tar_are_read(
     sparse_file(source / "sparse", extents)
     (source / "z").write_text("what follows")
     form = [] if arguments == ["--format=gnu"] else ["--format=pax"]
-    command = ["tar", "-C", source, "--sort=name", "-S", *form, *arguments, "-cf", "-", "."]
+    command = ["tar", "-C", os.fspath(source), "--sort=name", "-S", *form, *arguments, "-cf", "-", "."]
     tar = subprocess.run(command, capture_output=True, check=True).stdout
     stats = unpack(tar, tmp_path / "copy")
     assert describe(tmp_path / "copy") == describe(source)

@@ -140,7 +140,7 @@ def test_opaque_mark_is_first_in_its_directory(upper: Path) -> None:
 
 def test_name_that_would_read_as_a_whiteout_is_refused(upper: Path) -> None:
     (upper / ".wh.x").touch()
-    with pytest.raises(LayerError, match="begins with .wh.") as caught:
+    with pytest.raises(LayerError, match="marks a deleted file") as caught:
         write_layer(upper)
     assert caught.value.entry == ".wh.x"
 
@@ -255,15 +255,25 @@ def _unlinked(root: Path) -> None:
     (root / "g").write_text("one")
 
 
+def _retargeted(root: Path) -> None:
+    (root / "l").unlink()
+    os.symlink("g", root / "l")
+
+
+def _filed(root: Path) -> None:
+    (root / "d").rmdir()
+    (root / "d").touch()
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "content": lambda root: (root / "f").write_text("two"),
     "mode": lambda root: os.chmod(root / "f", 0o600),
     "mode of a directory": lambda root: os.chmod(root / "d", 0o700),
     "another file": lambda root: (root / "d" / "new").touch(),
     "a name": lambda root: os.rename(root / "f", root / "F"),
-    "a link target": lambda root: ((root / "l").unlink(), os.symlink("g", root / "l")),
+    "a link target": _retargeted,
     "a hard link": _unlinked,
-    "kind": lambda root: ((root / "d").rmdir(), (root / "d").touch()),
+    "kind": _filed,
 }
 
 

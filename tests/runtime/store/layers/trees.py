@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from runtime.store.layers.content import layer_xattrs
 from runtime.store.layers.places import Lower
@@ -58,9 +59,7 @@ def describe(root: Path, *, times: bool = True) -> Described:
     return found
 
 
-def entry(
-    name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", **fields: object
-) -> tuple[tarfile.TarInfo, bytes]:
+def entry(name: str, kind: bytes = tarfile.REGTYPE, data: bytes = b"", **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
     """Describe one member; `fields` are those of TarInfo."""
     info = tarfile.TarInfo(name)
     info.type = kind
@@ -71,7 +70,7 @@ def entry(
     return info, data
 
 
-def directory(name: str, **fields: object) -> tuple[tarfile.TarInfo, bytes]:
+def directory(name: str, **fields: Any) -> tuple[tarfile.TarInfo, bytes]:
     return entry(name, tarfile.DIRTYPE, **fields)
 
 

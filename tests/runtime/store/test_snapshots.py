@@ -1,0 +1,320 @@
+"""Layers on disk: made, committed, unpacked, written again, removed, lost and damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from runtime.context import Context
+from runtime.errors import DigestMismatch, LayerError, StoreError
+from runtime.oci.digests import ChainID, DiffID, chain_ids, hex_of
+from runtime.store import Store
+from runtime.store.layers.writer import TimePolicy
+from runtime.store.snapshots import Snapshot
+from tests.runtime.store.layers.trees import directory, entry, tar_of
+
+
+def make(store: Store, parent: ChainID | None, *files: str) -> Snapshot:
+    """Commit a layer of files that hold their own names."""
+    with store.snapshots.prepare(parent) as preparation:
+        for name in files:
+            path = preparation.upperdir / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(name)
+            os.utime(path, (1000, 1000))
+        return preparation.commit(preparation.measure())
+
+
+def test_committed_layer_is_found_by_its_chain_id(store: Store) -> None:
+    base = make(store, None, "a")
+    top = make(store, base.chain_id, "b")
+    assert base.chain_id == ChainID(base.diff_id)
+    assert top.chain_id == chain_ids([base.diff_id, top.diff_id])[1]
+    assert store.snapshots.get(top.chain_id) == top
+    assert store.snapshots.stack(top.chain_id) == (top.path, base.path)
+    assert top.path == store.layout.snapshots / hex_of(top.chain_id) / "fs"
+    assert store.snapshots.list() == (base, top)
+    with store.snapshots.view(top.chain_id) as view:
+        assert view.listdir("/") == (b"a", b"b")
+
+
+def test_layer_that_is_not_committed_leaves_nothing(store: Store) -> None:
+    with store.snapshots.prepare(None) as preparation:
+        (preparation.upperdir / "f").touch()
+    assert list(store.workspace().iterdir()) == []
+    assert list(store.layout.snapshots.iterdir()) == []
+
+
+def test_failing_step_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.snapshots.prepare(None):
+        raise RuntimeError
+    assert list(store.workspace().iterdir()) == []
+
+
+def test_equal_layer_is_kept_once(store: Store) -> None:
+    first = make(store, None, "a")
+    inode = (first.path / "a").stat().st_ino
+    assert make(store, None, "a") == first
+    assert (first.path / "a").stat().st_ino == inode
+    assert list(store.workspace().iterdir()) == []
+
+
+def test_two_threads_that_commit_one_layer_agree(store: Store) -> None:
+    found: list[Snapshot] = []
+    threads = [threading.Thread(target=lambda: found.append(make(store, None, "a", "b"))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    assert len(set(found)) == 1
+    assert len(list(store.layout.snapshots.iterdir())) == 1
+
+
+def test_root_of_a_new_layer_is_as_the_root_below(store: Store) -> None:
+    base = store.snapshots.apply(None, io.BytesIO(tar_of(directory("./", mode=0o711, mtime=77))))
+    with store.snapshots.prepare(base.chain_id) as preparation:
+        assert stat.S_IMODE(preparation.upperdir.stat().st_mode) == 0o711
+        os.chmod(preparation.upperdir, 0o700)
+        (preparation.upperdir / "f").touch()
+        top = preparation.commit(preparation.measure())
+    assert stat.S_IMODE(top.path.stat().st_mode) == 0o711
+    assert top.path.stat().st_mtime == 77
+
+
+def test_root_without_a_word_about_it_is_open_to_all(store: Store) -> None:
+    assert stat.S_IMODE(make(store, None, "a").path.stat().st_mode) == 0o755
+    applied = store.snapshots.apply(None, io.BytesIO(tar_of(entry("x"))))
+    assert stat.S_IMODE(applied.path.stat().st_mode) == 0o755
+    assert applied.path.stat().st_mtime == 0
+
+
+def test_applied_layer_has_the_digest_of_its_tar(store: Store) -> None:
+    tar = tar_of(entry("d/f", data=b"content"))
+    diff_id = DiffID("sha256:" + hashlib.sha256(tar).hexdigest())
+    found = store.snapshots.apply(None, io.BytesIO(tar), expected=diff_id)
+    assert (found.diff_id, found.chain_id, found.size, found.tar_size) == (diff_id, ChainID(diff_id), 7, len(tar))
+
+
+def test_applied_layer_may_have_a_sha512_diff_id(store: Store) -> None:
+    tar = tar_of(entry("f"))
+    diff_id = DiffID("sha512:" + hashlib.sha512(tar).hexdigest())
+    assert store.snapshots.apply(None, io.BytesIO(tar), expected=diff_id).diff_id == diff_id
+
+
+def test_wrong_digest_or_bad_tar_leaves_nothing(store: Store) -> None:
+    with pytest.raises(DigestMismatch):
+        store.snapshots.apply(None, io.BytesIO(tar_of(entry("f"))), expected=DiffID("sha256:" + "0" * 64))
+    with pytest.raises(LayerError):
+        store.snapshots.apply(None, io.BytesIO(tar_of(entry("../f"))))
+    assert store.snapshots.list() == ()
+    assert list(store.layout.snapshots.iterdir()) == []
+    assert list(store.workspace().iterdir()) == []
+
+
+def test_content_digest_does_not_depend_on_the_way_a_layer_came(store: Store) -> None:
+    built = make(store, None, "a", "b")
+    sink = io.BytesIO()
+    store.snapshots.write_tar(built.chain_id, sink)
+    store.snapshots.remove(built.chain_id)
+    applied = store.snapshots.apply(None, io.BytesIO(sink.getvalue()))
+    assert applied == built
+    foreign = store.snapshots.apply(
+        None, io.BytesIO(tar_of(entry("b", data=b"b", mtime=5), entry("a", data=b"a", mtime=6)))
+    )
+    assert foreign.content_digest == built.content_digest
+    assert foreign.diff_id != built.diff_id
+
+
+def test_tar_is_written_again_bit_for_bit(store: Store) -> None:
+    found = make(store, None, "a", "d/b")
+    sink = io.BytesIO()
+    digests = store.snapshots.write_tar(found.chain_id, sink)
+    assert digests.diff_id == found.diff_id == "sha256:" + hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["a", "d/b", "z"])
+def test_changed_file_is_named(store: Store, name: str) -> None:
+    found = make(store, None, "a", "d/b", "z")
+    (found.path / name).write_text("changed")
+    for check in (store.snapshots.write_tar, store.snapshots.verify):
+        with pytest.raises(StoreError, match=f"'{name}' is not what it was"):
+            check(found.chain_id)
+    assert store.snapshots.get(found.chain_id) == found
+
+
+def test_missing_last_file_is_noticed(store: Store) -> None:
+    found = make(store, None, "a", "z")
+    (found.path / "z").unlink()
+    with pytest.raises(StoreError, match="missing at its end"):
+        store.snapshots.verify(found.chain_id)
+
+
+def test_sound_layers_verify(store: Store) -> None:
+    base = make(store, None, "a")
+    top = store.snapshots.apply(base.chain_id, io.BytesIO(tar_of(entry(".wh.a"), entry("d/f", data=b"x"))))
+    store.snapshots.verify(base.chain_id)
+    store.snapshots.verify(top.chain_id)
+
+
+def test_tar_of_another_writer_is_not_claimed(store: Store) -> None:
+    found = store.snapshots.apply(None, io.BytesIO(tar_of(entry("z"), entry("a"))))
+    with pytest.raises(StoreError, match="another writer"):
+        store.snapshots.write_tar(found.chain_id)
+
+
+def test_times_after_the_limit_change_on_disk_too(store: Store) -> None:
+    with store.snapshots.prepare(None) as preparation:
+        (preparation.upperdir / "f").touch()
+        found = preparation.commit(preparation.measure(times=TimePolicy(latest=5)))
+    assert (found.path / "f").stat().st_mtime == 5
+    assert store.snapshots.write_tar(found.chain_id).diff_id == found.diff_id
+
+
+def test_layer_whose_directory_is_gone_is_a_miss_and_can_be_made_again(store: Store) -> None:
+    found = make(store, None, "a")
+    os.rename(found.path.parent, store.trash_name())
+    assert store.snapshots.get(found.chain_id) is None
+    with pytest.raises(StoreError, match="not complete"):
+        store.snapshots.stack(found.chain_id)
+    assert make(store, None, "a") == found
+
+
+def test_directory_without_a_record_is_replaced(store: Store) -> None:
+    found = make(store, None, "a")
+    with store.database.write() as connection:
+        connection.execute("DELETE FROM snapshots")
+    (found.path / "half").touch()
+    assert make(store, None, "a") == found
+    assert not (found.path / "half").exists()
+
+
+def test_layer_of_another_boot_is_trusted_once_it_was_synced(store: Store) -> None:
+    synced = make(store, None, "a")
+    store.snapshots.settle()
+    unsynced = make(store, synced.chain_id, "b")
+    with store.database.write() as connection:
+        connection.execute("UPDATE snapshots SET boot = '00000000' WHERE boot IS NOT NULL")
+    assert store.snapshots.get(synced.chain_id) == synced
+    assert store.snapshots.get(unsynced.chain_id) is None
+    assert make(store, synced.chain_id, "b") == unsynced
+
+
+def test_layer_on_a_missing_parent_is_refused(store: Store) -> None:
+    base = make(store, None, "a")
+    with store.snapshots.prepare(base.chain_id) as preparation:
+        digests = preparation.measure()
+        store.snapshots.remove(base.chain_id)
+        with pytest.raises(StoreError, match="was removed"):
+            preparation.commit(digests)
+
+
+def test_layer_is_removed_after_those_on_it(store: Store) -> None:
+    base = make(store, None, "a")
+    top = make(store, base.chain_id, "b")
+    with pytest.raises(StoreError, match="is the parent"):
+        store.snapshots.remove(base.chain_id)
+    store.snapshots.remove(top.chain_id)
+    store.snapshots.remove(base.chain_id)
+    store.snapshots.remove(base.chain_id)
+    assert store.snapshots.list() == ()
+    assert list(store.layout.snapshots.iterdir()) == []
+    assert list(store.layout.trash.iterdir()) == []
+
+
+def test_failed_commit_leaves_no_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with store.snapshots.prepare(None) as preparation:
+        digests = preparation.measure()
+        monkeypatch.setattr(os, "rename", full)
+        with pytest.raises(OSError, match="No space"):
+            preparation.commit(digests)
+        monkeypatch.undo()
+    assert store.snapshots.list() == ()
+
+
+def test_layers_outlive_the_store_that_made_them(context: Context) -> None:
+    with Store.open(context) as store:
+        found = make(store, None, "a")
+    with Store.open(context) as store:
+        assert store.snapshots.get(found.chain_id) == found
+
+
+def test_sandbox_of_a_first_layer_is_the_directory_itself(store: Store) -> None:
+    with store.snapshots.prepare(None) as preparation:
+        assert preparation.rootfs() == {"path": os.fspath(preparation.upperdir)}
+
+
+def test_sandbox_of_a_layer_is_an_overlay(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make(store, None, "a")
+    store.snapshots.overlay = True
+    with store.snapshots.prepare(base.chain_id) as preparation:
+        assert preparation.rootfs() == {
+            "lowerdirs": [os.fspath(base.path)],
+            "upperdir": os.fspath(preparation.upperdir),
+            "workdir": os.fspath(preparation.workdir),
+            "volatile": True,
+        }
+
+
+def test_layer_made_in_a_plain_tree_holds_what_changed(store: Store) -> None:
+    base = store.snapshots.apply(
+        None,
+        io.BytesIO(
+            tar_of(
+                directory("d", mode=0o711, mtime=5),
+                entry("d/kept", data=b"kept", mtime=5),
+                entry("d/gone", mtime=5),
+                entry("e/deep/changed", data=b"old", mtime=5),
+                directory("f", mtime=5),
+                entry("f/inside", mtime=5),
+                entry("g", mtime=5),
+            )
+        ),
+    )
+    store.snapshots.overlay = False
+    with store.snapshots.prepare(base.chain_id) as preparation:
+        root = Path(str(preparation.rootfs()["path"]))
+        (root / "d" / "gone").unlink()
+        (root / "e" / "deep" / "changed").write_text("new")
+        (root / "f" / "inside").unlink()
+        (root / "f").rmdir()
+        (root / "f").write_text("now a file")
+        (root / "g").unlink()
+        (root / "g").mkdir()
+        (root / "new").mkdir()
+        os.symlink("kept", root / "new" / "link")
+        found = preparation.commit(preparation.measure())
+        assert not root.exists()
+    names = {os.fspath(path.relative_to(found.path)) for path in found.path.rglob("*")}
+    assert names == {"d", "d/gone", "e", "e/deep", "e/deep/changed", "f", "g", "new", "new/link"}
+    assert stat.S_IMODE((found.path / "d").stat().st_mode) == 0o711
+    with store.snapshots.view(found.chain_id) as view:
+        tree = {path.decode(): metadata.kind for path, metadata, _ in view.walk() if path}
+    assert tree == {
+        "d": "directory",
+        "d/kept": "file",
+        "e": "directory",
+        "e/deep": "directory",
+        "e/deep/changed": "file",
+        "f": "file",
+        "g": "directory",
+        "new": "directory",
+        "new/link": "symlink",
+    }
+
+
+@pytest.mark.overlay
+def test_overlay_is_tried_once(store: Store) -> None:
+    store.layout.tmp.joinpath("x").mkdir()
+    assert store.snapshots.overlay in {True, False}
+    assert store.database.one("SELECT overlay FROM snapshot_modes") is not None
+    assert list(store.workspace().iterdir()) == []
