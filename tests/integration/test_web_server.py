@@ -1,0 +1,99 @@
+"""A real Debian gets nginx from its package registry, is built twice, and serves a page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import Program
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "nginx"
+PORT = 18_080
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.netadmin, pytest.mark.overlay]
+
+
+@pytest.fixture(scope="session")
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Debian trixie root filesystem as a tar, with the machine's own package sources."""
+    if shutil.which("mmdebstrap") is None:
+        pytest.fail("mmdebstrap is missing: apt-get install mmdebstrap")
+    target = tmp_path_factory.mktemp("debian") / "trixie.tar"
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", "trixie", str(target)]
+    subprocess.run([*command, *mirror()], check=True, timeout=300)
+    return target
+
+
+def mirror() -> list[str]:
+    """Return the package source that this machine uses, so that the image uses it as well."""
+    for path in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")):
+        for line in path.read_text().splitlines() if path.exists() else ():
+            words = line.split()
+            if words[:1] == ["URIs:"]:
+                return [words[1]]
+            if words[:1] == ["deb"]:
+                return [next(word for word in words if "://" in word)]
+    return []
+
+
+@pytest.fixture
+def site(pybuild: Program) -> Path:
+    """Return a copy of the example that listens on a port of the test's own."""
+    target = pybuild.home / "nginx"
+    shutil.copytree(EXAMPLE, target)
+    conf = target / "default.conf"
+    conf.write_text(conf.read_text().replace("8080", str(PORT)))
+    pybuild.own(target)
+    return target
+
+
+def fetch(path: str) -> str:
+    """Return what the server answers, waiting until it does (ten seconds at most)."""
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/{path}", timeout=2) as answer:
+                text: str = answer.read().decode()
+                return text
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
+
+
+def served(program: Program, image: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = program.popen("run", "--rm", "--network", "host", image)
+    yield process
+    process.terminate()
+    process.wait(timeout=30)
+
+
+def test_a_debian_web_server_is_built_cached_and_served(
+    pybuild: Program, debian: Path, site: Path, missing: Callable[[str], None]
+) -> None:
+    if pybuild.user and shutil.which("pasta") is None and shutil.which("slirp4netns") is None:
+        missing("pasta or slirp4netns")
+    pybuild("import", "-", "debian:trixie", input=debian.read_bytes())
+    first = pybuild.text("build", "-q", "-t", "web", site, timeout=600)
+    again = pybuild("build", "--progress", "plain", "-t", "web", site)
+    assert pybuild.text("build", "-q", "-t", "web", site) == first
+    steps = again.stderr.decode()
+    assert steps.count("CACHED") == 4
+    assert first in steps
+    for server in served(pybuild, "web"):
+        assert "served by nginx" in fetch("index.html")
+        assert server.poll() is None
+
+    (site / "site" / "index.html").write_text("another page\n")
+    rebuilt = pybuild("build", "--progress", "plain", "-t", "web", site).stderr.decode()
+    assert rebuilt.count("CACHED") == 3
+    config = json.loads(pybuild.text("inspect", "web"))[0]["Config"]
+    assert config["Healthcheck"]["Test"] == ["CMD", "nginx", "-t"]
+    assert config["StopSignal"] == "SIGQUIT"
+    for _server in served(pybuild, "web"):
+        assert fetch("index.html") == "another page\n"
