@@ -39,11 +39,12 @@ def validate(node: Instruction, escape: str = "\\") -> Written:
     Raises DockerfileError with the line.
     """
     if node.keyword not in KEYWORDS:
+        keyword = _as_written(node)
         raise DockerfileError(
-            f"unknown instruction: {node.keyword.upper()}",
+            f"unknown instruction: {keyword}",
             line=node.start_line,
-            hint=did_you_mean(node.keyword.upper(), [keyword.upper() for keyword in KEYWORDS])
-            or f"instructions are {', '.join(keyword.upper() for keyword in KEYWORDS)}",
+            hint=did_you_mean(keyword, [name if keyword.islower() else name.upper() for name in KEYWORDS])
+            or f"instructions are {', '.join(name.upper() for name in KEYWORDS)}",
         )
     written = Written(node, read_flags(node, escape), escape)
     try:
@@ -53,6 +54,12 @@ def validate(node: Instruction, escape: str = "\\") -> Written:
     except DockerfileError as error:
         raise error.at(node.start_line) from None
     return written
+
+
+def _as_written(node: Instruction) -> str:
+    """Return the keyword in the letters that the file has."""
+    beginning = node.source.lstrip()[: len(node.keyword)]
+    return beginning if beginning.lower() == node.keyword else node.keyword.upper()
 
 
 def _check_some(written: Written) -> None:

@@ -7,7 +7,6 @@ image is known, `with_base` gives a new graph with its ONBUILD triggers as nodes
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -203,7 +202,11 @@ def build_graph(
         build_platform=str(settings.build_platform),
         escape=settings.escape,
         stage_names=tuple(outline.name for outline in outlines.all),
-        warnings=tuple(_warnings(outlines.all, dockerfile, settings)),
+        warnings=(
+            *_stage_warnings(outlines),
+            *_argument_warnings(dockerfile, settings),
+            *_origin_warnings(outlines, sources),
+        ),
         dockerfile=dockerfile,
         target_name=target,
         named_contexts=tuple(sorted(named_contexts)),
@@ -303,17 +306,23 @@ def _needed(
     return sorted(needed)
 
 
-def _warnings(outlines: Sequence[Outline], dockerfile: Dockerfile, settings: Settings) -> Iterator[Warned]:
-    """Yield what is probably not meant: stage names that hide others, and build arguments that no ARG takes."""
-    for name, number in Counter(outline.name for outline in outlines if outline.name).items():
-        if number > 1:
-            last = [outline for outline in outlines if outline.name == name][-1]
-            message = f"Duplicate stage name {name!r}, stage names should be unique"
-            yield Warned(rule="DuplicateStageName", message=message, line=last.begin.start_line)
-    for outline in outlines:
-        if outline.name in ("scratch", "context"):
+def _stage_warnings(outlines: Outlines) -> Iterator[Warned]:
+    """Yield a warning for each stage whose name hides another stage or a name with a meaning of its own."""
+    seen: set[str] = set()
+    for outline in outlines.all:
+        line = outline.begin.start_line
+        if outline.name in seen:
+            message = f"Duplicate stage name {outline.name!r}, stage names should be unique"
+            yield Warned(rule="DuplicateStageName", message=message, line=line)
+        elif outline.name in ("scratch", "context"):
             message = f"Stage name should not use the same name as reserved stage {outline.name!r}"
-            yield Warned(rule="ReservedStageName", message=message, line=outline.begin.start_line)
+            yield Warned(rule="ReservedStageName", message=message, line=line)
+        if outline.name:
+            seen.add(outline.name)
+
+
+def _argument_warnings(dockerfile: Dockerfile, settings: Settings) -> Iterator[Warned]:
+    """Yield a warning for build arguments that no ARG takes."""
     declared = {
         word.partition("=")[0] for node in dockerfile.instructions if node.keyword == "arg" for word in node.arguments
     }
@@ -321,6 +330,16 @@ def _warnings(outlines: Sequence[Outline], dockerfile: Dockerfile, settings: Set
     unused = sorted(set(settings.build_args) - declared - platforms - _PREDECLARED)
     if unused:
         yield Warned(rule="UnusedBuildArg", message=f"One or more build-args {unused} were not consumed")
+
+
+def _origin_warnings(outlines: Outlines, sources: Mapping[tuple[int, int], Sequence[Base]]) -> Iterator[Warned]:
+    """Yield a warning for each `--from` that is taken for an image but nearly is the name of a stage."""
+    for (index, place), bases in sources.items():
+        for base in bases if place >= 0 else ():
+            found = nearest(base.name, outlines.names, distance=1) if base.kind == "image" else None
+            if found is not None:
+                message = f"{base.name!r} is no stage and taken for an image; did you mean the stage {found}?"
+                yield Warned(rule="UnknownStage", message=message, line=outlines.all[index].node(place).start_line)
 
 
 def outside_id(base: Base | None) -> str:

@@ -70,6 +70,11 @@ class Outline:
             yield from map(self.at_from, self.triggers)
             yield from self.instructions
 
+    def node(self, place: int) -> Instruction:
+        """Return one of those of `all` by its place."""
+        inherited = len(self.triggers)
+        return self.at_from(self.triggers[place]) if place < inherited else self.instructions[place - inherited]
+
     def readers(self) -> Iterator[tuple[int, Instruction]]:
         """Yield those with flags that may read another stage, with their places in `all`."""
         written = () if self.replaced else chain(self.triggers, self.instructions)
