@@ -1,0 +1,186 @@
+"""`.dockerignore`: which paths are left out. What is expected is what moby's patternmatcher says."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grammar.errors import DockerfileError
+from grammar.ignore import IgnoreFile
+
+CASES = [
+    ("a", "a", True),
+    ("a", "a/b/c", True),
+    ("a", "b/a", False),
+    ("a", "ab", False),
+    ("A", "a", False),
+    ("a/b", "a/b", True),
+    ("a/b", "a", False),
+    ("/a", "a", True),
+    ("//a/", "a", True),
+    ("./a/../b/", "b", True),
+    ("  a  ", "a", True),
+    ("a\r", "a", True),
+    ("*", "a/b", True),
+    ("*.go", "x.go", True),
+    ("*.go", "d/x.go", False),
+    ("?", "a", True),
+    ("?", "ab", False),
+    ("a?b", "a/b", False),
+    ("a*b", "a/b", False),
+    ("*/a", "x/a", True),
+    ("*/a", "a", False),
+    ("**", "a/b", True),
+    ("**/a", "a", True),
+    ("**/a", "x/y/a", True),
+    ("**/a", "x/ba", False),
+    ("**/*.txt", "f.txt", True),
+    ("**/*.txt", "d/e/f.txt", True),
+    ("a/**", "a", False),
+    ("a/**", "a/b/c", True),
+    ("a/**/b", "a/b", True),
+    ("a/**/b", "a/x/y/b", True),
+    ("a**/*.txt", "a/d/f.txt", True),
+    ("**file", "dir/xfile", True),
+    ("**file*", "xfile", False),
+    ("a**b", "ab", True),
+    ("a**b", "axb", False),
+    ("a**b", "ax/b", True),
+    ("[a-c]x", "bx", True),
+    ("[^a]", "b", True),
+    ("[^a]", "a", False),
+    ("[!a]", "!", True),
+    ("[!a]", "b", False),
+    (r"a\*b", "a*b", True),
+    (r"a\*b", "axb", False),
+    (r"\#a", "#a", True),
+    (r"\!a", "!a", True),
+    (r"[\]x]", "]", True),
+    ("#a", "#a", False),
+    (" #a", "#a", True),
+    ("a.b", "axb", False),
+    ("a|b*", "a", False),
+    ("a{1}", "a{1}", True),
+    (".", "a", False),
+    ("..", "a", False),
+    ("/", "a", False),
+    ("é*", "éa", True),
+    ("\ufeffa", "a", True),
+    ("", "a", False),
+]
+
+SEQUENCES = [
+    (["*", "!a"], "a", False),
+    (["*", "!a"], "b", True),
+    (["!a", "*"], "a", True),
+    (["a", "!a/b"], "a/b", False),
+    (["a", "!a/b"], "a/b/c", False),
+    (["a", "!a/b"], "a/c", True),
+    (["a", "!a/b", "a/b/c"], "a/b/c", True),
+    (["**", "!*/x"], "d/x/y", False),
+    (["a", "! b"], "a", True),
+    (["b", "! b"], "b", False),
+    (["*", "!!a"], "!a", False),
+    (["*.md", "!README.md", "README*"], "README.md", True),
+]
+
+
+@pytest.mark.parametrize(("pattern", "path", "expected"), CASES)
+def test_a_pattern_decides(pattern: str, path: str, expected: bool) -> None:
+    assert IgnoreFile([pattern]).excludes(path) is expected
+
+
+@pytest.mark.parametrize(("patterns", "path", "expected"), SEQUENCES)
+def test_the_last_match_decides(patterns: list[str], path: str, expected: bool) -> None:
+    assert IgnoreFile(patterns).excludes(path) is expected
+
+
+@pytest.mark.parametrize("pattern", ["!", " ! ", "!/", "[", "[]", "[]a]", "[a", "[a-", "[-a]", "[^", "a\\", "[b-a]"])
+def test_a_bad_pattern_is_named_with_its_line(pattern: str) -> None:
+    with pytest.raises(DockerfileError) as caught:
+        IgnoreFile(["# comment", "", pattern])
+    assert caught.value.line == 3
+    assert pattern.strip() in caught.value.message
+
+
+def test_the_context_itself_is_never_left_out() -> None:
+    assert not IgnoreFile(["*", "**", "."]).excludes(".")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "directory", "expected"),
+    [
+        (["a"], "a", False),
+        (["a", "!a/b"], "a", True),
+        (["a", "!b"], "a", False),
+        (["*", "!a/b/c"], "a", True),
+        (["*", "!a/b/c"], "x", False),
+        (["*", "!**/keep"], "x/y", True),
+        (["*", "!*/keep"], "x", True),
+        (["*", "!*/keep"], "x/y", False),
+        (["!a/b", "a"], "a", False),
+        (["a", "!a/**"], "a", True),
+        (["a", "!a*"], "b", False),
+    ],
+)
+def test_a_walk_may_skip_what_nothing_brings_back(patterns: list[str], directory: str, expected: bool) -> None:
+    assert IgnoreFile(patterns).may_reinclude_below(directory) is expected
+
+
+SIGNS = st.text(alphabet="ab/*?!.[]^-\\ #", max_size=8)
+PATH = st.lists(st.text(alphabet="ab.*", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join)
+
+
+@given(st.lists(SIGNS, max_size=4), PATH)
+def test_no_pattern_raises_anything_else(patterns: list[str], path: str) -> None:
+    try:
+        ignore = IgnoreFile(patterns)
+    except DockerfileError:
+        return
+    ignore.excludes(path)
+
+
+@given(st.lists(SIGNS, max_size=4), PATH)
+def test_what_is_kept_is_never_below_what_a_walk_skips(patterns: list[str], path: str) -> None:
+    try:
+        ignore = IgnoreFile(patterns)
+    except DockerfileError:
+        return
+    if re.search(r"(^|/)\.\.?(/|$)", path) or ignore.excludes(path):
+        return
+    parent = path.rpartition("/")[0]
+    while parent:
+        assert not ignore.excludes(parent) or ignore.may_reinclude_below(parent)
+        parent = parent.rpartition("/")[0]
+
+
+@given(st.lists(SIGNS, max_size=4), PATH)
+def test_both_engines_agree(patterns: list[str], path: str) -> None:
+    try:
+        ignore = IgnoreFile(patterns)
+    except DockerfileError:
+        return
+    long = "/".join(["~"] * 3000)  # too long for the expressions, and matched by no pattern above but a wild one
+    assert ignore.excludes(f"{path}/{long}") == ignore.excludes(f"{path}/{long[:101]}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*a" * 2000 + "b", "a" * 4000),
+        ("*a" * 25_000 + "b", "a" * 50_000),
+        ("**/a/" * 30 + "b", "a/" * 2000),
+        ("?" * 50_000, "a" * 50_000),
+        ("**", "a/" * 50_000),
+        ("[a-z]" * 10_000, "a" * 50_000),
+    ],
+    ids=range(6),
+)
+def test_no_pattern_takes_long(pattern: str, path: str) -> None:
+    began = time.perf_counter()
+    IgnoreFile([pattern]).excludes(path)
+    assert time.perf_counter() - began < 5
