@@ -249,6 +249,8 @@ def write_metadata(dir_fd: int, name: bytes, metadata: Metadata, *, times: bool 
     linklike = kind in {"symlink", "fifo", "socket"}
     if not owned and not linklike:
         _record_owner(path, metadata.uid, metadata.gid)
+    elif kind == "directory":
+        _forget_owner(path)
     if kind != "symlink":
         os.chmod(path, metadata.mode)  # the last component is no symlink, and was made or checked by the caller
     if times:
@@ -322,6 +324,15 @@ def _record_owner(where: int | bytes, uid: int, gid: int) -> None:
         os.setxattr(where, _RECORD, record)
     else:
         os.setxattr(where, _RECORD, record, follow_symlinks=False)
+
+
+def _forget_owner(path: bytes) -> None:
+    """Drop the record of a directory that had another owner before."""
+    try:
+        os.removexattr(path, _RECORD, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in {errno.ENODATA, *_NOT_SETTABLE}:
+            raise
 
 
 def _record_link_owner(dir_fd: int, name: bytes, metadata: Metadata) -> None:
