@@ -1,12 +1,25 @@
 """List the verbs of this package and the modules that hold them."""
 
 VERBS: dict[str, str] = {
+    "history": "runtime.cli.history",
+    "image inspect": "runtime.cli.inspect:image",
+    "image prune": "runtime.cli.prune:image",
+    "images": "runtime.cli.images",
+    "import": "runtime.cli.importimage",
+    "inspect": "runtime.cli.inspect",
     "kill": "runtime.cli.kill",
+    "load": "runtime.cli.load",
     "logs": "runtime.cli.logs",
     "ps": "runtime.cli.ps",
     "rm": "runtime.cli.rm",
+    "rmi": "runtime.cli.rmi",
     "run": "runtime.cli.run",
+    "save": "runtime.cli.save",
     "stop": "runtime.cli.stop",
+    "system check": "runtime.cli.system:check",
+    "system df": "runtime.cli.system:df",
+    "system prune": "runtime.cli.prune:system",
+    "tag": "runtime.cli.tag",
     "version": "runtime.cli.version",
     "wait": "runtime.cli.wait",
 }

@@ -130,6 +130,13 @@ class Store:
         finally:
             self._lock.acquire(self.context.cancel, exclusive=False)
 
+    def is_alone(self) -> bool:
+        """Tell whether no other process (or other Store of this one) has the root open at this moment."""
+        if self._lock is None or not self._lock.try_acquire(exclusive=True):
+            return False
+        self._lock.acquire(self.context.cancel, exclusive=False)
+        return True
+
     @contextmanager
     def idle(self) -> Iterator[None]:
         """Let the sweep of garbage pass during the block, which touches nothing of the store but what is pinned."""

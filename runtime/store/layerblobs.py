@@ -114,7 +114,7 @@ class LayerBlobs:
         """Write a layer's tar: from a blob of another compression, which has its very bytes, or from its snapshot."""
         descriptor = self.remembered(diff_id)
         if descriptor is not None:
-            self._compare(diff_id, self._store.blobs.path(descriptor.digest), sink)
+            self.compare(diff_id, self._store.blobs.path(descriptor.digest), sink)
         elif self._store.snapshots.get(chain_id) is None:
             raise StoreError(
                 f"layer {diff_id} is neither unpacked nor a blob", hint="pull, load or build the image again"
@@ -150,7 +150,7 @@ class LayerBlobs:
             if self._store.snapshots.get(chain_id) is None:
                 self._unpack(parent, diff_id, chain_id, path)
             elif not self.is_remembered(diff_id, descriptor.digest):
-                self._compare(diff_id, path)
+                self.compare(diff_id, path)
             parent = chain_id
         for diff_id, (descriptor, _) in zip(diff_ids, blobs, strict=True):
             self.remember(diff_id, descriptor)
@@ -166,7 +166,7 @@ class LayerBlobs:
                 except LayerError as error:
                     raise LayerError(f"{what}: {error.message}", entry=error.entry, hint=error.hint) from error
 
-    def _compare(self, diff_id: DiffID, path: Path, sink: Compressor | None = None) -> None:
+    def compare(self, diff_id: DiffID, path: Path, sink: Compressor | None = None) -> None:
         """Read a blob, and raise DigestMismatch if it does not hold the layer; `sink` gets the plain bytes."""
         hasher = hashlib.new(algorithm_of(diff_id))
         with open(path, "rb") as file:

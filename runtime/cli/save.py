@@ -1,0 +1,69 @@
+"""`pybuild save`: write images to one tar."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import cast
+
+from runtime.cli.arguments import Arguments
+from runtime.cli.declare import Flag, Verb
+from runtime.context import Context
+from runtime.errors import StoreError, UsageError
+from runtime.store import Store
+from runtime.store.compression import Compression
+
+VERB = Verb(
+    name="save",
+    usage="[OPTIONS] IMAGE [IMAGE...]",
+    summary="Save images to one tar: an OCI layout and a docker archive at once",
+    needs_store=True,
+    words=(1, None),
+    flags=(
+        Flag("--output", "-o", kind="text", metavar="FILE", help="Write to a file instead of the standard output"),
+        Flag("--compression", kind="text", metavar="KIND", help="Compress layers that are not yet: gzip, zstd, none"),
+        Flag("--platform", kind="text", metavar="PLATFORM", help="Accepted for Docker's sake", hidden=True),
+    ),
+)
+
+
+def run(args: Arguments, context: Context) -> int:
+    """Write the archive; a file has its name only when it is whole."""
+    compression = args.text("compression") or "gzip"
+    if compression not in {"gzip", "zstd", "none"}:
+        raise UsageError(f"unknown compression {compression!a}", hint="gzip, zstd and none are known")
+    output = args.text("output")
+    if output is None and sys.stdout.isatty():
+        raise UsageError(
+            "cowardly refusing to save to a terminal", hint="use the -o flag or redirect the standard output"
+        )
+    from runtime.store.archive import select, write_archive
+
+    with Store.open(context) as store:
+        selected = select(store, args.words, compression=cast(Compression, compression))
+        if output is None:
+            context.stdout.flush()
+            write_archive(store, selected, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return 0
+        path = Path(output)
+        if path.exists() and not path.is_file():  # a device or fifo is written in place
+            with open(path, "wb") as sink:
+                write_archive(store, selected, sink)
+            return 0
+        path = Path(os.path.realpath(path))
+        temporary = path.with_name(f".{path.name[:200]}.{context.token(8)}")
+        try:
+            with open(temporary, "xb") as sink:
+                write_archive(store, selected, sink)
+                sink.flush()
+                os.fsync(sink.fileno())
+            os.rename(temporary, path)
+        except OSError as error:
+            raise StoreError(f"{output} cannot be written: {error.strerror}") from error
+        finally:
+            with suppress(OSError):
+                os.unlink(temporary)
+    return 0

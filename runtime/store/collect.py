@@ -1,0 +1,180 @@
+"""Delete what nothing needs: mark from the roots, take the rest out under the exclusive lock, delete afterwards.
+
+Roots are image records and pins (containers, running transfers and builds, cache records, kept steps). A layer needs
+those below it, an image its config, its manifest or index with all their blobs, and its layers. A layer that was
+unpacked from another program's tar needs one of its blobs, since only that has the bytes of its diff ID.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runtime.errors import PybuildError
+from runtime.oci import documents
+from runtime.oci.digests import ChainID, Digest, chain_ids
+from runtime.oci.fields import MANIFEST_LIMIT
+from runtime.store.projection import project, stored_descriptor
+from runtime.store.trees import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runtime.oci.documents import Descriptor
+    from runtime.store.facade import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collected:
+    """What a collection deleted; `size` in bytes: blobs, and file content of layers."""
+
+    snapshots: tuple[ChainID, ...] = ()
+    blobs: tuple[Digest, ...] = ()
+    size: int = 0
+
+
+@dataclass(slots=True)
+class _Marked:
+    """What the roots need."""
+
+    snapshots: set[str] = field(default_factory=set)
+    blobs: set[str] = field(default_factory=set)
+
+
+def collect(store: Store, *, wait: bool = True) -> Collected:
+    """Delete all blobs and layers that no root needs.
+
+    Waits until no other process has the store open; without `wait` it leaves the work to a later collection if one
+    has, and returns an empty result.
+    """
+    if not wait and not store.is_alone():
+        return Collected()
+    with store.exclusive():
+        doomed = unneeded(store)
+        project(store)  # the index never lists a blob that is gone
+        trash = store.snapshots.detach(doomed.snapshots)
+        for digest in doomed.blobs:
+            store.blobs.delete(digest)
+        with store.database.write() as connection:
+            connection.executemany("DELETE FROM layer_blobs WHERE digest = ?", [(digest,) for digest in doomed.blobs])
+    for path in trash:
+        remove_tree(path)
+    return doomed
+
+
+def unneeded(store: Store) -> Collected:
+    """Give what a collection would delete now, deleting nothing."""
+    return _unmarked(store, _mark(store))
+
+
+def _mark(store: Store) -> _Marked:
+    """Follow everything from the roots."""
+    marked = _Marked()
+    _ = store.images.layers  # its tables exist
+    for row in store.database.read("SELECT id, manifest FROM images"):
+        _mark_image(store, Digest(row["id"]), marked)
+        if row["manifest"]:
+            _mark_descriptor(store, stored_descriptor(row["manifest"]), marked)
+    for row in store.database.read("SELECT target FROM names WHERE target IS NOT NULL"):
+        _mark_descriptor(store, stored_descriptor(row["target"]), marked)
+    for row in store.database.read("SELECT kind, target FROM pins"):
+        if row["kind"] == "snapshot":
+            marked.snapshots.add(row["target"])
+        elif row["kind"] == "blob":
+            marked.blobs.add(row["target"])
+        else:
+            _mark_image(store, Digest(row["target"]), marked)
+    _mark_below(store, marked)
+    _mark_only_copies(store, marked)
+    return marked
+
+
+def _mark_image(store: Store, image_id: Digest, marked: _Marked) -> None:
+    marked.blobs.add(image_id)
+    try:
+        config = documents.decode_config(store.blobs.read(image_id, MANIFEST_LIMIT))
+    except PybuildError:
+        return  # damaged or gone: `system check` says so
+    marked.snapshots.update(chain_ids(config.diff_ids))
+
+
+def _mark_descriptor(store: Store, descriptor: Descriptor, marked: _Marked) -> None:
+    pending = [descriptor]
+    while pending:
+        current = pending.pop()
+        if current.digest in marked.blobs and current.media_type not in documents.CONFIG_TYPES:
+            continue
+        marked.blobs.add(current.digest)
+        try:
+            if current.media_type in documents.INDEX_TYPES:
+                pending += documents.decode_index(store.blobs.read(current.digest, MANIFEST_LIMIT)).manifests
+            elif current.media_type in documents.MANIFEST_TYPES:
+                manifest = documents.decode_manifest(store.blobs.read(current.digest, MANIFEST_LIMIT))
+                marked.blobs.update(blob.digest for blob in (manifest.config, *manifest.layers))
+        except PybuildError:
+            continue
+
+
+def _mark_below(store: Store, marked: _Marked) -> None:
+    """Add the layers below those that are needed."""
+    parents = {row[0]: row[1] for row in store.database.read("SELECT chain_id, parent FROM snapshots")}
+    pending = list(marked.snapshots)
+    while pending:
+        parent = parents.get(pending.pop())
+        if parent is not None and parent not in marked.snapshots:
+            marked.snapshots.add(parent)
+            pending.append(parent)
+
+
+def _mark_only_copies(store: Store, marked: _Marked) -> None:
+    """Add a blob for each needed layer whose tar we could not write again."""
+    rows = store.database.read(
+        """SELECT snapshots.chain_id, snapshots.diff_id, min(layer_blobs.digest) AS digest
+        FROM snapshots JOIN layer_blobs ON layer_blobs.diff_id = snapshots.diff_id
+        WHERE snapshots.unpacked = 1 GROUP BY snapshots.chain_id"""
+    )
+    for row in rows:
+        if row["chain_id"] in marked.snapshots:
+            held = store.database.read("SELECT digest FROM layer_blobs WHERE diff_id = ?", row["diff_id"])
+            if not any(blob["digest"] in marked.blobs for blob in held):
+                marked.blobs.add(row["digest"])
+
+
+def _unmarked(store: Store, marked: _Marked) -> Collected:
+    snapshots: list[ChainID] = []
+    blobs: list[Digest] = []
+    size = 0
+    for row in store.database.read("SELECT chain_id, size FROM snapshots ORDER BY rowid DESC"):
+        if row["chain_id"] not in marked.snapshots:
+            snapshots.append(ChainID(row["chain_id"]))
+            size += row["size"]
+    for digest in store.blobs.digests():
+        if digest not in marked.blobs:
+            blobs.append(digest)
+            size += store.blobs.size(digest)
+    return Collected(snapshots=tuple(snapshots), blobs=tuple(blobs), size=size)
+
+
+def disk_usage(paths: Iterable[Path]) -> int:
+    """Add up what trees take on the disk, in bytes; files with several names within them count once."""
+    import os
+
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    pending = [os.fspath(path) for path in paths]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif status.st_nlink > 1:
+                        if (status.st_dev, status.st_ino) in seen:
+                            continue
+                        seen.add((status.st_dev, status.st_ino))
+                    total += status.st_blocks * 512
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+    return total
