@@ -76,7 +76,7 @@ def _controllers_of_v2(directory: str) -> frozenset[str]:
 
 
 def _delegated(mount: str) -> str:
-    """Find the highest group, from this process's own one upwards, where this user may make groups and move processes."""
+    """Find the highest group, from this process's own one upwards, where this user may make groups."""
     own = ""
     for line in _read("/proc/self/cgroup").splitlines():
         if line.startswith("0::"):
@@ -91,7 +91,7 @@ def _delegated(mount: str) -> str:
 
 
 class Cgroup:
-    """The groups of one container, one in each hierarchy; a context manager that kills what is left and removes them."""
+    """A container's groups, one in each hierarchy; a context manager that kills what is in them and removes them."""
 
     def __init__(self, name: str, groups: list[tuple[Hierarchy, str]]) -> None:
         self.name = name

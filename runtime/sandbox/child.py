@@ -45,8 +45,8 @@ class Setup:
     """What one launch knows while it goes through its steps.
 
     `new` are the flags of namespaces that are new (CLONE_NEW…); `joins` are descriptors of others with their kind, in
-    the order to enter them. `devices_limited` says that a device cgroup keeps foreign devices out; where it does not and
-    the spec wants that, every mount is made nodev. `filter_program` is compiled BPF, empty for none.
+    the order to enter them. `devices_limited` says that a device cgroup keeps foreign devices out; where it does not
+    and the spec wants that, every mount is made nodev. `filter_program` is compiled BPF, empty for none.
     """
 
     def __init__(
@@ -212,7 +212,9 @@ def prepare(setup: Setup) -> None:
     extra = setup.linux.get("devices") or []
     setup.bound_devices = devices.from_host(extra=extra, only_bound=setup.userns or setup.nodev)
     if setup.nodev:
-        for fd in [setup.root_fd] + [prepared.fd for prepared in setup.prepared]:
+        # terminals are devices too, but a devpts has no others
+        fds = [prepared.fd for prepared in setup.prepared if prepared.fstype != "devpts"]
+        for fd in [setup.root_fd, *fds]:
             sys.mount_setattr(fd, attr_set=sys.MOUNT_ATTR_NODEV, recursive=True)
 
 

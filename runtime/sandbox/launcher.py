@@ -286,8 +286,10 @@ class _Heard:
         while True:
             try:
                 message, ancillary, _, _ = ours.recvmsg(1 << 16, CMSG_LEN(4), MSG_CMSG_CLOEXEC | flags)
-            except (BlockingIOError, ConnectionResetError):
+            except BlockingIOError:
                 return
+            except ConnectionResetError:  # said once where the child ended before it read all; its words come next
+                continue
             if not message:
                 return
             for level, kind, data in ancillary:

@@ -88,7 +88,8 @@ class Options:
 class Prepared:
     """A detached mount and where it goes.
 
-    `is_directory` says what its mount point has to be; `sealed`, that it becomes read-only once all mounts are placed.
+    `is_directory` says what its mount point has to be; `sealed`, that it becomes read-only once all mounts are placed;
+    `fstype` names the file system if it is a new one.
     """
 
     def __init__(self, fd: int, destination: str, options: Options, is_directory: bool = True) -> None:
@@ -97,6 +98,7 @@ class Prepared:
         self.options = options
         self.is_directory = is_directory
         self.sealed = False
+        self.fstype = ""
 
 
 def new_filesystem(fstype: str, source: str, data: Iterable[tuple[str, str | None]], attributes: int = 0) -> int:
@@ -160,7 +162,9 @@ def prepare(mount: dict[str, Any]) -> Prepared:
             "mounts", error.errno or 0, destination, 125, f"mount of {kind} on {destination}: {error.strerror}"
         ) from None
     options.attr_set = options.attr_clear = 0  # fsmount has done these
-    return Prepared(fd, destination, options)
+    prepared = Prepared(fd, destination, options)
+    prepared.fstype = kind
+    return prepared
 
 
 def place(root_fd: int, prepared: Prepared, created: list[str]) -> int:

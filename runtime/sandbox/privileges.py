@@ -3,27 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
 from errno import EINVAL, EPERM
-from resource import (
-    RLIM_INFINITY,
-    RLIMIT_AS,
-    RLIMIT_CORE,
-    RLIMIT_CPU,
-    RLIMIT_DATA,
-    RLIMIT_FSIZE,
-    RLIMIT_MEMLOCK,
-    RLIMIT_MSGQUEUE,
-    RLIMIT_NICE,
-    RLIMIT_NOFILE,
-    RLIMIT_NPROC,
-    RLIMIT_RSS,
-    RLIMIT_RTPRIO,
-    RLIMIT_RTTIME,
-    RLIMIT_SIGPENDING,
-    RLIMIT_STACK,
-    getrlimit,
-    setrlimit,
-)
 
 from runtime.sandbox import syscalls as sys
 from runtime.sandbox.failure import from_error, refused
@@ -43,24 +24,7 @@ CAPABILITIES = (
 )  # fmt: skip
 """<linux/capability.h>: the place of a name is its number."""
 
-_RLIMITS = {
-    "RLIMIT_AS": RLIMIT_AS,
-    "RLIMIT_CORE": RLIMIT_CORE,
-    "RLIMIT_CPU": RLIMIT_CPU,
-    "RLIMIT_DATA": RLIMIT_DATA,
-    "RLIMIT_FSIZE": RLIMIT_FSIZE,
-    "RLIMIT_LOCKS": 10,
-    "RLIMIT_MEMLOCK": RLIMIT_MEMLOCK,
-    "RLIMIT_MSGQUEUE": RLIMIT_MSGQUEUE,
-    "RLIMIT_NICE": RLIMIT_NICE,
-    "RLIMIT_NOFILE": RLIMIT_NOFILE,
-    "RLIMIT_NPROC": RLIMIT_NPROC,
-    "RLIMIT_RSS": RLIMIT_RSS,
-    "RLIMIT_RTPRIO": RLIMIT_RTPRIO,
-    "RLIMIT_RTTIME": RLIMIT_RTTIME,
-    "RLIMIT_SIGPENDING": RLIMIT_SIGPENDING,
-    "RLIMIT_STACK": RLIMIT_STACK,
-}
+_RLIMIT_LOCKS = 10
 _INFINITY = 0xFFFFFFFFFFFFFFFF
 
 
@@ -93,16 +57,16 @@ def set_rlimits(limits: list[dict[str, Any]]) -> None:
     """Set process.rlimits; raising a hard limit needs CAP_SYS_RESOURCE, and the failure says so."""
     for limit in limits:
         name, soft, hard = limit["type"], limit["soft"], limit["hard"]
-        number = _RLIMITS.get(name)
-        if number is None:
+        number = _RLIMIT_LOCKS if name == "RLIMIT_LOCKS" else getattr(resource, name, None)
+        if number is None or not name.startswith("RLIMIT_"):
             raise refused("rlimits", f"unknown resource limit {name!r}")
-        pair = tuple(RLIM_INFINITY if value in (-1, _INFINITY) else value for value in (soft, hard))
+        pair = tuple(resource.RLIM_INFINITY if value in (-1, _INFINITY) else value for value in (soft, hard))
         try:
-            setrlimit(number, (pair[0], pair[1]))
+            resource.setrlimit(number, (pair[0], pair[1]))
         except (OSError, ValueError):
-            _, highest = getrlimit(number)
+            _, highest = resource.getrlimit(number)
             text = f"limit {name.removeprefix('RLIMIT_').lower()}={soft}:{hard} cannot be set"
-            if RLIM_INFINITY in pair or max(pair) > highest:
+            if resource.RLIM_INFINITY in pair or max(pair) > highest:
                 text += f": the hard limit of this process is {highest}, and raising it needs CAP_SYS_RESOURCE"
             raise refused("rlimits", text, errno=EPERM) from None
 

@@ -78,7 +78,14 @@ def _key(machine: str, relevant: frozenset[str]) -> str:
     """Name the program by everything that decides its bytes."""
     from hashlib import sha256
 
-    parts = [str(_RECIPE), machine, _library_version(), *sorted(relevant), *sorted(profile.allowed(machine, relevant))]
+    parts = [
+        str(_RECIPE),
+        repr(profile.NUMBERS),
+        machine,
+        _library_version(),
+        *sorted(relevant),
+        *sorted(profile.allowed(machine, relevant)),
+    ]
     parts += [repr((profile.AF_VSOCK, profile.PERSONALITIES, profile.CLONE_NAMESPACES, profile.NEWEST))]
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 

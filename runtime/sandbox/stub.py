@@ -7,10 +7,12 @@ nothing of the host for as long as the container lives. So both are a static pro
 
 It is started with the arguments `MODE PATH ARGV...`, the environment of the command, and descriptor 3, a socket:
 
-- marks descriptor 3 close-on-exec, executes PATH with ARGV; if that fails, sends the errno (4 bytes) to 3, exits 127;
-- where MODE begins with "i" (init), first blocks all signals and forks: the child does the above in a process group of its
-  own that is in the foreground of the terminal, if there is one; the parent sends on each signal it gets to the child,
-  reaps whatever ends, and exits as the child did (128 + n for signal n).
+- where MODE begins with "e" (exec), marks descriptor 3 close-on-exec and executes PATH with ARGV; if that fails, sends
+  the errno (4 bytes) to 3 and exits 127;
+- where MODE begins with "i" (init), first blocks all signals and forks: the child does the above, in a process group of
+  its own that is in the foreground of the terminal, if there is one; the parent sends each signal it gets on to the
+  child, reaps whatever ends, and exits as the child did (128 + n for signal n);
+- started in any other way, as by a script of the container that says `#!/proc/self/exe`, it exits 126.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ _EM = {"x86_64": 62, "aarch64": 183}
 _CODE = {
     "x86_64": (
         ("4889e3488b4308", "_start: mov rbx,rsp; mov rax,QWORD PTR [rbx+0x8]"),
-        ("803869743c", "cmp BYTE PTR [rax],0x69; je init"),
+        ("8a003c6974476a7e", "mov al,BYTE PTR [rax]; cmp al,0x69; je init; push 0x7e"),
+        ("5f3c650f85f8000000", "pop rdi; cmp al,0x65; jne done"),
         ("6a48586a035f6a02", "command: push 0x48; pop rax; push 0x3; pop rdi; push 0x2"),
         ("5e6a015a0f05", "pop rsi; push 0x1; pop rdx; syscall"),
         ("488b7b10488d7318", "mov rdi,QWORD PTR [rbx+0x10]; lea rsi,[rbx+0x18]"),
@@ -67,7 +70,8 @@ _CODE = {
     ),
     "aarch64": (
         ("f3030091600640f900004039", "_start: mov x19, sp; ldr x0, [x19, #8]; ldrb w0, [x0]"),
-        ("1fa40171e0020054", "cmp w0, #0x69; b.eq init"),
+        ("1fa40171400300541f940171c00f8052", "cmp w0, #0x69; b.eq init; cmp w0, #0x65; mov w0, #0x7e"),
+        ("010c0054", "b.ne done"),
         ("600080d2410080d2220080d2", "command: mov x0, #0x3; mov x1, #0x2; mov x2, #0x1"),
         ("280380d2010000d4", "mov x8, #0x19; svc #0x0"),
         ("600a40f961620091620240f9", "ldr x0, [x19, #16]; add x1, x19, #0x18; ldr x2, [x19]"),

@@ -1,0 +1,174 @@
+"""Sandboxes as root and as an ordinary user, over a root filesystem that holds busybox alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.oci import runtimespec
+
+REPOSITORY = Path(__file__).parents[3]
+ORDINARY_USER = 2000
+APPLETS = (
+    "sh cat ls id echo grep sleep stat touch mkdir mknod hostname kill stty tty true readlink env ps wc head rm mv mount "
+    "pwd ip find printf dd umount chown tr"
+).split()
+ENV = ("PATH=/bin",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the driver printed."""
+
+    raw: dict[str, Any]
+
+    @property
+    def output(self) -> str:
+        assert "output" in self.raw, self.raw
+        return str(self.raw["output"])
+
+    @property
+    def status(self) -> int:
+        assert "status" in self.raw, self.raw
+        return int(self.raw["status"])
+
+    @property
+    def failure(self) -> dict[str, Any]:
+        assert "failure" in self.raw, self.raw
+        return dict(self.raw["failure"])
+
+    @property
+    def lines(self) -> list[str]:
+        return self.output.splitlines()
+
+
+class Sandboxes:
+    """Launches sandboxes through the driver, as the superuser or as an ordinary user."""
+
+    def __init__(self, base: Path, *, rootless: bool, single: bool = False) -> None:
+        self.base = base
+        self.rootless = rootless
+        self.single = single
+        self.count = 0
+        self.lower = base / "lower"
+        self.lower.mkdir()
+        (self.lower / "bin").mkdir()
+        (self.lower / "etc").mkdir()
+        (self.lower / "tmp").mkdir(mode=0o1777)
+        (self.lower / "tmp").chmod(0o1777)
+        busybox = shutil.which("busybox")
+        assert busybox
+        shutil.copy(busybox, self.lower / "bin/busybox")
+        for name in APPLETS:
+            (self.lower / "bin" / name).symlink_to("busybox")
+        (base / "empty").mkdir()
+        self._own(base)
+
+    def _own(self, path: Path) -> None:
+        if self.rootless:
+            subprocess.run(["chown", "-R", f"{ORDINARY_USER}:{ORDINARY_USER}", str(path)], check=True)
+
+    def rootfs(self) -> dict[str, Any]:
+        """Make a new writable layer over busybox; the upper directory is `upper(n)`, n counting from 1."""
+        self.count += 1
+        directory = self.base / str(self.count)
+        for name in ("upper", "work"):
+            (directory / name).mkdir(parents=True)
+        self._own(directory)
+        return {
+            "lowerdirs": [str(self.base / "empty"), str(self.lower)],
+            "upperdir": str(directory / "upper"),
+            "workdir": str(directory / "work"),
+            "volatile": True,
+        }
+
+    @property
+    def upper(self) -> Path:
+        return self.base / str(self.count) / "upper"
+
+    def __call__(
+        self, *args: str, order: dict[str, Any] | None = None, request: dict[str, Any] | None = None, **spec: Any
+    ) -> Outcome:
+        """Launch `args` in a sandbox whose runtime-spec document has the keyword arguments `spec`."""
+        options = {"env": ENV, "rootless": self.rootless, **spec}
+        document = runtimespec.container_spec(args=args, **options)
+        full = {"spec": document, "rootfs": self.rootfs(), "seccomp": None, "cgroup": None, "init": False}
+        return self.launch({**full, **(request or {})}, order or {})
+
+    def launch(self, request: dict[str, Any], order: dict[str, Any]) -> Outcome:
+        packages = sysconfig.get_paths()["purelib"]
+        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("driver.py")), str(REPOSITORY), packages]
+        if self.rootless:
+            user = str(ORDINARY_USER + 1 if self.single else ORDINARY_USER)
+            become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+            command = [*become, "env", "HOME=/nonexistent", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *command]
+        result = subprocess.run(
+            command,
+            input=json.dumps({"request": request, **order}),
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            cwd="/",
+        )
+        assert result.returncode == 0, result.stderr
+        outcome = Outcome(raw=json.loads(result.stdout))
+        assert outcome.raw["children"] == ""
+        assert outcome.raw["leaked"] == []
+        return outcome
+
+
+@pytest.fixture
+def needs_busybox(missing: Callable[[str], None]) -> None:
+    if not shutil.which("busybox"):
+        missing("busybox, statically linked")
+
+
+@pytest.fixture
+def open_directory(tmp_path: Path) -> Path:
+    """Return a temporary directory that an ordinary user can reach."""
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent == Path("/tmp"):
+            break
+        parent.chmod(parent.stat().st_mode | 0o111)
+    return tmp_path
+
+
+@pytest.fixture(params=["root", pytest.param("user", marks=pytest.mark.userns)])
+def sandbox(request: pytest.FixtureRequest, open_directory: Path, needs_busybox: None, nothing_left: None) -> Sandboxes:
+    """Return a launcher of sandboxes: the test runs once for each kind of caller."""
+    base = open_directory / "sandbox"
+    base.mkdir()
+    return Sandboxes(base, rootless=request.param == "user")
+
+
+@pytest.fixture
+def root_sandbox(open_directory: Path, needs_busybox: None, nothing_left: None) -> Sandboxes:
+    base = open_directory / "sandbox"
+    base.mkdir()
+    return Sandboxes(base, rootless=False)
+
+
+@pytest.fixture
+def nothing_left() -> Iterator[None]:
+    """Fail the test that leaves a mount or a control group behind."""
+
+    def state() -> tuple[str, list[str]]:
+        groups = [str(path) for path in Path("/sys/fs/cgroup").glob("*/pybuild-ffffffffff-*")]
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return "\n".join(line for line in lines if "pytest" in line or "overlay" in line), groups
+
+    before = state()
+    yield
+    assert state() == before
+    assert os.path.exists("/proc/self")
