@@ -59,6 +59,8 @@ KEYWORDS = [
     ("RUN \u00a0 a\u2003", shell("run", "a")),
     ("RUNa b", shell("runa", "b")),
     ("U\u017fER a b", shell("u\u017fer", "a", "b")),
+    ("WOR\u212aDIR a b", shell("workdir", "a b")),
+    ("HEALTHCHEC\u212a none", shell("healthcheck", "NONE")),
     ("R\\\nUN a", shell("run", "a")),
     ("\x00", shell("\x00")),
 ]
