@@ -152,6 +152,13 @@ class LineReader:
                 return _LEADING_TABS.sub("", body) if strip_tabs else body
         return None
 
+    def lookalike(self, delimiter: str, *, after: int) -> int | None:
+        """Return the number of the first line after line `after` that is `delimiter` but for spaces around it."""
+        for number, line in enumerate(self._lines[after:], after + 1):
+            if line.strip(SPACES) == delimiter:
+                return number
+        return None
+
 
 def _directive_value(rest: str) -> str:
     """Return what a directive says after its `=`; one that consists of blanks alone is a blank, not nothing."""

@@ -128,12 +128,16 @@ class _Parser:
         """Read the body of one here-document from the lines that follow."""
         delimiter, quoted = _unquoted(name)
         strip_tabs = "-" in arrows
+        first = self._reader.number
         content = self._reader.read_body(delimiter, strip_tabs=strip_tabs)
         if content is None:
+            hint = f"a line that is {_shown(delimiter)} and nothing else ends it"
+            lookalike = self._reader.lookalike(delimiter, after=first)
+            if lookalike is not None:
+                leading = "but tabs " if strip_tabs else ""
+                hint += f"; nothing {leading}may stand before it, as in line {lookalike}, or after it"
             raise DockerfileError(
-                f"the here-document {_shown(arrows + name)} has no end",
-                line=line.start_line,
-                hint=f"a line that is {_shown(delimiter)} and nothing else ends it",
+                f"the here-document {_shown(arrows + name)} has no end", line=line.start_line, hint=hint
             )
         return Heredoc(delimiter=delimiter, content=content, expand=not quoted, strip_tabs=strip_tabs)
 

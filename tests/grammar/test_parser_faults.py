@@ -61,6 +61,15 @@ def test_a_fault_names_line_and_word_and_what_to_do(text: str, line: int, word: 
     assert caught.value.hint
 
 
+def test_a_here_document_without_end_points_at_what_looks_like_one() -> None:
+    with pytest.raises(DockerfileError) as caught:
+        parse("RUN <<E\na\n  E\nE x\n")
+    assert "line 3" in (caught.value.hint or "")
+    with pytest.raises(DockerfileError) as caught:
+        parse("RUN <<E\na\nE x\n")
+    assert "as in line" not in (caught.value.hint or "")
+
+
 def test_the_first_fault_is_the_one_told() -> None:
     with pytest.raises(DockerfileError) as caught:
         parse("FROM a\nENV b\nRUN [1]\nRUN <<E")
