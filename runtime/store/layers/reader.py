@@ -7,6 +7,7 @@ what is cut off or damaged raises LayerError with the member's name. Nothing is 
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -30,7 +31,10 @@ FILE, OLD_FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO, CONTIGU
 _GNU_SPARSE, _GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL = b"S", b"L", b"K", b"x", b"g"
 _HAS_DATA = frozenset({FILE, CONTIGUOUS, _GNU_SPARSE})
 _NO_DATA = frozenset({LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO})
+_NO_RECORDS: Mapping[bytes, bytes] = {}
 _ZERO_BLOCK = bytes(BLOCK)
+_ORDINARY = re.compile(rb"([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0")
+"""Mode, owner, group, size and mtime as nearly all writers have them: one match in place of five readings (5 us)."""
 
 
 class Member(NamedTuple):
@@ -97,6 +101,15 @@ class TarReader:
         while self._fill():
             self._position = len(self._buffer)
 
+    def whole(self) -> memoryview | None:
+        """Give all bytes of the current member at once if they are in the buffer already, else None: see `data`."""
+        start = self._position
+        if len(self._buffer) - start < self._data:
+            return None
+        self._position = start + self._data
+        self._data = 0
+        return memoryview(self._buffer)[start : self._position]
+
     def data(self) -> Iterator[memoryview]:
         """Give the bytes of the current member in pieces of at most 1 MiB."""
         while self._data:
@@ -121,10 +134,10 @@ class TarReader:
             prefix = _text(header[345:476] if header[508:512] == b"tar\0" else header[345:500])
             if prefix:
                 name = prefix + b"/" + name
-        pax = dict(records)
+        pax = dict(records) if records else _NO_RECORDS
         name = long_name or pax.get(b"path") or name
         try:
-            size = decimal(pax[b"size"]) if pax.get(b"size") else number(header[124:136])
+            mode, uid, gid, size, mtime_ns = _numbers(header, pax)
             if not 0 <= size <= _MAX_SIZE:
                 raise ValueError("size")
             if typeflag == OLD_FILE:
@@ -151,11 +164,11 @@ class TarReader:
                 FILE if typeflag in _HAS_DATA else typeflag,
                 name,
                 long_link or pax.get(b"linkpath") or _text(header[157:257]),
-                number(header[100:108]) & 0o7777,
-                owner(decimal(pax[b"uid"]) if pax.get(b"uid") else number(header[108:116])),
-                owner(decimal(pax[b"gid"]) if pax.get(b"gid") else number(header[116:124])),
+                mode & 0o7777,
+                uid,
+                gid,
                 size if typeflag in _HAS_DATA else 0,
-                pax_time(pax[b"mtime"]) if pax.get(b"mtime") else nanoseconds(number(header[136:148])),
+                mtime_ns,
                 _device(header) if typeflag in {CHARACTER, BLOCK_DEVICE} else 0,
                 _xattrs(records) if records else {},
                 extents,
@@ -174,14 +187,15 @@ class TarReader:
             if second and second != _ZERO_BLOCK:
                 raise LayerError("the layer has a member after the mark of its end")
             return None
-        try:
-            recorded = number(block[148:156])
-        except ValueError:
-            recorded = -1
         total = _sum(block[:148]) + 256 + _sum(block[156:256]) + _sum(block[256:])
-        if recorded != total and recorded != _signed_sum(block):
-            shown = os.fsdecode(_text(block[:100]))
-            raise LayerError("the layer is no tar, or is damaged: a header has a wrong checksum", entry=shown)
+        if block[148:156] != b"%06o\0 " % total:
+            try:
+                recorded = number(block[148:156])
+            except ValueError:
+                recorded = -1
+            if recorded not in {total, _signed_sum(block)}:
+                shown = os.fsdecode(_text(block[:100]))
+                raise LayerError("the layer is no tar, or is damaged: a header has a wrong checksum", entry=shown)
         return block
 
     def _special(self, header: bytes) -> bytes:
@@ -219,8 +233,9 @@ class TarReader:
         raise ValueError("sparse map is cut off or too long")
 
     def _skip_data(self) -> None:
-        for _ in self.data():
-            pass
+        if self._data:
+            for _ in self.data():
+                pass
         if self._padding:
             self._take(self._padding)
             self._padding = 0
@@ -248,6 +263,26 @@ class TarReader:
         self._buffer = rest + piece if rest else piece
         self._position = 0
         return True
+
+
+def _numbers(header: bytes, pax: Mapping[bytes, bytes]) -> tuple[int, int, int, int, int]:
+    """Give mode, owner, group, size in bytes and mtime in nanoseconds; what pax says counts more. Raises ValueError."""
+    ordinary = _ORDINARY.match(header, 100)
+    if ordinary is not None:
+        mode, uid, gid, size, mtime = (int(digits, 8) for digits in ordinary.groups())
+    else:
+        mode = number(header[100:108])
+        uid = 0 if pax.get(b"uid") else number(header[108:116])
+        gid = 0 if pax.get(b"gid") else number(header[116:124])
+        size = 0 if pax.get(b"size") else number(header[124:136])
+        mtime = 0 if pax.get(b"mtime") else number(header[136:148])
+    if pax:
+        uid = decimal(pax[b"uid"]) if pax.get(b"uid") else uid
+        gid = decimal(pax[b"gid"]) if pax.get(b"gid") else gid
+        size = decimal(pax[b"size"]) if pax.get(b"size") else size
+        if pax.get(b"mtime"):
+            return mode, owner(uid), owner(gid), size, pax_time(pax[b"mtime"])
+    return mode, owner(uid), owner(gid), size, nanoseconds(mtime)
 
 
 def _sum(data: bytes) -> int:

@@ -91,7 +91,7 @@ def apply_layer(
         unpacker = _Unpacker(places, lower, whiteouts=whiteouts)
         for member in tar:
             try:
-                unpacker.add(member, tar.data())
+                unpacker.add(member, tar)
             except OSError as error:
                 if error.errno not in {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}:
                     error.add_note(f"unpacking {member.shown!r}")
@@ -122,7 +122,7 @@ class _Unpacker:
         self._lower = lower
         self._whiteouts = whiteouts
 
-    def add(self, member: Member, data: Iterator[memoryview]) -> None:
+    def add(self, member: Member, tar: TarReader) -> None:
         """Put one member into the tree."""
         self.entries += 1
         parts = clean(member.name) if len(member.name) <= _MAX_PATH else None
@@ -145,7 +145,7 @@ class _Unpacker:
         if member.typeflag == reader.LINK:
             self._add_link(member, path, name)
         elif member.typeflag == reader.FILE:
-            self._add_file(member, path, fd, name, data)
+            self._add_file(member, path, fd, name, tar)
         elif member.typeflag == reader.DIRECTORY:
             self._add_directory(member, path, fd, name)
         else:
@@ -158,17 +158,19 @@ class _Unpacker:
         self.dropped.update(write_open(self._places.root_fd, metadata, times=False))
         self._places.times[b""] = metadata.mtime_ns
 
-    def _add_file(self, member: Member, path: bytes, parent_fd: int, name: bytes, data: Iterator[memoryview]) -> None:
+    def _add_file(self, member: Member, path: bytes, parent_fd: int, name: bytes, tar: TarReader) -> None:
         try:
             fd = os.open(name, _CREATE, 0o600, dir_fd=parent_fd)
         except FileExistsError:
             self._clear(path, parent_fd, name)
             fd = os.open(name, _CREATE, 0o600, dir_fd=parent_fd)
         try:
-            if member.extents is None:
-                self.contents[path] = _write(fd, data)
+            if member.extents is not None:
+                self.contents[path] = _write_sparse(fd, member, tar.data())
+            elif (whole := tar.whole()) is not None:
+                self.contents[path] = _write_whole(fd, whole)
             else:
-                self.contents[path] = _write_sparse(fd, member, data)
+                self.contents[path] = _write(fd, tar.data())
             dropped = write_open(fd, _metadata(member))
         finally:
             os.close(fd)
@@ -321,6 +323,14 @@ def _status(parent_fd: int, name: bytes) -> os.stat_result | None:
 def _pieces(fd: int) -> Iterator[memoryview]:
     while piece := os.read(fd, CHUNK):
         yield memoryview(piece)
+
+
+def _write_whole(fd: int, data: memoryview) -> bytes:
+    """Write a small file and give its sha256."""
+    digest = hashlib.sha256(data).digest()
+    while data:
+        data = data[os.write(fd, data) :]
+    return digest
 
 
 def _write(fd: int, data: Iterator[memoryview]) -> bytes:
