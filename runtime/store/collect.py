@@ -71,7 +71,7 @@ def unneeded(store: Store) -> Collected:
 def _mark(store: Store) -> _Marked:
     """Follow everything from the roots."""
     marked = _Marked()
-    _ = store.images.layers  # its tables exist
+    _ = store.images.layers, store.snapshots  # their tables exist
     for row in store.database.read("SELECT id, manifest FROM images"):
         _mark_image(store, Digest(row["id"]), marked)
         if row["manifest"]:
