@@ -83,6 +83,10 @@ def call_verb(verb: Verb, handler: Handler, arguments: Arguments, context: Conte
             from runtime.sandbox import userns  # lazy: only the unprivileged need it
 
             userns.enter(context)
+        elif verb.needs_store:
+            from runtime.network.cleanup import sweep  # lazy: only verbs with a store need it
+
+            sweep(context)
         with _signals(verb, context):
             status = handler(arguments, context)
             context.stdout.flush()

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from runtime.containers.documents import Config, HostConfig, MountPoint
 from runtime.containers.exits import Exit, read_exit
 from runtime.errors import Conflict, NotFound, UsageError
+from runtime.network.leases import release_owner
 
 if TYPE_CHECKING:
     from runtime.store import Store
@@ -253,6 +254,7 @@ class Containers:
                 "UPDATE containers SET state = 'created', exit_code = ?, error = ?, pid = 0 WHERE id = ?",
                 (exit_code, error, container.id),
             )
+            release_owner(self.database, _owner(container.id))
 
     def reconcile(self) -> None:
         """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
@@ -303,6 +305,7 @@ class Containers:
                 if how.oom_killed:
                     _event(connection, container, "oom", finished)
                 _event(connection, container, "die", finished, exitCode=str(how.code))
+            release_owner(self.database, _owner(container.id))
 
     def is_running(self, container: Container) -> bool:
         """Tell whether the container runs at this moment."""

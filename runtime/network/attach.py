@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 
-from runtime.network import helpers, janitor, rtnetlink
+from runtime.network import janitor, rtnetlink
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.sandbox import syscalls
 
@@ -40,6 +40,8 @@ def attach(document: dict[str, Any], pid: int) -> None:
         with _inside(pid) as links:
             _attach_bridge(links, document, pid)
     elif mode in {"pasta", "slirp4netns"}:
+        from runtime.network import helpers  # lazy: 4 ms that a bridge does not need
+
         helpers.start(mode, document["command"], document["place"], pid)
 
 

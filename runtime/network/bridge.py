@@ -10,6 +10,7 @@ import fcntl
 import os
 
 from runtime.network import firewalls, nftables, rtnetlink
+from runtime.network.janitor import bridge_name
 from runtime.network.nftables import Nftables
 from runtime.network.rtnetlink import Rtnetlink
 
@@ -36,11 +37,6 @@ class Bridge:
     def network(self) -> int:
         """The lowest address of the subnet."""
         return self.gateway & (0xFFFFFFFF << (32 - self.prefix))
-
-
-def bridge_name(key: str) -> str:
-    """Name the bridge of the root with `key` (10 hex digits)."""
-    return f"br-pb{key}"
 
 
 def table_name(key: str) -> str:

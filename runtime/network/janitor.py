@@ -5,6 +5,8 @@ Whoever gets it exclusively knows that there is no user, and new ones wait until
 janitor, which takes bridge and table away when the last use is half a second ago: deleting a bridge takes the kernel
 50 ms, and a loop of short runs keeps its bridge. One janitor waits at a time: it holds `ROOT/locks/network.janitor`.
 
+Leases of addresses are only held by users, so the janitor drops what killed ones left of them, too.
+
 No end is missed: a leaver first gives up its own lock. Finds it others there, they will leave later. Finds it a janitor
 there, that one looks after users once more after it has given up the janitor's lock.
 
@@ -22,7 +24,14 @@ LINGER = 0.5
 """Seconds without any user after which the bridge is taken away; it may be twice as long."""
 
 _JANITOR_FD = 3
+_BUSY = 10
+"""Seconds to wait for the database."""
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from runtime.network.janitor import main; main(*sys.argv[2:])"
+
+
+def bridge_name(key: str) -> str:
+    """Name the bridge of the root with `key` (10 hex digits)."""
+    return f"br-pb{key}"
 
 
 def try_use(locks: str) -> int | None:
@@ -63,6 +72,21 @@ def leave(locks: str, key: str) -> None:
         os.close(guard)
 
 
+def clear(locks: str, key: str) -> None:
+    """Take away bridge, table, firewall entries and leases of a root; the caller has the users' lock exclusively."""
+    import sqlite3  # lazy: 5 ms, and often there is nothing to do
+
+    from runtime.network import bridge  # lazy: 3 ms
+
+    bridge.take_down(key)
+    try:
+        with sqlite3.connect(f"{os.path.dirname(locks)}/state.db", timeout=_BUSY) as connection:
+            connection.execute("DELETE FROM network_leases")
+        connection.close()
+    except sqlite3.Error:
+        pass  # a lease whose process is gone counts for nothing; the row is taken over when its turn comes
+
+
 def main(locks: str, key: str) -> None:
     """Be the janitor of one root; descriptor 3 holds the janitor's lock."""
     users = _open(locks, "network.users")
@@ -74,9 +98,7 @@ def main(locks: str, key: str) -> None:
             if not _lock(users, fcntl.LOCK_EX):
                 return
         if os.fstat(users).st_mtime_ns == last_use:
-            from runtime.network import bridge  # lazy: 3 ms, and often there is nothing to do
-
-            bridge.take_down(key)
+            clear(locks, key)
             return
         fcntl.flock(users, fcntl.LOCK_UN)
 

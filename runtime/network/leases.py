@@ -1,6 +1,6 @@
 """Lease the addresses of a root's subnet: rows of the database, each owned by a process.
 
-A lease whose process is gone is free: it is taken over when its turn comes, and dropped by the next sweep. Addresses
+A lease whose process is gone is free: it is taken over when its turn comes, and dropped with the bridge. Addresses
 are given in turn, not the lowest first, so that the veth of a namespace that the kernel still clears away, and the
 caches of its neighbours, do not meet a new container.
 """
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from runtime.errors import NetworkError
 from runtime.network.subnets import Subnet, text
-from runtime.store.leases import boot_mark, is_alive
+from runtime.store.leases import is_alive
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from runtime.store.database import Database
 
 _VERSION = 1
@@ -49,6 +51,7 @@ def take(database: Database, subnet: Subnet, *, owner: str, process: str) -> int
     network, prefix = subnet
     first, last = network + 2, network + (1 << (32 - prefix)) - 2
     with database.write() as connection:
+        _drop_dead_steps(connection)
         row = connection.execute("SELECT last FROM network_bridge WHERE network = ? AND prefix = ?", subnet).fetchone()
         start = row[0] + 1 if row and first <= row[0] < last else first
         for step in range(last - first + 1):
@@ -79,18 +82,16 @@ def release(database: Database, address: int, *, process: str) -> None:
         connection.execute("DELETE FROM network_leases WHERE address = ? AND process = ?", (address, process))
 
 
-def owners(database: Database) -> dict[int, str]:
-    """List the addresses that living processes hold, and their owners, as "container:ID"."""
-    boot = boot_mark()
-    rows = database.read("SELECT address, owner, process FROM network_leases ORDER BY address")
-    return {row[0]: row[1] for row in rows if is_alive(row[2], boot=boot)}
-
-
-def drop_dead(database: Database) -> None:
-    """Drop the leases of processes that are gone."""
-    boot = boot_mark()
-    rows = database.read("SELECT address, process FROM network_leases")
-    dead = [tuple(row) for row in rows if not is_alive(row[1], boot=boot)]
-    if dead:
+def release_owner(database: Database, owner: str) -> None:
+    """Give back what a container or step has leased, whichever process holds it."""
+    ensure_tables(database)
+    if database.one("SELECT 1 FROM network_leases WHERE owner = ?", owner):
         with database.write() as connection:
-            connection.executemany("DELETE FROM network_leases WHERE address = ? AND process = ?", dead)
+            connection.execute("DELETE FROM network_leases WHERE owner = ?", (owner,))
+
+
+def _drop_dead_steps(connection: Connection) -> None:
+    """Drop the leases of killed builds: nobody looks after their end as containers do after each other's."""
+    rows = connection.execute("SELECT address, process FROM network_leases WHERE owner GLOB 'step:*'").fetchall()
+    dead = [(row[0],) for row in rows if not is_alive(row[1])]
+    connection.executemany("DELETE FROM network_leases WHERE address = ?", dead)

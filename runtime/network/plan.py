@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import NetworkError, UsageError
-from runtime.network import bridge, janitor, leases, resolv, rootless, subnets
+from runtime.network import bridge, janitor, leases, resolv, subnets
 from runtime.store.leases import boot_mark, is_alive, own_name, start_time
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from runtime.store import Store
 
 BRIDGE, NONE, HOST = "bridge", "none", "host"
-MODES = (BRIDGE, NONE, HOST, rootless.PASTA, rootless.SLIRP4NETNS)
+PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
+MODES = (BRIDGE, NONE, HOST, PASTA, SLIRP4NETNS)
 
 _DEFAULT_MTU = 1500
 _WAIT = 0.002
@@ -108,48 +109,13 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
         with _bridged(context, store, owner, resolver) as made:
             yield made
     else:
+        from runtime.network import rootless  # lazy: 4 ms that the superuser does not need
+
         helper = rootless.find(context.environ, None if wanted == BRIDGE else wanted)
-        made = resolver.plan(helper.mode, {}, ipv6=helper.mode == rootless.PASTA, forward=helper.dns)
+        made = resolver.plan(helper.mode, {}, ipv6=helper.mode == PASTA, forward=helper.dns)
         place, forward = _place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
         made.document = {"mode": helper.mode, "command": helper.command(place, forward=forward), "place": place}
         yield made
-
-
-def sweep(context: Context, store: Store) -> None:
-    """Clear away what killed processes left: their leases, and a bridge that nobody uses (in the background).
-
-    Cheap where there is nothing: two system calls and one read of the database.
-    """
-    locks = str(context.layout.locks)
-    if context.rootless or not os.path.exists(f"{locks}/network.users"):
-        return
-    leases.ensure_tables(store.database)
-    leases.drop_dead(store.database)
-    users = janitor.alone(locks)
-    if users is None:
-        return
-    os.close(users)
-    if bridge.exists(context.layout.key):
-        janitor.leave(locks, context.layout.key)
-
-
-def teardown(context: Context) -> None:
-    """Take away bridge, table and firewall entries of this root, and return when they are gone.
-
-    Raises NetworkError where a container still uses the bridge, or the kernel refuses.
-    """
-    locks = str(context.layout.locks)
-    if context.rootless or not os.path.exists(f"{locks}/network.users"):
-        return
-    users = janitor.alone(locks)
-    if users is None:
-        raise NetworkError("the bridge is in use by running containers", hint="stop them first")
-    try:
-        bridge.take_down(context.layout.key)
-    except OSError as error:
-        raise NetworkError(f"the bridge cannot be taken away: {error.strerror or error}") from error
-    finally:
-        os.close(users)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,48 @@
+"""Clear away what killed processes left of a root's network."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from runtime.errors import NetworkError
+from runtime.network import janitor
+
+if TYPE_CHECKING:
+    from runtime.context import Context
+
+_LINKS = "/proc/sys/net/ipv4/conf"
+
+
+def sweep(context: Context) -> None:
+    """See to a bridge that nobody uses any more: it is taken away in the background, and all leases with it.
+
+    Every command begins with this; where there is no bridge it is one system call. Raises nothing: what cannot be
+    done now is left to the next command.
+    """
+    layout = context.layout
+    if context.rootless or not os.path.exists(f"{_LINKS}/{janitor.bridge_name(layout.key)}"):
+        return
+    try:
+        janitor.leave(str(layout.locks), layout.key)
+    except OSError:
+        pass
+
+
+def teardown(context: Context) -> None:
+    """Take away bridge, table, firewall entries and leases of this root, and return when they are gone.
+
+    Raises NetworkError where a container still uses the bridge, or the kernel refuses.
+    """
+    locks = str(context.layout.locks)
+    if context.rootless or not os.path.exists(f"{locks}/network.users"):
+        return
+    users = janitor.alone(locks)
+    if users is None:
+        raise NetworkError("the bridge is in use by running containers", hint="stop them first")
+    try:
+        janitor.clear(locks, context.layout.key)
+    except OSError as error:
+        raise NetworkError(f"the bridge cannot be taken away: {error.strerror or error}") from error
+    finally:
+        os.close(users)
