@@ -19,9 +19,10 @@ from runtime.oci import runtimespec
 
 REPOSITORY = Path(__file__).parents[3]
 ORDINARY_USER = 2000
+USER_WITHOUT_RANGE = 61234
 APPLETS = (
-    "sh cat ls id echo grep sleep stat touch mkdir mknod hostname kill stty tty true readlink env ps wc head rm mv mount "
-    "pwd ip find printf dd umount chown tr"
+    "sh cat ls id echo grep sleep stat touch mkdir mknod hostname kill stty tty true readlink env ps wc head rm mv "
+    "mount pwd ip find printf dd umount chown tr"
 ).split()
 ENV = ("PATH=/bin",)
 
@@ -72,9 +73,10 @@ class Sandboxes:
         for name in APPLETS:
             (self.lower / "bin" / name).symlink_to("busybox")
         (base / "empty").mkdir()
-        self._own(base)
+        self.own(base)
 
-    def _own(self, path: Path) -> None:
+    def own(self, path: Path) -> None:
+        """Give a tree to the caller of the sandbox."""
         if self.rootless:
             subprocess.run(["chown", "-R", f"{ORDINARY_USER}:{ORDINARY_USER}", str(path)], check=True)
 
@@ -84,7 +86,7 @@ class Sandboxes:
         directory = self.base / str(self.count)
         for name in ("upper", "work"):
             (directory / name).mkdir(parents=True)
-        self._own(directory)
+        self.own(directory)
         return {
             "lowerdirs": [str(self.base / "empty"), str(self.lower)],
             "upperdir": str(directory / "upper"),
@@ -109,7 +111,7 @@ class Sandboxes:
         packages = sysconfig.get_paths()["purelib"]
         command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("driver.py")), str(REPOSITORY), packages]
         if self.rootless:
-            user = str(ORDINARY_USER + 1 if self.single else ORDINARY_USER)
+            user = str(USER_WITHOUT_RANGE if self.single else ORDINARY_USER)
             become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
             command = [*become, "env", "HOME=/nonexistent", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *command]
         result = subprocess.run(
@@ -164,9 +166,9 @@ def nothing_left() -> Iterator[None]:
     """Fail the test that leaves a mount or a control group behind."""
 
     def state() -> tuple[str, list[str]]:
-        groups = [str(path) for path in Path("/sys/fs/cgroup").glob("*/pybuild-ffffffffff-*")]
+        groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/pybuild-{os.getpid():010x}-*")]
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
-        return "\n".join(line for line in lines if "pytest" in line or "overlay" in line), groups
+        return "\n".join(line for line in lines if "sandbox" in line), groups
 
     before = state()
     yield

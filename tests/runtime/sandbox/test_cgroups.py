@@ -1,0 +1,148 @@
+"""Control groups: limits reach the kernel or are refused, nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.oci.runtimespec import Resources
+from runtime.sandbox import cgroups
+from runtime.sandbox.failure import LaunchFailure
+
+pytestmark = [pytest.mark.root, pytest.mark.cgroup]
+KEY = f"{os.getpid():010x}"
+
+
+def on_v1(controller: str) -> bool:
+    return any(controller in found.controllers for found in cgroups.hierarchies() if found.version == 1)
+
+
+def test_a_group_is_made_in_every_hierarchy_and_removed() -> None:
+    with cgroups.create(f"pybuild-{KEY}-a", {}, rootless=False) or pytest.fail("no group") as group:
+        paths = {path for _, path in group.groups}
+        assert all(Path(path).is_dir() for path in paths)
+    assert not any(Path(path).exists() for path in paths)
+
+
+def test_removal_kills_what_is_left() -> None:
+    group = cgroups.create(f"pybuild-{KEY}-b", {}, rootless=False)
+    assert group
+    process = subprocess.Popen(["sleep", "60"])
+    group.add(process.pid)
+    group.remove()
+    assert process.wait(5) == -9
+
+
+def test_limits_are_set(sandbox: Any) -> None:
+    if sandbox.rootless or not on_v1("memory"):
+        pytest.skip("limits of version 1, which only root may set")
+    resources = Resources(memory=64 << 20, pids=50, cpu_shares=512, cpu_quota=50000, cpu_period=100000, cpuset_cpus="0")
+    script = "cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes pids/pids.max cpu/cpu.shares cpu/cpu.cfs_quota_us"
+    outcome = sandbox(
+        "sh", "-c", script + " cpuset/cpuset.cpus", resources=resources, request={"cgroup": f"pybuild-{KEY}-c"}
+    )
+    assert outcome.lines == [str(64 << 20), "50", "512", "50000", "0"]
+
+
+def test_a_memory_limit_kills(root_sandbox: Any) -> None:
+    if not on_v1("memory"):
+        pytest.skip("needs a memory controller")
+    outcome = root_sandbox(
+        "sh",
+        "-c",
+        "dd if=/dev/zero of=/dev/shm/x bs=1M count=60; echo survived",
+        resources=Resources(memory=16 << 20),
+        shm_size=128 << 20,
+        request={"cgroup": f"pybuild-{KEY}-d", "init": True},
+    )
+    assert "survived" in outcome.output or outcome.status == 137
+    assert "60+0 records out" not in outcome.output
+
+
+def test_a_limit_without_a_group_is_refused(root_sandbox: Any) -> None:
+    failure = root_sandbox("true", resources=Resources(memory=64 << 20)).failure
+    assert failure["step"] == "cgroup"
+
+
+def test_a_limit_that_an_ordinary_user_cannot_have_is_refused(sandbox: Any) -> None:
+    if not sandbox.rootless or not on_v1("memory"):
+        pytest.skip("a user on version 1")
+    failure = sandbox("true", resources=Resources(memory=64 << 20), request={"cgroup": f"pybuild-{KEY}-e"}).failure
+    assert "memory limit" in failure["text"]
+
+
+def test_defaults_that_cannot_be_had_are_left(sandbox: Any) -> None:
+    assert sandbox("true", request={"cgroup": f"pybuild-{KEY}-f"}).status == 0
+
+
+def test_the_container_sees_its_own_group_as_the_root(root_sandbox: Any) -> None:
+    outcome = root_sandbox("cat", "/proc/self/cgroup", request={"cgroup": f"pybuild-{KEY}-g"})
+    assert {line.rpartition(":")[2] for line in outcome.lines} == {"/"}
+
+
+def test_foreign_devices_cannot_be_used_with_a_group_or_without(root_sandbox: Any) -> None:
+    for group in (f"pybuild-{KEY}-h", None):
+        outcome = root_sandbox(
+            "sh",
+            "-c",
+            "mknod /mem c 1 1 && cat /mem; mknod /dev/shm/mem c 1 1; cat /dev/shm/mem",
+            request={"cgroup": group},
+        )
+        assert outcome.status != 0
+        assert len([line for line in outcome.lines if "denied" in line or "not permitted" in line]) == 2
+
+
+def test_a_launch_that_fails_leaves_no_group(root_sandbox: Any) -> None:
+    root_sandbox("nosuch", request={"cgroup": f"pybuild-{KEY}-i"})
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-i"))
+
+
+def test_sweep_removes_dead_groups_and_keeps_living_ones() -> None:
+    for name in ("dead", "alive"):
+        assert cgroups.create(f"pybuild-{KEY}-{name}", {}, rootless=False)
+    assert cgroups.sweep(KEY, {"alive"}) == [f"pybuild-{KEY}-dead"]
+    assert list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-alive"))
+    assert cgroups.sweep(KEY, set()) == [f"pybuild-{KEY}-alive"]
+
+
+def test_sweep_leaves_other_roots_alone() -> None:
+    group = cgroups.create("pybuild-eeeeeeeeee-x", {}, rootless=False)
+    assert group
+    assert cgroups.sweep(KEY, set()) == []
+    group.remove()
+
+
+def test_two_containers_with_one_name_cannot_be_told_apart_so_the_second_joins() -> None:
+    first = cgroups.create(f"pybuild-{KEY}-j", {}, rootless=False)
+    second = cgroups.create(f"pybuild-{KEY}-j", {}, rootless=False)
+    assert first
+    assert second
+    second.remove()
+    first.remove()
+
+
+def test_a_nonsense_limit_is_refused_and_undone() -> None:
+    if not on_v1("cpuset"):
+        pytest.skip("needs cpuset on version 1")
+    with pytest.raises(LaunchFailure, match="cpuset cpus of 4096"):
+        cgroups.create(f"pybuild-{KEY}-k", {"cpu": {"cpus": "4096"}}, rootless=False)
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-k"))
+
+
+def test_removal_waits_for_dying_processes() -> None:
+    group = cgroups.create(f"pybuild-{KEY}-l", {}, rootless=False)
+    assert group
+    for _ in range(5):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+        group.add(pid)
+    group.remove()
+    for _ in range(5):
+        os.wait()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-l"))
