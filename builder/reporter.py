@@ -84,7 +84,8 @@ class Reporter:
         except BaseException as error:
             vertex.flush()
             canceled = isinstance(error, (Cancelled, KeyboardInterrupt))
-            self.emit(events.StepFinished(vertex=vertex.number, at=self.now(), error=_first_line(error), canceled=canceled))
+            text = _first_line(error)
+            self.emit(events.StepFinished(vertex=vertex.number, at=self.now(), error=text, canceled=canceled))
             raise
         vertex.flush()
         self.emit(events.StepFinished(vertex=vertex.number, at=self.now()))

@@ -14,7 +14,7 @@ from builder.history import run_words, script_path
 from builder.options import NETWORK_HOST, SECURITY_INSECURE, BuildOptions
 from builder.stepclient import CommandNotStarted, StepServer
 from builder.steps import mounts
-from builder.steps.stubs import make_stubs
+from builder.steps.stubs import KEPT, make_stubs
 from runtime.errors import PybuildError, StepFailed
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ class RunStep:
                 args=run_words(self.instruction, given.shell),
                 env=[f"{key}={value}" for key, value in environment.items()],
                 cwd=given.working_directory,
-                user=runtimespec.User(uid=identity.uid, gid=identity.gid, groups=identity.groups),
+                # As Docker's: a file that denies its group something would else not deny it to this one.
+                user=runtimespec.User(
+                    uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))
+                ),
                 hostname=self.options.hostname,
                 mounts=[*bound, *extra.mounts],
                 capabilities=runtimespec.resolve_capabilities(privileged=insecure),
@@ -153,7 +156,8 @@ class RunStep:
                 rlimits=self.options.ulimits,
                 shm_size=self.options.shm_size,
             )
-            stubs = make_stubs(directory / "stubs", spec["mounts"], given.view)
+            own = [str(mount["destination"]) for mount in (*bound, *extra.mounts)]
+            stubs = make_stubs(directory / "stubs", spec["mounts"], given.view, own=own)
             filter_ = None if insecure else seccomp.compiled(context, runtimespec.DEFAULT_CAPABILITIES)
             yield {
                 "spec": spec,
@@ -209,6 +213,8 @@ def _script_mount(directory: Path, name: str, content: str) -> dict[str, object]
 def _remove_mountpoints(upperdir: Path, paths: tuple[str, ...]) -> None:
     """Take away what was made only to mount on: empty files and directories, the last made first."""
     for path in reversed(paths):
+        if path in KEPT:
+            continue
         parent, _, name = path.lstrip("/").rpartition("/")
         with suppress(OSError):  # not ours any more: the step has put something there
             fd = _open_below(upperdir, parent)

@@ -87,7 +87,8 @@ class Bench:
     ) -> Built:
         context = self.context if now is None else replace(self.context, now=lambda: now)
         wishes = options or BuildOptions()
-        self.events = events = []
+        events: list[Event] = []
+        self.events = events
         with ExitStack() as stack:
             store = stack.enter_context(Store.open(context))
             server = stack.enter_context(StepServer())
