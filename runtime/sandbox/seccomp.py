@@ -1,7 +1,7 @@
 """Compile the default system call filter to BPF, once a machine, and keep it below the root.
 
 libseccomp makes the program; a few instructions are put before it, as Docker's runtime does: calls newer than the
-profile get ENOSYS, and calls that the profile allows but this libseccomp does not know yet are allowed by number.
+profile get ENOSYS, and the newest that the profile allows, which this libseccomp may not know yet, go by number.
 """
 
 from __future__ import annotations
@@ -123,8 +123,9 @@ def compile_program(machine: str, capabilities: frozenset[str]) -> bytes:
         rules.export_bpf(file)
         file.seek(0)
         program = file.read()
-    known = profile.NUMBERS | (profile.NUMBERS_X86_64 if machine == "x86_64" else {})
-    numbers = [known[name] for name in unknown if name in known]
+    numbers = [number for name, number in profile.NUMBERS.items() if name in names]
+    if machine == "x86_64":
+        numbers += [number for name, number in profile.NUMBERS_X86_64.items() if name in unknown]
     return _prefix(architectures, numbers) + program
 
 
@@ -186,8 +187,11 @@ def _for_architecture(name: str, numbers: list[int]) -> bytes:
 
 
 def _numbers(numbers: list[int]) -> bytes:
-    newest = [_statement(_JUMP_GREATER, profile.NEWEST, 0, 1), _statement(_RETURN, _ERRNO | errno.ENOSYS)]
-    return b"".join(newest + [_allow(number) for number in numbers])
+    """Decide what is newer than most calls; everything else passes by with one comparison."""
+    block = [_statement(_JUMP_GREATER, profile.NEWEST, 0, 1), _statement(_RETURN, _ERRNO | errno.ENOSYS)]
+    block += [_allow(number) for number in numbers]
+    code = b"".join(block)
+    return _statement(_JUMP_GREATER_OR_EQUAL, min([*numbers, profile.NEWEST]), 0, len(code) // 8) + code
 
 
 def _allow(number: int) -> bytes:
