@@ -68,7 +68,7 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("busybox") / "busybox.tar"
     applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
     with tarfile.open(target, "w") as tar:
-        for name in ("bin", "etc", "root", "tmp", "usr", "usr/bin", "var"):
+        for name in ("bin", "dev", "etc", "proc", "root", "sys", "tmp", "usr", "usr/bin", "var"):
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             tar.addfile(entry)

@@ -58,21 +58,26 @@ class Node(NamedTuple):
 def describe(archive: bytes, *, base_layers: int) -> dict[str, Any]:
     """Describe the only image of `archive`; `base_layers` counts the layers that are the base's and not described.
 
-    `tree` maps paths to what is there, of those that the layers above the base changed or removed; a removed one is
-    None. `times` maps files that keep a source's time to it.
+    `tree` maps paths to what is there, of those that are not as in the base; a removed one is None. A directory that
+    a layer only passes through is as it was. `times` maps the files of `tree` to their times.
     """
     with tarfile.open(fileobj=io.BytesIO(archive)) as outer:
         manifest = json.load(_member(outer, "manifest.json"))[0]
         config = json.load(_member(outer, manifest["Config"]))
         layers = [_member(outer, name).read() for name in manifest["Layers"]]
     merged: dict[str, Node] = {}
-    touched: set[str] = set()
+    base: dict[str, Node] = {}
     for number, layer in enumerate(layers):
-        before = set(merged)
-        changed = _apply(merged, layer)
-        if number >= base_layers:
-            touched |= changed | (before - set(merged))
-    tree = {path: merged[path].compared() if path in merged else None for path in sorted(touched)}
+        if number == base_layers:
+            base = dict(merged)
+        _apply(merged, layer)
+    if base_layers == len(layers):
+        base = merged
+    tree: dict[str, Any] = {}
+    for path in sorted(set(base) | set(merged)):
+        now = merged[path].compared() if path in merged else None
+        if path not in base or now != base[path].compared():
+            tree[path] = now
     return {
         "config": {key: config["config"][key] for key in _CONFIG_KEYS if config["config"].get(key)},
         "platform": [config["os"], config["architecture"], config.get("author")],
@@ -82,7 +87,7 @@ def describe(archive: bytes, *, base_layers: int) -> dict[str, Any]:
         ],
         "layers": len(layers),
         "tree": tree,
-        "times": {path: merged[path].mtime for path in sorted(touched & set(merged)) if merged[path].kind == "file"},
+        "times": {path: merged[path].mtime for path in tree if path in merged and merged[path].kind == "file"},
     }
 
 
@@ -92,9 +97,8 @@ def _member(tar: tarfile.TarFile, name: str) -> io.BufferedIOBase:
     return stream  # type: ignore[return-value]
 
 
-def _apply(merged: dict[str, Node], layer: bytes) -> set[str]:
-    """Apply one layer's tar; returns the paths that it has (OCI image-spec, layer.md § Applying Changesets)."""
-    changed: set[str] = set()
+def _apply(merged: dict[str, Node], layer: bytes) -> None:
+    """Apply one layer's tar (OCI image-spec, layer.md § Applying Changesets)."""
     with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
         members = tar.getmembers()
         for member in members:
@@ -106,16 +110,13 @@ def _apply(merged: dict[str, Node], layer: bytes) -> set[str]:
                 removed = f"{parent}/{name[4:]}".strip("/")
                 merged.pop(removed, None)
                 _remove_below(merged, removed)
-                changed.add(removed)
         for member in members:
             path = member.name.removeprefix("./").strip("/")
             if not path or path.rpartition("/")[2].startswith(".wh."):
                 continue
-            changed.add(path)
             if not member.isdir():
                 _remove_below(merged, path)
             merged[path] = _node(tar, member, merged)
-    return changed
 
 
 def _remove_below(merged: dict[str, Node], path: str) -> None:

@@ -107,10 +107,10 @@ def test_an_image_is_what_buildkit_makes(
         docker("buildx", "build", "-q", "-t", "differential", *case.words, docker.prefix + str(context))
         theirs = describe(docker("save", "differential"), base_layers=_base_layers(case))
         if request.config.getoption("--record"):
-            recorded[case.name] = theirs
+            recorded[case.name] = dict(theirs)
             RECORDED.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
     elif case.name in recorded:
-        theirs = recorded[case.name]
+        theirs = dict(recorded[case.name])
     else:
         missing("a docker with BuildKit, or a recorded result")
     program("build", "-q", "-t", "differential", *case.words, context)
