@@ -23,7 +23,6 @@ ESCAPES = ("\\", "`")
 
 _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")
 _DIRECTIVE_NAMES = ("syntax", "escape", "check")
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,15 +140,14 @@ class LineReader:
     def read_body(self, delimiter: str, *, strip_tabs: bool) -> str | None:
         """Read a here-document up to the line that is its `delimiter`, or return None if none is.
 
-        The lines stay as they are, CR included; with `strip_tabs` their leading tabs go.
+        The lines stay as they are, CR included; with `strip_tabs` tabs may stand before the delimiter.
         """
         first = self.number
         while self.number < len(self._lines):
             line = self._lines[self.number].rstrip("\r")
             self.number += 1
             if (line.lstrip("\t") if strip_tabs else line) == delimiter:
-                body = "".join(f"{line}\n" for line in self._lines[first : self.number - 1])
-                return _LEADING_TABS.sub("", body) if strip_tabs else body
+                return "".join(f"{line}\n" for line in self._lines[first : self.number - 1])
         return None
 
     def lookalike(self, delimiter: str, *, after: int) -> int | None:

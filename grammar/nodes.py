@@ -13,12 +13,21 @@ Form = Literal["exec", "shell"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heredoc:
-    """One here-document: `content` ends with a newline unless empty; `expand` is False for a quoted delimiter."""
+    """One here-document: `content` ends with a newline unless empty; `expand` is False for a quoted delimiter.
+
+    `written` is the body as it stood, where `strip_tabs` took leading tabs from its lines, else None.
+    """
 
     delimiter: str
     content: str
     expand: bool
     strip_tabs: bool
+    written: str | None = None
+
+    @property
+    def body(self) -> str:
+        """Return the body as it stood: what a shell that reads the here-document itself has to get."""
+        return self.content if self.written is None else self.written
 
     def to_dict(self) -> dict[str, Any]:
         return {

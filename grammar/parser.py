@@ -22,6 +22,7 @@ MAX_TRIGGERS = 64
 _SHOWN = 80
 """Characters of the user's text that a message shows."""
 
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 _BLANKS = re.compile(r"[ \t\r\v\f]")
 _HEREDOC_KEYWORDS = frozenset({"run", "copy", "add"})
 _JSON_KEYWORDS = frozenset({"run", "cmd", "entrypoint", "shell", "add", "copy", "volume", "healthcheck"})
@@ -129,8 +130,8 @@ class _Parser:
         delimiter, quoted = _unquoted(name)
         strip_tabs = "-" in arrows
         first = self._reader.number
-        content = self._reader.read_body(delimiter, strip_tabs=strip_tabs)
-        if content is None:
+        body = self._reader.read_body(delimiter, strip_tabs=strip_tabs)
+        if body is None:
             hint = f"a line that is {_shown(delimiter)} and nothing else ends it"
             lookalike = self._reader.lookalike(delimiter, after=first)
             if lookalike is not None:
@@ -139,7 +140,11 @@ class _Parser:
             raise DockerfileError(
                 f"the here-document {_shown(arrows + name)} has no end", line=line.start_line, hint=hint
             )
-        return Heredoc(delimiter=delimiter, content=content, expand=not quoted, strip_tabs=strip_tabs)
+        content = _LEADING_TABS.sub("", body) if strip_tabs else body
+        written = body if content != body else None
+        return Heredoc(
+            delimiter=delimiter, content=content, expand=not quoted, strip_tabs=strip_tabs, written=written
+        )
 
 
 def _assignment_fault(unreadable: Unreadable, line: LogicalLine) -> DockerfileError:

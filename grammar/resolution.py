@@ -71,7 +71,7 @@ def trigger_text(node: Instruction) -> str:
     """Return the text of an ONBUILD's instruction as an image's config keeps it, here-documents included."""
     parts = [re.sub(r"\s*ONBUILD\s*", "", node.source, count=1, flags=re.IGNORECASE)]
     heredocs = node.heredocs or (node.trigger.heredocs if node.trigger is not None else ())
-    parts += (heredoc.content + heredoc.delimiter for heredoc in heredocs)
+    parts += (heredoc.body + heredoc.delimiter for heredoc in heredocs)
     return "\n".join(parts)
 
 
@@ -119,7 +119,7 @@ def _shell_input(text: str, heredocs: tuple[Heredoc, ...]) -> tuple[str, typed.I
         if not content.startswith("#!"):
             return content, None
         return "", typed.InlineFile(name=heredocs[0].delimiter, content=content)
-    return "\n".join([text, *(heredoc.content + heredoc.delimiter for heredoc in heredocs)]), None
+    return "\n".join([text, *(heredoc.body + heredoc.delimiter for heredoc in heredocs)]), None
 
 
 def _copy(line: _Line) -> typed.Copy:

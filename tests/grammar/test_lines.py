@@ -143,9 +143,9 @@ def test_a_body_is_read_raw_up_to_its_delimiter() -> None:
     assert line.text == "RUN b"
 
 
-def test_a_body_may_lose_its_leading_tabs() -> None:
+def test_tabs_may_stand_before_a_delimiter() -> None:
     reader = LineReader("\t\ta\n \tb\n\t\n\tE\n")
-    assert reader.read_body("E", strip_tabs=True) == "a\n \tb\n\n"
+    assert reader.read_body("E", strip_tabs=True) == "\t\ta\n \tb\n\t\n"
 
 
 def test_a_body_without_its_delimiter_is_none() -> None:

@@ -107,3 +107,10 @@ def test_values_are_plain_strings_that_can_be_stored() -> None:
 
 def test_two_readings_of_one_text_are_equal() -> None:
     assert parse(FILE) == parse(FILE)
+
+
+def test_a_body_that_lost_its_tabs_is_kept_as_written() -> None:
+    heredoc = parse("RUN cat <<-E\n\ta\n\tE\n").instructions[0].heredocs[0]
+    assert (heredoc.content, heredoc.body) == ("a\n", "\ta\n")
+    plain = parse("RUN cat <<E\n\ta\nE\n").instructions[0].heredocs[0]
+    assert plain.content == plain.body == "\ta\n"
