@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from runtime.errors import BlobMissing, DigestMismatch, DocumentError, StoreError
 from runtime.oci.digests import HEX_LENGTHS, Digest, algorithm_of, digest_of, hex_of, is_digest, parse_digest
+from runtime.store.placement import disk_error
 
 if TYPE_CHECKING:
     from runtime.store.facade import Store
@@ -41,7 +42,8 @@ class BlobWriter:
         """Bytes written so far."""
 
     def write(self, data: bytes | memoryview) -> int:
-        """Append, unbuffered; raises DigestMismatch as soon as there is more than the expected size."""
+        """Append, unbuffered; raises DigestMismatch as soon as there is more than the expected size, and Cancelled."""
+        self._store.cancel.check()
         self.size += len(data)
         if self._expected_size is not None and self.size > self._expected_size:
             raise DigestMismatch(
@@ -55,7 +57,7 @@ class BlobWriter:
             while view:
                 view = view[self._file.write(view) :]
         except OSError as error:
-            raise self._store.failed("written", error) from error
+            raise self._store.failed(error) from error
         return len(data)
 
     def commit(self) -> tuple[Digest, int]:
@@ -79,6 +81,7 @@ class BlobStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.cancel = store.context.cancel
         self._directory = store.layout.images / "blobs"
 
     def path(self, digest: Digest) -> Path:
@@ -128,7 +131,7 @@ class BlobStore:
         try:
             file = open(path, "xb", buffering=0)  # noqa: SIM115 closed below, and only once
         except OSError as error:
-            raise self.failed("made", error) from error
+            raise self.failed(error) from error
         try:
             with file:
                 yield BlobWriter(self, file, path, expected, size)
@@ -182,18 +185,11 @@ class BlobStore:
             os.rename(path, target)
             _sync(target.parent)
         except OSError as error:
-            raise self.failed("kept", error) from error
+            raise self.failed(error) from error
 
-    def failed(self, what: str, error: OSError) -> StoreError:
+    def failed(self, error: OSError) -> StoreError:
         """Put an error of the disk into a sentence; for BlobWriter."""
-        import errno
-
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return StoreError(
-                f"a blob cannot be {what} in {self._store.layout.root}: {error.strerror}",
-                hint="`pybuild system df` shows what takes the space, `pybuild system prune` frees what is unused",
-            )
-        return StoreError(f"a blob cannot be {what} in {self._store.layout.root}: {error.strerror}")
+        return disk_error(self._store.layout.root, "writing a blob", error)
 
     def _status(self, digest: Digest) -> os.stat_result | None:
         try:

@@ -207,6 +207,10 @@ class Database:
             )
         if "malformed" in str(error) or "not a database" in str(error):
             return StoreError(f"{self.path} is damaged: {error}", hint="`pybuild system check` names what is wrong")
+        if "full" in str(error):
+            return StoreError(
+                f"{self.path}: {error} (No space left on device)", hint="`pybuild system df` shows what takes the space"
+            )
         return StoreError(f"{self.path}: {error}")
 
 

@@ -14,6 +14,7 @@ from runtime.oci.references import Reference
 from runtime.oci.times import rfc3339
 from runtime.store.compression import decompressed
 from runtime.store.layers.unpack import apply_layer
+from runtime.store.placement import disk_error
 
 if TYPE_CHECKING:
     from runtime.store.facade import Store
@@ -61,6 +62,8 @@ def _layer(store: Store, stream: BinaryIO, source: str) -> Snapshot:
             apply_layer(stream, descriptor)
         except LayerError as error:
             raise StoreError(f"{source} cannot be imported: {error.message}", hint=error.hint) from error
+        except OSError as error:
+            raise disk_error(store.layout.root, f"unpacking {source}", error) from error
         finally:
             os.close(descriptor)
         return preparation.commit(preparation.measure())

@@ -14,6 +14,7 @@ from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids
 from runtime.oci.documents import Descriptor, layer_compression, layer_media_type
 from runtime.store.compression import CHUNK, Compression, Compressor, decompressed
+from runtime.store.placement import disk_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -165,6 +166,8 @@ class LayerBlobs:
                     self._store.snapshots.apply(parent, decompressed(file, what), expected=diff_id)
                 except LayerError as error:
                     raise LayerError(f"{what}: {error.message}", entry=error.entry, hint=error.hint) from error
+                except OSError as error:
+                    raise disk_error(self._store.layout.root, f"unpacking {what}", error) from error
 
     def compare(self, diff_id: DiffID, path: Path, sink: Compressor | None = None) -> None:
         """Read a blob, and raise DigestMismatch if it does not hold the layer; `sink` gets the plain bytes."""

@@ -24,6 +24,7 @@ from runtime.oci.references import Reference, parse_reference
 from runtime.store.compression import CHUNK, decompressed, detect
 from runtime.store.images import Image
 from runtime.store.layers import reader as tar
+from runtime.store.placement import disk_error
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ class _Staging:
                     while data:
                         data = data[file.write(data) :]
         except OSError as error:
-            raise self._store.blobs.failed("written", error) from error
+            raise disk_error(self._store.layout.root, f"putting {name!a} aside", error) from error
         found = {algorithm: Digest(f"{algorithm}:{hasher.hexdigest()}") for algorithm, hasher in hashers.items()}
         if said:
             actual = found[algorithm_of(said)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -79,6 +80,17 @@ def identity() -> str:
         except OSError:
             maps.append("?")
     return f"{os.geteuid()} {maps[0]} {maps[1]}"
+
+
+def disk_error(root: Path, doing: str, error: OSError) -> StoreError:
+    """Put an error of the disk into a sentence: what was being done (`writing a blob`) in which store."""
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    return StoreError(
+        f"{doing} failed in {root}: {error.strerror or error}",
+        hint="`pybuild system df` shows what takes the space, `pybuild system prune` frees what is unused"
+        if full
+        else None,
+    )
 
 
 def _unescape(text: str) -> str:
