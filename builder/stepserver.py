@@ -23,7 +23,7 @@ import signal
 import socket
 import sys
 
-from runtime.network import attach
+from runtime.network.attach import attach
 from runtime.sandbox import launcher
 
 TYPE_CHECKING = False
@@ -88,7 +88,7 @@ def _supervise(fds: "list[int]") -> None:
 
     def connect(pid: int) -> None:
         if network is not None:
-            attach.attach(network, pid)
+            attach(network, pid)
 
     try:
         child = launcher.launch(request, (stdin, stdout, stderr), attach=connect)

@@ -56,7 +56,7 @@ def export(
         with reporter.working(_title(output)) as vertex:
             if output.type == "image":
                 _keep(store, config, image_id, wanted, vertex)
-                kept = wanted
+                kept = tuple(name.tagged() for name in wanted)
             else:
                 _write(build, store, output, config, wanted, vertex)
     return Exported(id=image_id, names=kept)

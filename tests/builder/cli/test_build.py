@@ -1,0 +1,125 @@
+"""`pybuild build` as a command: where it finds its file, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from builder.cli import build
+from runtime.cli.arguments import read_arguments
+from runtime.context import Context
+from runtime.errors import NotFound, PybuildError, UsageError
+
+
+@dataclass
+class Command:
+    """The verb on a context directory of its own."""
+
+    context: Context
+    directory: Path
+
+    def __call__(self, *words: str) -> tuple[str, str]:
+        """Run it; give what it printed on standard output and on standard error."""
+        out, err = io.StringIO(), io.StringIO()
+        context = replace(self.context, stdout=out, stderr=err, environ={})
+        assert build.run(read_arguments(build.VERB, words), context) == 0
+        return out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def command(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    directory = tmp_path / "src"
+    directory.mkdir()
+    monkeypatch.chdir(tmp_path)
+    (directory / "Dockerfile").write_text("FROM scratch\nENV A=1\n")
+    return Command(context, directory)
+
+
+def test_quiet_prints_the_id_and_nothing_else(command: Command) -> None:
+    out, err = command("-q", "src")
+    assert out.startswith("sha256:")
+    assert len(out) == 72
+    assert err == ""
+
+
+def test_without_quiet_the_id_is_in_the_progress(command: Command) -> None:
+    out, err = command("-t", "app", "src")
+    assert out == ""
+    assert "writing image sha256:" in err
+    assert "naming to docker.io/library/app:latest done" in err
+
+
+def test_the_id_and_the_facts_go_to_files(command: Command, tmp_path: Path) -> None:
+    out, _ = command("-q", "-t", "app", "--iidfile", "id", "--metadata-file", "facts", "src")
+    assert (tmp_path / "id").read_text() == out.strip()
+    assert json.loads((tmp_path / "facts").read_text()) == {
+        "containerimage.config.digest": out.strip(),
+        "containerimage.digest": out.strip(),
+        "image.name": "docker.io/library/app:latest",
+    }
+
+
+def test_a_file_of_another_name_is_relative_to_the_working_directory(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "Other").write_text("FROM scratch\nENV B=1\n")
+    assert command("-q", "-f", "Other", "src")[0] != command("-q", "src")[0]
+    (command.directory / "Inside").touch()
+    with pytest.raises(NotFound) as caught:
+        command("-f", "Inside", "src")
+    assert "src/Inside" in (caught.value.hint or "")
+
+
+def test_a_dockerfile_in_lower_case_is_found(command: Command) -> None:
+    (command.directory / "Dockerfile").rename(command.directory / "dockerfile")
+    assert command("-q", "src")[0]
+
+
+def test_standard_input_is_a_dockerfile_with_or_without_a_context(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (command.directory / "a").write_text("x")
+    for words, text in ((("-f", "-", "src"), "FROM scratch\nCOPY a /\n"), (("-",), "FROM scratch\nENV C=1\n")):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        assert command("-q", *words)[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothere"], "no such directory"),
+        (["src/Dockerfile"], "is not a directory"),
+        (["https://x.invalid/y.git"], "remote contexts are not supported"),
+        (["-f", "-", "-"], "can't use stdin for both"),
+    ],
+)
+def test_a_context_that_cannot_be_used_is_wrong_usage(command: Command, words: Sequence[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        command(*words)
+
+
+def test_a_missing_dockerfile_suggests_one_that_is_there(command: Command) -> None:
+    (command.directory / "Dockerfile").rename(command.directory / "app.Dockerfile")
+    with pytest.raises(NotFound, match="no such file or directory") as caught:
+        command("src")
+    assert "src/app.Dockerfile" in (caught.value.hint or "")
+
+
+def test_a_fault_names_file_and_line_and_shows_it(command: Command) -> None:
+    (command.directory / "Dockerfile").write_text("FROM scratch\nRUNN x\n")
+    with pytest.raises(PybuildError) as caught:
+        command("src")
+    assert caught.value.message.startswith("Dockerfile:2: unknown instruction: RUNN")
+    assert "  2 | >>> RUNN x" in caught.value.message
+    assert "RUN" in (caught.value.hint or "")
+
+
+def test_nothing_is_left_in_the_temporary_directory(command: Command) -> None:
+    command("-q", "src")
+    with pytest.raises(PybuildError):
+        command("--target", "nothere", "src")
+    assert os.listdir(command.context.layout.tmp) == []

@@ -1,0 +1,268 @@
+"""RUN: what a command sees, what it leaves, how it fails, and that it can be stopped."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.failures import InstructionFailed
+from builder.options import BuildOptions
+from builder.secrets import Secret
+from runtime.errors import Cancelled, StepFailed
+from runtime.oci.references import parse_reference
+from runtime.store import Store
+from runtime.store.importing import import_tar
+from tests.builder.benches import Bench, Built
+
+pytestmark = [pytest.mark.root, pytest.mark.overlay]
+
+OFFLINE = BuildOptions(network="none")
+_APPLETS = (
+    "sh",
+    "cat",
+    "echo",
+    "env",
+    "hostname",
+    "id",
+    "ls",
+    "md5sum",
+    "mkdir",
+    "pwd",
+    "rm",
+    "sleep",
+    "touch",
+    "true",
+)
+
+
+@pytest.fixture
+def box(bench: Bench, missing: Callable[[str], None]) -> Bench:
+    """Return a bench with an image `box`: a static busybox, /etc/passwd, the directories that an image has."""
+    binary = shutil.which("busybox")
+    if binary is None:
+        missing("busybox (package busybox-static)")
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for name in ("bin", "dev", "etc", "proc", "root", "sys", "tmp"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        tar.add(str(binary), "bin/busybox")
+        for applet in _APPLETS:
+            entry = tarfile.TarInfo(f"bin/{applet}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(entry)
+        for name, text in (("passwd", "root:x:0:0::/root:/bin/sh\nwww:x:33:34::/var/www:/bin/sh\n"), ("group", "")):
+            entry = tarfile.TarInfo(f"etc/{name}")
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    with Store.open(bench.context) as store:
+        import_tar(store, io.BytesIO(data.getvalue()), names=[parse_reference("box")])
+    return bench
+
+
+def layer_files(bench: Bench, built: Built, index: int = -1) -> list[str]:
+    """List what a layer of the image holds."""
+    with Store.open(bench.context) as store:
+        for snapshot in store.snapshots.list():
+            if snapshot.diff_id == built.config["rootfs"]["diff_ids"][index]:
+                return sorted(str(path.relative_to(snapshot.path)) for path in snapshot.path.rglob("*"))
+    raise AssertionError
+
+
+def test_a_command_runs_in_the_image_and_its_changes_are_the_layer(box: Bench) -> None:
+    built = box.build("FROM box\nRUN echo hi > /tmp/f; rm /etc/group\n", options=OFFLINE)
+    assert layer_files(box, built) == ["etc", "etc/group", "tmp", "tmp/f"]
+
+
+def test_a_command_that_changes_nothing_leaves_an_empty_layer(box: Bench) -> None:
+    built = box.build("FROM box\nRUN --mount=type=tmpfs,target=/a/b cat /etc/hosts /etc/resolv.conf\n", options=OFFLINE)
+    assert "localhost buildkitsandbox" in built.output
+    assert layer_files(box, built) == []
+
+
+def test_an_image_without_the_usual_directories_gets_them_and_nothing_else(box: Bench) -> None:
+    built = box.build("FROM scratch\nCOPY --from=box /bin /bin\nRUN true\n", options=OFFLINE)
+    assert layer_files(box, built) == ["dev", "proc", "sys"]
+
+
+def test_a_command_sees_environment_user_directory_and_no_input(box: Bench) -> None:
+    built = box.build(
+        "FROM box\nARG X=1\nENV Y=2\nWORKDIR /w\nUSER www\n"
+        "RUN echo $X$Y $HOME; pwd; id; hostname; cat; ls /proc/self/fd\n",
+        options=OFFLINE,
+    )
+    lines = built.output.splitlines()
+    assert lines[:4] == ["12 /var/www", "/w", "uid=33(www) gid=34 groups=34", "buildkitsandbox"]
+    assert lines[4:7] == ["0", "1", "2"]
+
+
+def test_proxies_reach_the_command_and_not_the_key(box: Bench) -> None:
+    text = "FROM box\nRUN env\n"
+    first = box.build(text, build_args={"HTTP_PROXY": "http://one"}, options=OFFLINE)
+    assert "http_proxy=http://one" in first.output
+    assert box.build(text, build_args={"HTTP_PROXY": "http://two"}, options=OFFLINE).executed == 0
+
+
+def test_a_build_that_remembers_everything_starts_no_process(box: Bench) -> None:
+    text = "FROM box\nRUN echo hi > /f\n"
+    assert box.build(text, options=OFFLINE).started_server
+    again = box.build(text, options=OFFLINE)
+    assert not again.started_server
+    assert again.cached == ["RUN echo hi > /f"]
+
+
+def test_a_rerun_with_an_equal_result_leaves_what_follows_remembered(box: Bench) -> None:
+    first = box.build("FROM box\nRUN echo x > /f # 1\nRUN cat /f > /g\n", options=OFFLINE)
+    second = box.build("FROM box\nRUN echo x > /f # 2\nRUN cat /f > /g\n", options=OFFLINE)
+    assert second.ran == ["RUN echo x > /f # 2"]
+    assert first.config["rootfs"] == second.config["rootfs"]
+
+
+def test_heredocs_run_by_the_shell_or_as_a_program_of_their_own(box: Bench) -> None:
+    built = box.build(
+        "FROM box\nRUN <<A\necho one\nA\nRUN <<B\n#!/bin/cat\ntwo\nB\nRUN cat <<C\nthree\nC\n", options=OFFLINE
+    )
+    assert [line for line in built.output.splitlines() if line in ("one", "two", "three")] == ["one", "two", "three"]
+    assert layer_files(box, built) == []
+
+
+def test_a_failing_command_shows_its_lines_and_output_and_records_nothing(box: Bench) -> None:
+    text = "FROM box\nRUN true\nRUN echo saying; \\\n  exit 3\n"
+    for _ in range(2):
+        with pytest.raises(StepFailed) as caught:
+            box.build(text, options=OFFLINE)
+        assert caught.value.exit_code == 3
+        message = caught.value.message
+        assert "did not complete successfully: exit code: 3" in message
+        assert "saying" in message
+        assert "Dockerfile:3" in message
+        assert "  4 | >>>   exit 3" in message
+    assert len(box.failures()) == 1
+
+
+def test_a_command_that_does_not_exist_is_127(box: Bench) -> None:
+    with pytest.raises(StepFailed) as caught:
+        box.build('FROM box\nRUN ["nosuch"]\n', options=OFFLINE)
+    assert caught.value.exit_code == 127
+    assert "nosuch" in caught.value.message
+
+
+def test_a_secret_is_there_and_then_gone_and_never_shown(box: Bench) -> None:
+    options = BuildOptions(network="none", secrets={"tok": Secret(id="tok", value=b"s3cr3t")})
+    built = box.build(
+        "FROM box\nRUN --mount=type=secret,id=tok cat /run/secrets/tok; md5sum /run/secrets/tok\n"
+        "RUN --mount=type=secret,id=tok,env=T echo $T\n",
+        options=options,
+    )
+    assert "s3cr3t" not in built.output
+    assert built.output.count("*****") == 2
+    assert "1dd9c5f4b8a1ec40" not in str(built.config)
+    assert layer_files(box, built) == []
+    assert not list(box.context.layout.run.glob("secret*"))
+
+
+def test_a_required_secret_that_is_missing_is_refused_before_anything_runs(box: Bench) -> None:
+    with pytest.raises(InstructionFailed, match="secret tok: not found"):
+        box.build("FROM box\nRUN true\nRUN --mount=type=secret,id=tok,required=true true\n", options=OFFLINE)
+    assert box.events == []
+
+
+def test_the_host_network_and_insecure_need_to_be_allowed(box: Bench) -> None:
+    for flag, entitlement in (("--network=host", "network.host"), ("--security=insecure", "security.insecure")):
+        with pytest.raises(InstructionFailed, match=entitlement):
+            box.build(f"FROM box\nRUN {flag} true\n", options=OFFLINE)
+        allowed = BuildOptions(network="none", allow=frozenset((entitlement,)))
+        assert box.build(f"FROM box\nRUN {flag} true\n", options=allowed).executed == 1
+
+
+def test_a_cache_mount_lasts_and_is_part_of_no_layer(box: Bench) -> None:
+    line = "RUN --mount=type=cache,target=/c,id=x echo {} >> /c/f; cat /c/f"
+    box.build(f"FROM box\n{line.format(1)}\n", options=OFFLINE)
+    built = box.build(f"FROM box\n{line.format(2)}\n", options=OFFLINE)
+    assert built.output.split() == ["1", "2"]
+    assert layer_files(box, built) == []
+
+
+def test_what_is_written_to_a_bind_mount_is_thrown_away(box: Bench) -> None:
+    box.write({"a": "A\n", "d/b": "B\n", ".dockerignore": "hidden", "hidden": "x"})
+    text = (
+        "FROM box AS src\nRUN mkdir /s; echo S > /s/f\nFROM box\n"
+        "RUN --mount=target=/m ls /m; touch /m/x || echo closed\n"
+        "RUN --mount=target=/m,source=d,rw touch /m/new && cat /m/b\n"
+        "RUN --mount=from=src,source=/s,target=/m,rw touch /m/new && cat /m/f\n"
+        "RUN --mount=from=src,source=/s/f,target=/m cat /m\n"
+        "RUN --mount=from=src,target=/m ls /m/s\n"
+    )
+    built = box.build(text, options=OFFLINE)
+    words = built.output.split()
+    assert "hidden" not in words
+    assert words.count("S") == 2
+    assert "closed" in words
+    assert sorted(os.listdir(box.directory)) == [".dockerignore", "a", "d", "hidden"]
+    assert layer_files(box, built) == []
+    assert box.build(text, options=OFFLINE).executed == 0
+
+
+def test_a_changed_file_of_a_mounted_context_runs_the_step_again(box: Bench) -> None:
+    box.write({"d/a": "1", "e": "1"})
+    text = "FROM box\nRUN --mount=target=/m,source=d cat /m/a\n"
+    box.build(text, options=OFFLINE)
+    box.write({"e": "2"})
+    assert box.build(text, options=OFFLINE).executed == 0
+    box.write({"d/a": "2"})
+    assert box.build(text, options=OFFLINE).executed == 1
+
+
+def test_stages_work_at_the_same_time(box: Bench) -> None:
+    text = (
+        "FROM box AS a\nRUN sleep 1; touch /a\nFROM box AS b\nRUN sleep 1; touch /b\n"
+        "FROM box\nCOPY --from=a /a /\nCOPY --from=b /b /\n"
+    )
+    started = time.monotonic()
+    assert box.build(text, options=OFFLINE).executed == 4
+    assert time.monotonic() - started < 1.9
+
+
+def test_the_first_failure_ends_the_others_at_once(box: Bench) -> None:
+    text = "FROM box AS a\nRUN sleep 20\nFROM box AS b\nRUN sleep 0.2; exit 4\nFROM a\nCOPY --from=b /etc /e\n"
+    started = time.monotonic()
+    with pytest.raises(StepFailed) as caught:
+        box.build(text, options=OFFLINE)
+    assert caught.value.exit_code == 4
+    assert time.monotonic() - started < 5
+
+
+def test_an_interrupted_build_ends_whatever_its_step_ignores(box: Bench, tmp_path: Path) -> None:
+    timer = threading.Timer(0.7, box.context.cancel.set, (2,))
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        box.build("FROM box\nRUN trap '' INT TERM HUP; sleep 31 & sleep 31\n", options=OFFLINE)
+    timer.join()
+    assert time.monotonic() - started < 5
+    assert not list(box.context.layout.tmp.iterdir())
+
+
+def test_two_builds_at_once_do_one_work(box: Bench) -> None:
+    text = "FROM box\nRUN sleep 0.5; echo once > /f\n"
+    results: list[Built] = []
+
+    def work() -> None:
+        results.append(Bench(context=box.context, directory=box.directory).build(text, options=OFFLINE))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(built.executed for built in results) == [0, 1]
+    assert len({built.id for built in results}) == 1
