@@ -17,7 +17,7 @@ image.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,6 +34,7 @@ from runtime.store.trees import remove_tree
 from runtime.store.view import MergedView
 
 if TYPE_CHECKING:
+    from runtime.context import Cancel
     from runtime.store.database import Row
     from runtime.store.facade import Store
     from runtime.store.plain import PlainTree
@@ -98,17 +99,19 @@ class Preparation:
                 self._root = read_metadata(fd, b".")
         self._dress_root()
 
-    def rootfs(self) -> dict[str, object]:
+    def rootfs(self, *, below: Sequence[Path] = ()) -> dict[str, object]:
         """Describe the tree for a sandbox (the request's `rootfs`): an overlay mount, or a directory with all of it.
 
-        A whole directory is made where the store's file system cannot hold an upperdir, and where there is no layer
-        below. What the sandbox changes in it becomes the layer when `measure` is called, which ends its use.
+        A whole directory is made where the store's file system cannot hold an upperdir; the upperdir itself is the
+        tree where nothing lies below. `below` are directories under all layers that only the sandbox sees, as mount
+        points. What the sandbox changes becomes the layer when `measure` is called, which ends the use of the tree.
         """
-        if not self.lowerdirs:
+        lowerdirs = (*self.lowerdirs, *below)
+        if not lowerdirs:
             return {"path": os.fspath(self.upperdir)}
         if self._snapshots.overlay:
             return {
-                "lowerdirs": [os.fspath(path) for path in self.lowerdirs],
+                "lowerdirs": [os.fspath(path) for path in lowerdirs],
                 "upperdir": os.fspath(self.upperdir),
                 "workdir": os.fspath(self.workdir),
                 "volatile": True,
@@ -116,7 +119,7 @@ class Preparation:
         from runtime.store.plain import PlainTree
 
         if self._plain is None:
-            self._plain = PlainTree.copied(self.lowerdirs, self.directory / "rootfs")
+            self._plain = PlainTree.copied(lowerdirs, self.directory / "rootfs")
         return {"path": os.fspath(self._plain.path)}
 
     def measure(self, *, times: TimePolicy | None = None) -> LayerDigests:
@@ -132,7 +135,7 @@ class Preparation:
 
             with _opened(self.upperdir) as fd:
                 clamp_times(fd, times)
-        return write_layer(self.upperdir)
+        return write_layer(self.upperdir, self._snapshots.watched_sink())
 
     def commit(self, digests: LayerDigests) -> Snapshot:
         """Give the layer its name. If an equal one exists, that one is returned and this one is discarded."""
@@ -202,7 +205,7 @@ class SnapshotStore:
         algorithm = algorithm_of(expected) if expected is not None else "sha256"
         with self.prepare(parent) as preparation, _opened(preparation.upperdir) as fd, self.view(parent) as below:
             lower = below if parent is not None else None
-            stats = apply_layer(stream, fd, lower=lower, algorithm=algorithm)
+            stats = apply_layer(_Watched(stream, self._store.context.cancel), fd, lower=lower, algorithm=algorithm)
             if expected is not None and stats.diff_id != expected:
                 raise DigestMismatch("layer", expected=expected, actual=stats.diff_id)
             contents = stats.contents
@@ -277,7 +280,7 @@ class SnapshotStore:
         """
         row = self._recorded(chain_id)
         path = self._path(chain_id)
-        digests = write_layer(path, sink, algorithm=algorithm_of(row["diff_id"]))
+        digests = write_layer(path, self.watched_sink(sink), algorithm=algorithm_of(row["diff_id"]))
         if digests.diff_id == row["diff_id"]:
             return digests
         self._refuse_changed(chain_id, path, row["checks"], digests.checks)
@@ -342,6 +345,10 @@ class SnapshotStore:
             connection.execute("INSERT INTO snapshot_modes VALUES(?, ?)", (self._boot, int(works)))
         return works
 
+    def watched_sink(self, sink: Sink | None = None) -> Sink:
+        """Wrap a sink, or none, so that writing to it raises Cancelled once the user interrupts."""
+        return _WatchedSink(sink, self._store.context.cancel)
+
     def _refuse_changed(self, chain_id: ChainID, path: Path, recorded: bytes, found: bytes) -> None:
         """Raise StoreError with the first entry whose check is not what it was."""
         if recorded == found:
@@ -386,6 +393,29 @@ class SnapshotStore:
         from runtime.store.leases import boot_mark
 
         return boot_mark()
+
+
+class _Watched:
+    """A stream that can be interrupted: each read looks whether the user wants to stop."""
+
+    def __init__(self, stream: BinaryIO, cancel: Cancel) -> None:
+        self._stream = stream
+        self._cancel = cancel
+
+    def read(self, size: int = -1) -> bytes:
+        self._cancel.check()
+        return self._stream.read(size)
+
+
+class _WatchedSink:
+    def __init__(self, sink: Sink | None, cancel: Cancel) -> None:
+        self._sink = sink
+        self._cancel = cancel
+
+    def write(self, data: bytes) -> None:
+        self._cancel.check()
+        if self._sink is not None:
+            self._sink.write(data)
 
 
 def next_chain(parent: ChainID | None, diff_id: DiffID) -> ChainID:

@@ -10,7 +10,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from runtime.errors import LayerError
 from runtime.store.layers.headers import BLOCK, XATTR_PREFIX
@@ -31,6 +31,7 @@ FILE, OLD_FILE, LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO, CONTIGU
 _GNU_SPARSE, _GNU_NAME, _GNU_LINK, _PAX, _PAX_GLOBAL = b"S", b"L", b"K", b"x", b"g"
 _HAS_DATA = frozenset({FILE, CONTIGUOUS, _GNU_SPARSE})
 _NO_DATA = frozenset({LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO})
+_MAX_MAJOR, _MAX_MINOR = 1 << 12, 1 << 20  # of Linux
 _NO_RECORDS: Mapping[bytes, bytes] = {}
 _ZERO_BLOCK = bytes(BLOCK)
 _ORDINARY = re.compile(rb"([0-7]{7})\0([0-7]{7})\0([0-7]{7})\0([0-7]{11})\0([0-7]{11})\0")
@@ -58,6 +59,13 @@ class Member(NamedTuple):
         return os.fsdecode(self.name)
 
 
+class Source(Protocol):
+    """Whatever gives the bytes of a tar: a file, a decompressor, a socket. Fewer bytes than asked for are fine."""
+
+    def read(self, size: int, /) -> bytes:
+        """Give at most `size` bytes, none at the end."""
+
+
 class TarReader:
     """Iterate over the members of `stream`; `data` gives what belongs to the one that came last.
 
@@ -65,7 +73,7 @@ class TarReader:
     end: what follows counts in its digest.
     """
 
-    def __init__(self, stream: BinaryIO, digest: StreamDigest | None = None) -> None:
+    def __init__(self, stream: Source, digest: StreamDigest | None = None) -> None:
         self._stream = stream
         self._digest = digest
         self._buffer = b""
@@ -301,7 +309,7 @@ def _text(field: bytes) -> bytes:
 
 def _device(header: bytes) -> int:
     major, minor = number(header[329:337]), number(header[337:345])
-    if not (0 <= major < 1 << 32 and 0 <= minor < 1 << 32):
+    if not (0 <= major < _MAX_MAJOR and 0 <= minor < _MAX_MINOR):
         raise ValueError("device number is out of range")
     return os.makedev(major, minor)
 

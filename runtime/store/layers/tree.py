@@ -205,7 +205,7 @@ def _make_device(dir_fd: int, name: bytes, kind: Kind, rdev: int) -> None:
         record = b"w" if whiteout else b"%b %d %d" % (kind[:1].encode(), os.major(rdev), os.minor(rdev))
         fd = os.open(name, _CREATE, 0o600, dir_fd=dir_fd)
         try:
-            os.setxattr(fd, _RECORD, record)
+            _set_record(fd, record)
         finally:
             os.close(fd)
 
@@ -319,11 +319,22 @@ def _get_xattr(where: int | bytes, name: str) -> bytes | None:
 def _record_owner(where: int | bytes, uid: int, gid: int) -> None:
     """Add the owner to the record of a file, directory or stand-in."""
     words = (_get_xattr(where, _RECORD) or b"").partition(b"u")[0].split()
-    record = b" ".join([*words, b"u %d %d" % (uid, gid)])
-    if isinstance(where, int):
-        os.setxattr(where, _RECORD, record)
-    else:
-        os.setxattr(where, _RECORD, record, follow_symlinks=False)
+    _set_record(where, b" ".join([*words, b"u %d %d" % (uid, gid)]))
+
+
+def _set_record(where: int | bytes, record: bytes) -> None:
+    try:
+        if isinstance(where, int):
+            os.setxattr(where, _RECORD, record)
+        else:
+            os.setxattr(where, _RECORD, record, follow_symlinks=False)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        raise StoreError(
+            "owners and devices cannot be kept: the file system of the store has no user.* attributes",
+            hint="choose a directory on ext4, xfs or btrfs with --root",
+        ) from error
 
 
 def _forget_owner(path: bytes) -> None:

@@ -12,13 +12,12 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from runtime.errors import LayerError
 from runtime.oci.digests import DiffID
 from runtime.store.layers import reader
 from runtime.store.layers.places import Lower, Places, clean
-from runtime.store.layers.reader import Member, TarReader
+from runtime.store.layers.reader import Member, Source, TarReader
 from runtime.store.layers.tree import (
     Kind,
     Metadata,
@@ -66,7 +65,7 @@ class LayerStats:
 
 
 def apply_layer(
-    stream: BinaryIO,
+    stream: Source,
     root_fd: int,
     *,
     lower: Lower | None = None,

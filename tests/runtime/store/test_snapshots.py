@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
 import os
 import stat
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runtime.context import Context
-from runtime.errors import DigestMismatch, LayerError, StoreError
+from runtime.errors import Cancelled, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, chain_ids, hex_of
 from runtime.store import Store
 from runtime.store.layers.writer import TimePolicy
@@ -125,8 +128,8 @@ def test_content_digest_does_not_depend_on_the_way_a_layer_came(store: Store) ->
     store.snapshots.remove(built.chain_id)
     applied = store.snapshots.apply(None, io.BytesIO(sink.getvalue()))
     assert applied == built
-    owner = {"uid": os.geteuid(), "gid": os.getegid()}
-    tar = tar_of(entry("b", data=b"b", mtime=5, **owner), entry("a", data=b"a", mtime=6, **owner))
+    uid, gid = os.geteuid(), os.getegid()
+    tar = tar_of(entry("b", data=b"b", mtime=5, uid=uid, gid=gid), entry("a", data=b"a", mtime=6, uid=uid, gid=gid))
     foreign = store.snapshots.apply(None, io.BytesIO(tar))
     assert foreign.content_digest == built.content_digest
     assert foreign.diff_id != built.diff_id
@@ -310,6 +313,80 @@ def test_layer_made_in_a_plain_tree_holds_what_changed(store: Store) -> None:
         "new": "directory",
         "new/link": "symlink",
     }
+
+
+def test_plain_tree_has_what_only_the_sandbox_sees(store: Store, tmp_path: Path) -> None:
+    base = make(store, None, "a")
+    (tmp_path / "stubs" / "dev").mkdir(parents=True)
+    store.snapshots.overlay = False
+    with store.snapshots.prepare(base.chain_id) as preparation:
+        root = Path(str(preparation.rootfs(below=(tmp_path / "stubs",))["path"]))
+        assert {path.name for path in root.iterdir()} == {"a", "dev"}
+        assert preparation.measure().size == 0
+        assert list(preparation.upperdir.iterdir()) == []
+
+
+def test_interruption_stops_reading_and_writing(store: Store) -> None:
+    found = make(store, None, "a")
+    store.context.cancel.set(2)
+    with pytest.raises(Cancelled):
+        store.snapshots.write_tar(found.chain_id)
+    with pytest.raises(Cancelled):
+        store.snapshots.apply(None, io.BytesIO(tar_of(entry("x"))))
+    assert list(store.workspace().iterdir()) == []
+
+
+def test_failing_disk_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        store.snapshots.apply(None, io.BytesIO(tar_of(entry("x", data=b"x"))))
+    monkeypatch.undo()
+    assert caught.value.__notes__ == ["unpacking 'x'"]
+    assert list(store.workspace().iterdir()) == []
+    assert list(store.layout.snapshots.iterdir()) == []
+
+
+@pytest.fixture
+def on_overlayfs(tmp_path: Path) -> Iterator[Path]:
+    """A directory on overlayfs, as a container has it."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for name in ("lower", "upper", "work", "merged"):
+        (tmp_path / name).mkdir()
+    options = ",".join(f"{name}dir={tmp_path / name}" for name in ("lower", "upper", "work"))
+    merged = tmp_path / "merged"
+    if libc.mount(b"overlay", os.fsencode(merged), b"overlay", ctypes.c_ulong(0), options.encode()):
+        raise OSError(ctypes.get_errno(), "mount")
+    yield merged
+    libc.umount2(os.fsencode(merged), 2)
+
+
+@pytest.mark.overlay
+def test_store_on_overlayfs_makes_the_same_layers(on_overlayfs: Path, context: Context, store: Store) -> None:
+    inside = replace(context, layout=replace(context.layout, root=on_overlayfs / "root"))
+    base = tar_of(directory("d"), entry("d/gone"), entry("d/kept"), entry("e/x"), entry("f"))
+    change = tar_of(entry("d/.wh.gone"), entry("e/.wh..wh..opq"), entry("e/y"), entry(".wh.f"))
+    with Store.open(inside) as nested:
+        assert not nested.snapshots.overlay
+        found = []
+        for one in (store, nested):
+            one.snapshots.overlay = False
+            parent = one.snapshots.apply(None, io.BytesIO(base))
+            top = one.snapshots.apply(parent.chain_id, io.BytesIO(change))
+            with one.snapshots.prepare(top.chain_id) as preparation:
+                root = Path(str(preparation.rootfs()["path"]))
+                assert sorted(os.fspath(path.relative_to(root)) for path in root.rglob("*")) == [
+                    "d",
+                    "d/kept",
+                    "e",
+                    "e/y",
+                ]
+                (root / "d" / "kept").unlink()
+                os.utime(root / "d", (1, 1))
+                found.append((top.content_digest, preparation.commit(preparation.measure()).diff_id))
+    assert found[0] == found[1]
 
 
 @pytest.mark.overlay

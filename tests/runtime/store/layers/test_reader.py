@@ -112,6 +112,7 @@ DAMAGED: dict[str, bytes] = {
     "the id that means none": patched(FILE, 108, b"\x80\0\0\0\xff\xff\xff\xff"),
     "a negative id": patched(FILE, 108, b"\xff" * 8),
     "a time beyond all clocks": patched(FILE, 136, b"\x80\x7f" + b"\xff" * 10),
+    "a device that Linux does not have": patched(encode_header(b"3", b"f", BARE), 337, b"4000000\0"),
     "a pax header that is too large": encode_header(b"x", b"p", BARE, size=(1 << 20) + 1) + bytes(2 << 20) + END,
     "a long name that is too large": encode_header(b"L", b"p", BARE, size=(1 << 30)) + END,
     "a pax record without a length": pax(b"path=x\n") + FILE + END,

@@ -250,6 +250,14 @@ def test_attributes_of_overlayfs_and_of_ours_do_not_come_in(root: Path) -> None:
     assert b"y" not in found.values()
 
 
+def test_file_capabilities_come_back_where_they_can_be_set(root: Path) -> None:
+    value = "\x01\x00\x00\x02\x00\x04" + "\x00" * 14
+    stats = unpack(tar_of(entry("ping", pax_headers={"SCHILY.xattr.security.capability": value})), root)
+    with opened(root) as fd:
+        found = read_metadata(fd, b"ping").xattrs.get("security.capability")
+    assert (found, stats.dropped_xattrs) in {(value.encode(), ()), (None, ("security.capability",))}
+
+
 def test_device_of_a_whiteout_is_one(root: Path, lower: MergedView) -> None:
     unpack(tar_of(entry("usr", tarfile.CHRTYPE)), root, lower)
     assert kinds(root) == {"usr": "whiteout"}

@@ -7,7 +7,8 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ import pytest
 USER = "pbtest"
 HERE = Path(__file__).parent
 AGAIN = [HERE, HERE.parent / "test_view.py", HERE.parent / "test_snapshots.py"]
+
+
+@pytest.fixture
+def user_directory() -> Iterator[Path]:
+    """A directory that a user can reach: those of pytest are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="pybuild-layers-") as name:
+        yield Path(name)
 
 
 @pytest.mark.userns
@@ -26,7 +34,9 @@ AGAIN = [HERE, HERE.parent / "test_view.py", HERE.parent / "test_snapshots.py"]
         pytest.param([], id="no namespace"),
     ],
 )
-def test_layers_work_the_same_for_a_user(tmp_path: Path, entering: list[str], missing: Callable[[str], None]) -> None:
+def test_layers_work_the_same_for_a_user(
+    user_directory: Path, entering: list[str], missing: Callable[[str], None]
+) -> None:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
@@ -35,11 +45,8 @@ def test_layers_work_the_same_for_a_user(tmp_path: Path, entering: list[str], mi
     for program in ("setpriv", "unshare", "newuidmap"):
         if shutil.which(program) is None:
             missing(program)
-    home = tmp_path / "home"
-    home.mkdir()
+    home = user_directory
     os.chown(home, user.pw_uid, user.pw_gid)
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
     identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     environment = [f"HOME={home}", f"HYPOTHESIS_STORAGE_DIRECTORY={home}/examples", "PYTHONDONTWRITEBYTECODE=1"]
     options = [
