@@ -441,7 +441,7 @@ def main(control: int) -> None:
     """Be the monitor of one container; `control` is the connection to the command that starts it. Does not return."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    syscalls.close_range(control + 1, 0xFFFFFFFF)
+    os.closerange(control + 1, os.sysconf("SC_OPEN_MAX"))
     syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, control)
     os.set_inheritable(control, False)

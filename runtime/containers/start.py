@@ -8,7 +8,7 @@ import socket
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,10 @@ class MonitorProcess:
     def start(self, plan: dict[str, object], fds: Sequence[int]) -> None:
         """Hand over what is to be run, with the descriptors that the monitor keeps. The answer is STARTED or FAILED."""
         data = memoryview(protocol.frame(protocol.START, marshal.dumps(plan)))
-        sent = self.control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
-        self.control.sendall(data[sent:])
+        with suppress(BrokenPipeError):  # a monitor that died already has no answer, and that is found by reading
+            sent = self.control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
+            while sent < len(data):
+                sent += self.control.send(data[sent:])
 
 
 @contextmanager
