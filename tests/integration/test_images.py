@@ -83,7 +83,7 @@ def test_an_image_comes_back_from_a_pipe(rich: Program) -> None:
 
 def test_root_and_user_get_the_same_layers(rich: Program) -> None:
     layers = json.loads(rich.text("inspect", "rich:1"))[0]["RootFS"]["Layers"]
-    assert layers == ["sha256:d292"]
+    assert layers == ["sha256:d292fc0dd8f1bcf5758de9e9abc0fe8514b0b9983790163ec84571124103c4d4"]
 
 
 def test_what_is_missing_ends_with_one_and_dockers_words(pybuild: Program) -> None:
