@@ -14,7 +14,7 @@ from builder.history import run_words, script_path
 from builder.options import NETWORK_HOST, SECURITY_INSECURE, BuildOptions
 from builder.stepclient import CommandNotStarted, StepServer
 from builder.steps import mounts
-from builder.steps.stubs import KEPT, make_stubs
+from builder.steps.stubs import KEPT, stub_directory
 from runtime.errors import PybuildError, StepFailed
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class RunStep:
                 shm_size=self.options.shm_size,
             )
             own = [str(mount["destination"]) for mount in (*bound, *extra.mounts)]
-            stubs = make_stubs(directory / "stubs", spec["mounts"], given.view, own=own)
+            stubs = stub_directory(given.store.workspace(), spec["mounts"], given.view, own=own)
             filter_ = None if insecure else seccomp.compiled(context, runtimespec.DEFAULT_CAPABILITIES)
             yield {
                 "spec": spec,

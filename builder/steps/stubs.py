@@ -2,14 +2,16 @@
 
 A mount needs something to be mounted on: /proc, /etc/hosts, a cache's target. Made in the writable layer, these would
 be left there, or at least their parents' copies. So they stand in a directory that is the lowest of all layers: seen
-where the image has nothing of that name, and gone with the step. Only /dev, /proc and /sys do stay in an image that
-lacks them, as BuildKit leaves them.
+where the image has nothing of that name. Only /dev, /proc and /sys do stay in an image that lacks them, as BuildKit
+leaves them.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -24,16 +26,33 @@ class View(Protocol):
         """Follow the links of a path inside the tree; what is missing at its end is kept."""
 
 
-def make_stubs(root: Path, mounts: Sequence[Mapping[str, object]], view: View, *, own: Sequence[str] = ()) -> Path:
-    """Make `root` with an empty directory or file for each destination in `mounts` (OCI runtime-spec); returns it.
+def stub_directory(
+    workspace: Path, mounts: Sequence[Mapping[str, object]], view: View, *, own: Sequence[str] = ()
+) -> Path:
+    """Return a directory with an empty directory or file for each destination in `mounts` (OCI runtime-spec).
 
     A bind of what is no directory needs a file. Destinations under other mounts are left out: those are made there.
     `own` are the destinations that the step itself asks for: what such a one lies under is not left in the image.
+    Steps that need the same share one, which goes with `workspace`, the process' own directory; nothing writes to it.
     """
+    wanted = _wanted(mounts, view, own)
+    text = "\n".join(f"{'d' if is_directory else 'f'} {path}" for path, is_directory in sorted(wanted.items()))
+    root = workspace / f"stubs-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    if not root.is_dir():
+        new = workspace / f"{root.name}.{os.urandom(6).hex()}"
+        new.mkdir(mode=0o755)
+        for path, is_directory in sorted(wanted.items()):
+            _make(new, path, is_directory=is_directory)
+        with suppress(OSError):  # another thread was quicker: the one that is left over goes with the workspace
+            new.rename(root)
+    return root
+
+
+def _wanted(mounts: Sequence[Mapping[str, object]], view: View, own: Sequence[str]) -> dict[PurePosixPath, bool]:
+    """Return which paths are needed, links followed, and which of them are directories."""
     kept = [path for path in KEPT if not any(destination.startswith(f"{path}/") for destination in own)]
-    root.mkdir(mode=0o755)
-    root.chmod(0o755)
     covered: list[PurePosixPath] = []
+    wanted: dict[PurePosixPath, bool] = {}
     for mount in mounts:
         destination = PurePosixPath(str(mount["destination"]))
         if any(destination.is_relative_to(other) and destination != other for other in covered):
@@ -42,10 +61,9 @@ def make_stubs(root: Path, mounts: Sequence[Mapping[str, object]], view: View, *
         if str(destination) in kept:
             continue
         resolved = view.resolve(destination)
-        if resolved == PurePosixPath("/") or ".." in resolved.parts:
-            continue
-        _make(root, resolved, directory=_is_directory(mount))
-    return root
+        if resolved != PurePosixPath("/") and ".." not in resolved.parts:
+            wanted[resolved] = _is_directory(mount)
+    return wanted
 
 
 def _is_directory(mount: Mapping[str, object]) -> bool:
@@ -56,19 +74,14 @@ def _is_directory(mount: Mapping[str, object]) -> bool:
     return os.path.isdir(str(mount.get("source")))
 
 
-def _make(root: Path, path: PurePosixPath, *, directory: bool) -> None:
+def _make(root: Path, path: PurePosixPath, *, is_directory: bool) -> None:
     place = root
     *parents, name = path.parts[1:]
     for part in parents:
         place = place / part
-        if not place.exists():
-            place.mkdir()
-            place.chmod(0o755)
+        place.mkdir(mode=0o755, exist_ok=True)
     place = place / name
-    if place.exists():
-        return
-    if directory:
-        place.mkdir()
-        place.chmod(0o755)
-    else:
+    if is_directory:
+        place.mkdir(mode=0o755, exist_ok=True)
+    elif not place.exists():
         place.touch(mode=0o644)
