@@ -40,7 +40,7 @@ def stub_directory(
     root = workspace / f"stubs-{sha256(text.encode(errors='surrogateescape')).hexdigest()[:16]}"
     if not root.is_dir():
         new = workspace / f"{root.name}.{os.urandom(6).hex()}"
-        new.mkdir(mode=0o755)
+        _make_directory(new)
         for path, is_directory in sorted(wanted.items()):
             _make(new, path, is_directory=is_directory)
         with suppress(OSError):  # another thread was quicker: the one that is left over goes with the workspace
@@ -79,9 +79,16 @@ def _make(root: Path, path: PurePosixPath, *, is_directory: bool) -> None:
     *parents, name = path.parts[1:]
     for part in parents:
         place = place / part
-        place.mkdir(mode=0o755, exist_ok=True)
+        _make_directory(place)
     place = place / name
     if is_directory:
-        place.mkdir(mode=0o755, exist_ok=True)
+        _make_directory(place)
     elif not place.exists():
         place.touch(mode=0o644)
+
+
+def _make_directory(path: Path) -> None:
+    """Make a directory that everybody may pass through, whatever the caller's umask is."""
+    if not path.is_dir():
+        path.mkdir()
+        path.chmod(0o755)

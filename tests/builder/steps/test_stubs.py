@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +30,15 @@ def mount(destination: str, source: Path | None = None) -> dict[str, object]:
     if source is None:
         return {"destination": destination, "type": "tmpfs", "source": "tmpfs"}
     return {"destination": destination, "source": str(source), "options": ["rbind"]}
+
+
+def test_the_umask_does_not_close_a_stub_to_the_steps_user(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        root = stub_directory(tmp_path, [mount("/a/b")], Links({}))
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (root, root / "a", root / "a/b")} == {0o755}
 
 
 def test_each_mount_gets_a_directory_or_a_file(tmp_path: Path) -> None:
