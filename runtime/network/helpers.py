@@ -75,7 +75,7 @@ def _arrange(fds: tuple[int, int, int]) -> None:
         high = [os.dup(fd) for fd in high]
     for source, target in zip(high, (_RESULT, _CONTAINER, _ERRORS, 0, 1, 2), strict=True):
         os.dup2(source, target, inheritable=target <= 2)
-    syscalls.close_range(READY_FD, 0x7FFFFFFF)
+    syscalls.close_all_but((_RESULT, _CONTAINER, _ERRORS))
 
 
 def _caller_is_gone() -> bool:

@@ -169,7 +169,7 @@ class Netlink:
             for kind, flags, sequence, body in unpack_messages(self._socket.recv(_RECEIVE)):
                 if kind != NLMSG_ERROR:
                     continue
-                error = _error_of(flags, body)
+                error = error_of(flags, body)
                 answered = waiting.pop(sequence, None)
                 if error is None or failure is not None or (answered and error[0] in answered.tolerate):
                     continue
@@ -211,7 +211,7 @@ class Netlink:
                     continue  # the rest of a dump that was given up
                 interrupted = interrupted or bool(flags and reply_flags & NLM_F_DUMP_INTR)
                 if kind in {NLMSG_DONE, NLMSG_ERROR}:
-                    error = _error_of(reply_flags, body) if kind == NLMSG_ERROR else _done(body)
+                    error = error_of(reply_flags, body) if kind == NLMSG_ERROR else _done(body)
                     if error is not None and error[0] not in message.tolerate:
                         raise _os_error(error, message.about)
                     if interrupted:
@@ -225,7 +225,7 @@ def _done(body: bytes) -> tuple[int, str] | None:
     return (-code, "") if code < 0 else None
 
 
-def _error_of(flags: int, body: bytes) -> tuple[int, str] | None:
+def error_of(flags: int, body: bytes) -> tuple[int, str] | None:
     """Read an NLMSG_ERROR: None for an acknowledgement, else errno and the kernel's words (may be empty)."""
     code = -struct.unpack_from("=i", body)[0]
     if code == 0:

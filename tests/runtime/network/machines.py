@@ -1,0 +1,111 @@
+"""Network namespaces to play machines in, and what is asked of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from runtime.network import rtnetlink
+from runtime.network.nftables import Nftables
+from runtime.network.rtnetlink import Rtnetlink
+from runtime.sandbox import syscalls
+
+OUTSIDE = "198.51.100.2"
+UPLINK = "198.51.100.1"
+PORT = 8080
+
+_SERVER = """
+import socket, sys
+server = socket.create_server(("", int(sys.argv[1])))
+print(flush=True)
+while True:
+    client, address = server.accept()
+    client.sendall(address[0].encode())
+    client.close()
+"""
+_ASK = """
+import socket, sys
+try:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 2) as connection:
+        print(connection.recv(100).decode(), end="")
+except OSError as error:
+    print(type(error).__name__, end="")
+"""
+
+
+@contextmanager
+def namespace() -> Iterator[None]:
+    """Be in a new network namespace with its loopback up, and afterwards in the old one again."""
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        try:
+            with Rtnetlink() as links:
+                links.transact([rtnetlink.link_up("lo")])
+            yield
+        finally:
+            syscalls.setns(own, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(own)
+
+
+@contextmanager
+def sleeper(*, separate: bool = True) -> Iterator[int]:
+    """Give the pid of a process that waits in a network namespace of its own."""
+    command = (
+        ["unshare", "-n", "sh", "-c", "echo; exec sleep 1000"] if separate else ["sh", "-c", "echo; exec sleep 1000"]
+    )
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def ip(*words: str, pid: int | None = None) -> str:
+    """Call ip(8), in the namespace of `pid`."""
+    before = ("nsenter", "-n", "-t", str(pid)) if pid else ()
+    return subprocess.run((*before, "ip", *words), check=True, capture_output=True, text=True).stdout
+
+
+def ask(address: str, *, pid: int, port: int = PORT) -> str:
+    """Connect from the namespace of `pid`; returns what the server says, or the name of the error."""
+    command = ("nsenter", "-n", "-t", str(pid), sys.executable, "-I", "-S", "-c", _ASK, address, str(port))
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def server(*, pid: int | None = None, port: int = PORT) -> Iterator[None]:
+    """Run a server that tells who asks, on all addresses of the namespace of `pid`."""
+    before = ("nsenter", "-n", "-t", str(pid)) if pid else ()
+    command = (*before, sys.executable, "-I", "-S", "-c", _SERVER, str(port))
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield
+        finally:
+            process.kill()
+
+
+def left_over(key: str) -> list[str]:
+    """List what is there of a root's network in this namespace."""
+    with Rtnetlink() as links, Nftables() as rules:
+        found = [link.name for link in links.links() if link.name.startswith(("br-pb", "pb"))]
+        return found + [f"table {key}"] * rules.has_table(f"pybuild_{key}")
+
+
+def eventually(condition: Callable[[], bool], *, seconds: float = 5) -> bool:
+    """Wait until something is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,183 @@
+"""pasta and slirp4netns as an unprivileged user has them, in a machine of the test's own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.network.machines import OUTSIDE, UPLINK, ask, eventually, server
+
+pytestmark = [pytest.mark.userns, pytest.mark.netadmin]
+
+USER = "pbtest"
+
+_AS_USER = """
+set -e
+mount -t tmpfs -o mode=755 none /mnt
+mknod -m 666 /mnt/tun c 10 200
+chmod 666 /mnt/tun
+mount --bind /mnt/tun /dev/net/tun
+umount -l /mnt
+uid=$1; gid=$2; shift 2
+exec setpriv --reuid "$uid" --regid "$gid" --init-groups "$@"
+"""
+
+_CONNECT = """
+import os, subprocess, sys
+from pathlib import Path
+from runtime.context import Context, Layout
+from runtime.network import attach
+from runtime.network.plan import plan
+from runtime.sandbox import userns
+mode, root = sys.argv[1], Path(sys.argv[2])
+context = Context(layout=Layout(root=root, run=root / "run", key="0123456789"), environ=os.environ, rootless=True)
+userns.enter(context)
+secret = os.open("/etc/passwd", os.O_RDONLY)
+os.set_inheritable(secret, True)
+command = ["unshare", "-n", "sh", "-c", "ip link set lo up; echo; exec sleep 1000"]
+with subprocess.Popen(command, stdout=subprocess.PIPE) as container:
+    container.stdout.readline()
+    with plan(context, None, mode, owner="container:a") as found:
+        try:
+            attach.attach(found.document, container.pid)
+            print(container.pid, flush=True)
+        except OSError as error:
+            container.kill()
+            print(error.strerror, flush=True)
+        sys.stdin.read()
+        container.kill()
+        container.wait()
+        print(flush=True)
+        sys.stdin.read()
+"""
+
+Started = tuple["subprocess.Popen[str]", str]
+
+
+@pytest.fixture(params=["pasta", "slirp4netns"])
+def helper(request: pytest.FixtureRequest, missing: Callable[[str], None]) -> str:
+    name = str(request.param)
+    if shutil.which(name) is None:
+        missing(name)
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        missing(f"the user {USER}")
+    if not Path("/dev/net/tun").exists():
+        missing("/dev/net/tun")
+    return name
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """Give a directory of the user's, with nothing but searchable ones above."""
+    entry = pwd.getpwnam(USER)
+    directory = Path(entry.pw_dir) / f"network-{os.getpid()}"
+    directory.mkdir()
+    os.chown(directory, entry.pw_uid, entry.pw_gid)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@contextmanager
+def connected(mode: str, home: Path) -> Iterator[Started]:
+    """Connect a container as the user; gives the process that did, and the container's pid or what went wrong."""
+    entry = pwd.getpwnam(USER)
+    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", _AS_USER, "sh", str(entry.pw_uid)]
+    command += [str(entry.pw_gid), sys.executable, "-c", _CONNECT, mode, str(home)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    answer = ""
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd="/"
+    ) as process:
+        try:
+            assert process.stdout is not None
+            answer = process.stdout.readline().strip()
+            yield process, answer
+        finally:
+            process.kill()
+            if answer.isdecimal() and is_alive(int(answer)):
+                os.kill(int(answer), signal.SIGKILL)
+
+
+def helpers_of(pid: int) -> list[int]:
+    """List the keeper and the helper that a process has started, and what they started."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if not Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"sleep\0"):
+            found += [int(child), *helpers_of(int(child))]
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_container_reaches_the_outside_but_not_the_loopback_of_the_host(
+    helper: str, home: Path, machine: int
+) -> None:
+    with connected(helper, home) as (_, answer), server(port=82):
+        container = int(answer)
+        assert ask(OUTSIDE, pid=container) == UPLINK
+        for address in ("127.0.0.1", "10.0.2.2"):
+            assert "Error" in ask(address, pid=container, port=82)
+
+
+def test_nothing_of_the_helper_outlives_the_container(helper: str, home: Path, machine: int) -> None:
+    with connected(helper, home) as (process, answer):
+        assert answer.isdecimal()
+        helpers = helpers_of(process.pid)
+        assert len(helpers) == 2
+        os.kill(int(answer), signal.SIGKILL)
+        assert eventually(lambda: not any(is_alive(pid) for pid in helpers))
+
+
+def test_nothing_of_the_helper_outlives_its_caller(helper: str, home: Path, machine: int) -> None:
+    with connected(helper, home) as (process, answer):
+        helpers = helpers_of(process.pid)
+        assert len(helpers) == 2
+        process.kill()
+        assert eventually(lambda: not any(is_alive(pid) for pid in helpers))
+        assert is_alive(int(answer)), "the container ends by other means"
+
+
+def test_a_killed_keeper_takes_its_helper_with_it(helper: str, home: Path, machine: int) -> None:
+    with connected(helper, home) as (process, _):
+        keeper, child = helpers_of(process.pid)
+        os.kill(keeper, signal.SIGKILL)
+        assert eventually(lambda: not is_alive(child))
+
+
+def test_the_helper_holds_no_file_of_its_caller(helper: str, home: Path, machine: int) -> None:
+    with connected(helper, home) as (process, _):
+        for pid in helpers_of(process.pid):
+            open_files = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+            assert "/etc/passwd" not in open_files
+            assert not any(name.startswith("pipe:") and name in pipes_of(process.pid) for name in open_files)
+
+
+def pipes_of(pid: int) -> set[str]:
+    return {name for number in (0, 1) if (name := os.readlink(f"/proc/{pid}/fd/{number}")).startswith("pipe:")}
+
+
+def test_what_a_helper_has_to_say_is_told(
+    home: Path, machine: int, helper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = home / helper
+    broken.write_text("#!/bin/sh\necho it does not work today >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{home}:{os.environ['PATH']}")
+    with connected(helper, home) as (_, answer):
+        assert answer == f"{broken}: it does not work today"

@@ -1,0 +1,58 @@
+"""Plans: what a mode that is asked for comes to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.context import Context
+from runtime.errors import UsageError
+from runtime.network import attach, rootless
+from runtime.network.plan import plan
+from runtime.store import Store
+
+
+def test_a_container_without_network_gets_no_address(context: Context, store: Store) -> None:
+    with plan(context, store, "none", owner="container:a", hostname="box") as found:
+        assert found.document == {"mode": "none"}
+        assert (found.address, found.gateway, found.mac, found.users_fd) == (None, None, None, None)
+        assert "box" not in found.hosts
+
+
+def test_nothing_is_done_for_a_container_in_the_hosts_network(context: Context, store: Store) -> None:
+    with plan(context, store, "host", owner="container:a") as found:
+        assert found.document == {"mode": "host"}
+        attach.attach(found.document, os.getpid())
+        attach.leave(found.document)
+
+
+def test_an_unknown_mode_is_shown_with_those_that_exist(context: Context, store: Store) -> None:
+    with pytest.raises(UsageError, match='"brigde"') as caught, plan(context, store, "brigde", owner="container:a"):
+        pass
+    assert caught.value.hint is not None
+    assert "bridge" in caught.value.hint
+
+
+def test_a_name_server_must_be_an_address(context: Context, store: Store) -> None:
+    with (
+        pytest.raises(UsageError, match="not-an-address"),
+        plan(context, store, "none", owner="container:a", dns=("not-an-address",)),
+    ):
+        pass
+
+
+def test_an_unprivileged_bridge_is_a_helper(
+    context: Context, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rootless, "_TUN", "/dev/null")
+    (tmp_path / "pasta").touch(mode=0o755)
+    user = dataclasses.replace(context, rootless=True, environ={"PATH": str(tmp_path)})
+    with plan(user, store, owner="container:a") as found:
+        assert found.mode == "pasta"
+        assert Path(found.document["place"]).is_file()
+        assert found.document["command"][0] == f"{tmp_path}/pasta"
+        json.dumps(found.document)
