@@ -61,7 +61,7 @@ def run_attached(
     )
     with containers.store.idle():
         outcome = session.run()
-    code = _conclude(containers, container, outcome)
+    code = _conclude(containers, container, outcome, monitor)
     if session.output_error is not None:
         raise StartFailed(f"output was lost: {session.output_error.strerror}", exit_code=code or 125)
     return code
@@ -76,7 +76,7 @@ def run_detached(
     if outcome.kind == "started":
         containers.started(container)
     else:
-        _conclude(containers, container, outcome)
+        _conclude(containers, container, outcome, monitor)
 
 
 def _start(
@@ -97,7 +97,7 @@ def _start(
         raise
 
 
-def _conclude(containers: Containers, container: Container, outcome: Outcome) -> int:
+def _conclude(containers: Containers, container: Container, outcome: Outcome, monitor: MonitorProcess) -> int:
     """Record the end and remove what was to be removed; returns the exit code."""
     if outcome.kind in ("detached", "signalled"):
         return outcome.code
@@ -109,9 +109,11 @@ def _conclude(containers: Containers, container: Container, outcome: Outcome) ->
     if outcome.kind == "failed":
         raise StartFailed(outcome.text, exit_code=outcome.code)
     if outcome.kind == "lost":
+        words = monitor.last_words()
+        what = f"failed ({words})" if words else "was killed"
         raise StartFailed(
-            f"the monitor of container {container.name} was killed, and the container with it",
-            exit_code=128 + signal.SIGKILL,
+            f"the monitor of container {container.name} {what}, and the container with it",
+            exit_code=125 if words else 128 + signal.SIGKILL,
         )
     if outcome.text:
         raise StartFailed(f"the monitor of container {container.name} failed: {outcome.text}", exit_code=outcome.code)
@@ -122,4 +124,3 @@ def _remove_if_asked(containers: Containers, container: Container) -> None:
     if container.auto_remove:
         with suppress(NotFound, Conflict):  # another command saw its end first
             remove(containers, container.id)
-

@@ -71,6 +71,7 @@ _TABLES = (
         attributes TEXT NOT NULL)""",
 )
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """One row. Times are nanoseconds since the epoch, 0 for never; `path` and `args` are the command as it is run."""

@@ -32,9 +32,15 @@ def interpreter(code: str) -> list[str]:
 class MonitorProcess:
     """A monitor that waits for its plan: `pid`, and `control`, the connection to it."""
 
-    def __init__(self, pid: int, control: socket.socket) -> None:
+    def __init__(self, pid: int, control: socket.socket, errors: int) -> None:
         self.pid = pid
         self.control = control
+        self._errors = errors
+
+    def last_words(self) -> str:
+        """Return the last line that the monitor wrote to its standard error: a fault of ours, nothing after a kill."""
+        lines = os.pread(self._errors, 1 << 16, 0).decode("utf-8", "replace").split("\n")
+        return next((line for line in reversed(lines) if line), "")
 
     def start(self, plan: dict[str, object], fds: Sequence[int]) -> None:
         """Hand over what is to be run, with the descriptors that the monitor keeps. The answer is STARTED or FAILED."""
@@ -52,22 +58,27 @@ def monitor_process() -> Iterator[MonitorProcess]:
     It is in a session of its own, so that the terminal's signals do not reach it, with an empty environment.
     """
     ours, theirs = socket.socketpair()
-    with ours:
-        with theirs:
-            pid = os.posix_spawn(
-                sys.executable,
-                interpreter(f"from runtime.containers.monitor import main; main({_CONTROL})"),
-                {},
-                file_actions=[
-                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL),
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
-                    (os.POSIX_SPAWN_DUP2, 0, 1),
-                    (os.POSIX_SPAWN_DUP2, 0, 2),
-                ],
-                setsid=True,
-                setsigmask=(),
-            )
-        yield MonitorProcess(pid, ours)
+    errors = os.memfd_create("errors", os.MFD_CLOEXEC)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            interpreter(f"from runtime.containers.monitor import main; main({_CONTROL})"),
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, errors, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+        )
+        theirs.close()
+        yield MonitorProcess(pid, ours, errors)
+    finally:
+        for end in (ours, theirs):
+            end.close()
+        os.close(errors)
 
 
 def start(
