@@ -19,11 +19,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--record", action="store_true", help="record what docker's BuildKit makes of the same files")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests that make mounts and links say by their marker that they need the superuser."""
-    for item in items:
-        if os.geteuid() != 0 and any(mark.name in _NEEDS_ROOT for mark in item.iter_markers()):
-            item.add_marker(pytest.mark.usefixtures("superuser"))
+    if os.geteuid() != 0 and any(mark.name in _NEEDS_ROOT for mark in item.iter_markers()):
+        reason = "the superuser"
+        if item.config.getoption("--strict-needs"):
+            pytest.fail(f"this machine lacks what the test needs: {reason}")
+        pytest.skip(reason)
 
 
 @pytest.fixture
