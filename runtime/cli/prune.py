@@ -66,6 +66,9 @@ def _prune(args: Arguments, context: Context, warning: str) -> int:
     with Store.open(context) as store:
         wanted = image_filter(store, args.texts("filter"), _FILTERS)
         removed = prune_images(store, everything=args.switch("all"), wanted=wanted)
+        if not store.is_alone():
+            context.stderr.write(f"waiting for other commands that use {context.layout.root} to end\n")
+            context.stderr.flush()
         collected = collect(store)
     if removed or collected.snapshots:
         context.stdout.write("Deleted Images:\n")

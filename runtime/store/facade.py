@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property
@@ -47,10 +48,13 @@ class Store:
         self.context: Context = context
         self.layout: Layout = context.layout
         self.database = Database(context.layout.database, context.cancel)
-        self._name = leases.own_name(context)
+        self.owner = leases.own_name(context)
+        """What this process is called in names of temporary files and leases (see `leases`)."""
         self._lock: Lock | None = None
         self._workspace: Path | None = None
+        self._workspace_lock: Lock | None = None
         self._process = os.getpid()
+        self._guard = threading.Lock()
 
     @classmethod
     @contextmanager
@@ -96,18 +100,21 @@ class Store:
     def workspace(self) -> Path:
         """Give this process' own directory in `ROOT/tmp`, made on first use and removed when the store closes.
 
-        Lies on the file system of blobs and snapshots, so that what is whole can be renamed there.
+        Lies on the file system of blobs and snapshots, so that what is whole can be renamed there. A lock on it tells
+        those who cannot see this process, from another pid namespace, that it lives.
         """
-        if self._workspace is None:
-            path = self.layout.tmp / self._name
-            with suppress(FileExistsError):  # another thread came first
+        with self._guard:
+            if self._workspace is None:
+                path = self.layout.tmp / self.owner
                 path.mkdir(mode=0o700)
-            self._workspace = path
-        return self._workspace
+                self._workspace_lock = Lock(path)
+                self._workspace_lock.acquire(self.context.cancel, exclusive=False)
+                self._workspace = path
+            return self._workspace
 
     def trash_name(self) -> Path:
         """Give a new name in `ROOT/trash` to rename something to that is to be deleted."""
-        return self.layout.trash / f"{self._name}.{self.context.token(8)}"
+        return self.layout.trash / f"{self.owner}.{self.context.token(8)}"
 
     def locked(self, kind: str, key: str) -> AbstractContextManager[None]:
         """Hold the lock of one piece of work, as `("blob", digest)`: one process does it, others wait and look again.
@@ -186,17 +193,24 @@ class Store:
     def _sweep(self) -> None:
         """Delete what processes that no longer live left without a name."""
         boot = leases.boot_mark()
+        unseen = set()
         for directory in (self.layout.tmp, self.layout.trash):
             for name in os.listdir(directory):
-                if leases.is_alive(name.partition(".")[0], boot=boot):
+                owner = name.partition(".")[0]
+                if leases.is_alive(owner, boot=boot) or owner in unseen:
+                    continue
+                if leases.is_locked(directory / name):
+                    unseen.add(owner)
                     continue
                 doomed = self.trash_name()
                 with suppress(FileNotFoundError):  # another command sweeps as well
                     os.rename(directory / name, doomed)
                     remove_tree(doomed)
-        leases.sweep_leases(self.database, boot)
+        leases.sweep_leases(self.database, boot, unseen)
 
     def _drop_workspace(self) -> None:
         if self._workspace is not None and os.getpid() == self._process:
             remove_tree(self._workspace)
             self._workspace = None
+            if self._workspace_lock is not None:
+                self._workspace_lock.close()

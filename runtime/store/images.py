@@ -326,6 +326,10 @@ class ImageStore:
         return Digest(rows[0]["id"]) if len(rows) == 1 else None
 
     def _suggestion(self, text: str) -> str | None:
+        try:
+            parse_reference(text)
+        except ReferenceInvalid as error:
+            return error.hint
         prefix = text.removeprefix("sha256:")
         if prefix and set(prefix) <= set("0123456789abcdef"):
             low = f"sha256:{prefix}"

@@ -1,16 +1,19 @@
 """Say who owns what has no name yet, and keep the garbage collector from what is in use.
 
-An owner is a process, written `PID-STARTTIME-BOOTID8-TOKEN`, so that a later command can tell by the name alone
-whether it still lives: temporary directories and trash carry it as file name, leases as owner of their pins.
+An owner is a process, written `PID-STARTTIME-BOOTID8-TOKEN`, so that a later command can tell by the name whether it
+still lives: temporary directories and trash carry it as file name, leases as owner of their pins. A process in another
+pid namespace is known by the lock on its temporary directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from runtime.context import Context
     from runtime.store import Store
     from runtime.store.database import Database
@@ -55,6 +58,23 @@ def is_alive(name: str, *, boot: str | None = None) -> bool:
     return start_time(pid) == started
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether somebody holds a lock on a workspace: a process that this pid namespace does not show, then."""
+    from runtime.errors import StoreError
+    from runtime.store.locks import Lock
+
+    if not path.is_dir() or path.is_symlink():
+        return False
+    try:
+        lock = Lock(path)
+    except StoreError:
+        return False
+    try:
+        return not lock.try_acquire(exclusive=True)
+    finally:
+        lock.close()
+
+
 class Lease:
     """Pins that hold for the length of a piece of work; taken before the content exists."""
 
@@ -70,7 +90,8 @@ class Lease:
 @contextmanager
 def lease(store: Store) -> Iterator[Lease]:
     """Hold a lease for the length of a `with` block; if the process dies, the next command drops it."""
-    held = Lease(store.database, _PREFIX + own_name(store.context))
+    store.workspace()  # by its lock others know that we live
+    held = Lease(store.database, f"{_PREFIX}{store.owner}.{store.context.token(8)}")
     try:
         yield held
     finally:
@@ -99,9 +120,10 @@ def pinned_by(database: Database, kind: PinKind, target: str) -> tuple[str, ...]
     return tuple(row[0] for row in rows)
 
 
-def sweep_leases(database: Database, boot: str) -> None:
-    """Drop the leases of processes that are gone."""
+def sweep_leases(database: Database, boot: str, unseen: Collection[str]) -> None:
+    """Drop the leases of processes that are gone; `unseen` are owners that live all the same."""
     rows = database.read("SELECT DISTINCT owner FROM pins WHERE owner >= 'lease:' AND owner < 'lease;'")
     for row in rows:
-        if not is_alive(str(row[0]).removeprefix(_PREFIX), boot=boot):
+        owner = str(row[0]).removeprefix(_PREFIX).partition(".")[0]
+        if owner not in unseen and not is_alive(owner, boot=boot):
             drop_pins(database, str(row[0]))

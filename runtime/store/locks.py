@@ -29,13 +29,20 @@ _LONGEST_WAIT = 0.05
 """Seconds between two tries of a lock that somebody else holds."""
 
 
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except IsADirectoryError:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
 class Lock:
-    """One lock file, open for the life of this object; `close` frees whatever is held."""
+    """One lock file (or directory that exists), open for the life of this object; `close` frees whatever is held."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._fd = _open(path)
         except OSError as error:
             raise StoreError(f"lock file {path} cannot be opened: {error.strerror}") from error
 

@@ -5,6 +5,7 @@ The one place where these are built; the command line formats them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runtime.oci.digests import ChainID, chain_ids
@@ -46,8 +47,13 @@ def image_inspect(store: Store, image: Image) -> dict[str, object]:
     }
     if image.manifest is not None:
         document["Descriptor"] = image.manifest.raw
-    document["Config"] = dict(sorted(config.config.raw.items()))
+    document["Config"] = _sorted(replace(config.config, extra={}).raw)
     return document
+
+
+def _sorted(value: object) -> object:
+    """Sort the keys of objects, as Docker prints an image's config."""
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value
 
 
 def image_history(store: Store, image: Image) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from runtime.context import Context
 from runtime.errors import Cancelled, StoreError
 from runtime.store import Store, facade, placement
 from runtime.store.leases import boot_mark, is_alive, lease, own_name, pinned_by
-from runtime.store.locks import held
+from runtime.store.locks import Lock, held
 from runtime.store.trees import remove_tree
 
 
@@ -58,6 +58,25 @@ def test_what_the_living_have_is_kept(context: Context) -> None:
         with Store.open(context):
             pass
         assert workspace.is_dir()
+
+
+def test_what_a_process_of_another_pid_namespace_has_is_kept(context: Context) -> None:
+    with Store.open(context):
+        pass
+    left = context.layout.tmp / dead_owner()
+    left.mkdir()
+    lock = Lock(left)
+    lock.acquire(context.cancel, exclusive=False)
+    with Store.open(context) as store:
+        with store.database.write() as connection:
+            connection.execute("INSERT INTO pins VALUES(?, 'blob', 'b')", (f"lease:{left.name}.0",))
+        assert left.is_dir()
+    with Store.open(context) as store:
+        assert len(pinned_by(store.database, "blob", "b")) == 1
+    lock.close()
+    with Store.open(context) as store:
+        assert not left.exists()
+        assert pinned_by(store.database, "blob", "b") == ()
 
 
 def test_a_lease_holds_until_its_owner_is_gone(context: Context) -> None:
