@@ -1,13 +1,7 @@
 """Read and set what a tree on disk says about a file: type, mode, owner, device number, extended attributes.
 
 Nothing else looks at these, because the disk does not always hold the truth. What the kernel refused to set (a device
-node in a user namespace, an owner outside its id map) is kept in a *record*, and reading gives what the record says:
-
-- `user.pybuild.stat` on the file or directory itself: `u UID GID` for an owner, `c|b MAJOR MINOR` for a device (or
-  `w` for a whiteout), whose *stand-in* is an empty regular file; an owner may follow a device, after a blank;
-- `user.pybuild.links` on the directory that holds it, for a symlink or fifo, which cannot have `user.*` attributes.
-  An entry names inode and mtime as well: one that is left over from a copied-up directory or a replaced link says
-  nothing.
+node in a user namespace, an owner outside its id map) is kept by `layers.records`, and reading gives what is recorded.
 
 Overlayfs' own marks are known here, too: a whiteout is a character device 0:0, an opaque directory has the attribute
 `trusted.overlay.opaque`, or `user.overlay.opaque` where the mount was made in a user namespace
@@ -19,10 +13,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from runtime.errors import StoreError
+from runtime.store.layers import records
+from runtime.store.layers.records import StandIn, get_xattr
 
 Kind = Literal["file", "directory", "symlink", "character", "block", "fifo", "socket", "whiteout"]
 
@@ -35,9 +30,9 @@ _KINDS: Mapping[int, Kind] = {
     stat.S_IFIFO: "fifo",
     stat.S_IFSOCK: "socket",
 }
-_RECORD = "user.pybuild.stat"
-_LINKS = "user.pybuild.links"
-_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque", "user.pybuild.opaque")
+_KERNEL_OPAQUE, _USER_OPAQUE, _OWN_OPAQUE = "trusted.overlay.opaque", "user.overlay.opaque", "user.pybuild.opaque"
+"""Overlayfs' mark of an opaque directory, the same for a mount in a user namespace, and ours where neither can be set,
+as on overlayfs itself: such a store is never mounted."""
 _HIDDEN_PREFIXES = ("trusted.overlay.", "user.overlay.", "user.pybuild.")
 _HOST_ONLY = frozenset({"security.selinux", "security.ima", "security.evm", "security.apparmor"})
 """Labels that belong to the host's policy or are keyed to its inodes."""
@@ -49,6 +44,7 @@ _CAPABILITY_V2_SIZE = 20
 _REFUSED = frozenset({errno.EPERM, errno.EINVAL, errno.EOVERFLOW})
 """What chown and mknod answer in a user namespace: not allowed, or the id is not in the map."""
 _NOT_SETTABLE = frozenset({errno.EPERM, errno.ENOTSUP, errno.EINVAL, errno.EACCES})
+_LETTERS: Mapping[Kind, bytes] = {"character": b"c", "block": b"b", "whiteout": b"w"}
 _NO_XATTRS: Mapping[str, bytes] = {}
 
 
@@ -90,12 +86,10 @@ def read_metadata(dir_fd: int, name: bytes) -> Metadata:
     if kind == stat.S_IFCHR and status.st_rdev == 0:
         return Metadata("whiteout", 0, 0, 0)
     described = _described(status, path, _list_xattrs(path))
-    if kind in {stat.S_IFLNK, stat.S_IFIFO}:
-        if kind == stat.S_IFLNK:
-            described = described._replace(link=os.readlink(name, dir_fd=dir_fd))
-        owner = _link_owner(path, described)
-        if owner is not None:
-            described = described._replace(uid=owner[0], gid=owner[1])
+    if kind in {stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK}:
+        uid, gid = records.read_link_owner(path, status)
+        link = os.readlink(name, dir_fd=dir_fd) if kind == stat.S_IFLNK else b""
+        described = described._replace(uid=uid, gid=gid, link=link)
     return described
 
 
@@ -125,17 +119,17 @@ def _described(status: os.stat_result, where: int | bytes, names: Iterable[str])
     opaque = False
     for name in names:
         if name.startswith(_HIDDEN_PREFIXES):
-            if name == _RECORD:
-                record = _get_xattr(where, name)
-            elif name in _OPAQUE and kind == "directory":
-                opaque = opaque or _get_xattr(where, name) == b"y"
+            if name == records.RECORD:
+                record = get_xattr(where, name)
+            elif kind == "directory" and name.endswith(".opaque"):
+                opaque = opaque or _is_opaque(where, name)
         elif name not in _HOST_ONLY:
-            value = _get_xattr(where, name)
+            value = get_xattr(where, name)
             if value is not None:
                 xattrs[name] = normal_capability(value) if name == CAPABILITY else value
     if xattrs or opaque:
         metadata = metadata._replace(xattrs=xattrs, opaque=opaque)
-    return _apply_record(metadata, record) if record else metadata
+    return _recorded(metadata, status, record) if record else metadata
 
 
 def normal_capability(value: bytes) -> bytes:
@@ -145,24 +139,22 @@ def normal_capability(value: bytes) -> bytes:
     return value
 
 
-def _apply_record(metadata: Metadata, record: bytes) -> Metadata:
-    """Read a record; one on a file that is no longer an empty stand-in says nothing about its type."""
-    words = record.split()
-    try:
-        while words:
-            tag = words.pop(0)
-            if tag == b"u":
-                metadata = metadata._replace(uid=int(words.pop(0)), gid=int(words.pop(0)))
-            elif tag == b"w":
-                if metadata.kind == "file" and not metadata.size:
-                    return Metadata("whiteout", 0, 0, 0)
-            else:
-                device = os.makedev(int(words.pop(0)), int(words.pop(0)))
-                if metadata.kind == "file" and not metadata.size:
-                    metadata = metadata._replace(kind="character" if tag == b"c" else "block", rdev=device)
-    except (IndexError, ValueError, OverflowError):
-        return metadata  # not written by us
-    return metadata
+def _is_opaque(where: int | bytes, name: str) -> bool:
+    if name == _USER_OPAQUE and not records.in_user_namespace():
+        return False  # a mount by root does not look at it, and everyone may set it
+    return get_xattr(where, name) == b"y"
+
+
+def _recorded(metadata: Metadata, status: os.stat_result, record: bytes) -> Metadata:
+    if metadata.kind == "file":
+        what = records.read_stand_in(record, status)
+        if what is not None:
+            if what.kind == b"w":
+                return Metadata("whiteout", 0, 0, 0)
+            kind: Kind = "character" if what.kind == b"c" else "block"
+            return metadata._replace(kind=kind, mode=what.mode, uid=what.uid, gid=what.gid, rdev=what.rdev)
+    uid, gid = records.read_owner(record, metadata.uid, metadata.gid)
+    return metadata._replace(uid=uid, gid=gid)
 
 
 def make_node(dir_fd: int, name: bytes, metadata: Metadata) -> None:
@@ -202,10 +194,10 @@ def _make_device(dir_fd: int, name: bytes, kind: Kind, rdev: int) -> None:
     except OSError as error:
         if error.errno not in _REFUSED:
             raise
-        record = b"w" if whiteout else b"%b %d %d" % (kind[:1].encode(), os.major(rdev), os.minor(rdev))
-        fd = os.open(name, _CREATE, 0o600, dir_fd=dir_fd)
+        fd = os.open(name, _CREATE, records.STAND_IN_MODE, dir_fd=dir_fd)
         try:
-            _set_record(fd, record)
+            os.fchmod(fd, records.STAND_IN_MODE)
+            records.write_stand_in(fd, StandIn(_LETTERS[kind], rdev))
         finally:
             os.close(fd)
 
@@ -220,13 +212,12 @@ def is_whiteout(dir_fd: int, name: bytes, status: os.stat_result) -> bool:
 def set_opaque(dir_fd: int, name: bytes = b".") -> None:
     """Mark a directory as hiding what lower layers have in it, in the way that a mount by this process reads."""
     path = b"/proc/self/fd/%d/%b" % (dir_fd, name)
-    for attribute in _OPAQUE:
-        try:
-            os.setxattr(path, attribute, b"y", follow_symlinks=False)
-            return
-        except OSError as error:
-            if error.errno not in _NOT_SETTABLE or attribute == _OPAQUE[-1]:
-                raise
+    try:
+        os.setxattr(path, _USER_OPAQUE if records.in_user_namespace() else _KERNEL_OPAQUE, b"y", follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NOT_SETTABLE:
+            raise
+        os.setxattr(path, _OWN_OPAQUE, b"y", follow_symlinks=False)
 
 
 def write_metadata(dir_fd: int, name: bytes, metadata: Metadata, *, times: bool = True) -> list[str]:
@@ -238,44 +229,58 @@ def write_metadata(dir_fd: int, name: bytes, metadata: Metadata, *, times: bool 
     """
     kind = metadata.kind
     path = b"/proc/self/fd/%d/%b" % (dir_fd, name)
-    owned = True
-    try:
-        os.chown(name, metadata.uid, metadata.gid, dir_fd=dir_fd, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _REFUSED:
-            raise
-        owned = False
+    if kind in _LETTERS and stat.S_ISREG(os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_mode):
+        what = StandIn(_LETTERS[kind], metadata.rdev, metadata.mode, metadata.uid, metadata.gid)
+        records.write_stand_in(path, what)
+        os.utime(name, ns=(metadata.mtime_ns, metadata.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
+        return list(metadata.xattrs)
+
+    def set_owner(uid: int, gid: int) -> None:
+        os.chown(name, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
+
+    owned = _give(set_owner, metadata)
     dropped = _set_xattrs(path, metadata.xattrs)
     linklike = kind in {"symlink", "fifo", "socket"}
     if not owned and not linklike:
-        _record_owner(path, metadata.uid, metadata.gid)
+        records.write_owner(path, metadata.uid, metadata.gid)
     elif kind == "directory":
-        _forget_owner(path)
+        records.forget_owner(path)
     if kind != "symlink":
         os.chmod(path, metadata.mode)  # the last component is no symlink, and was made or checked by the caller
     if times:
         os.utime(name, ns=(metadata.mtime_ns, metadata.mtime_ns), dir_fd=dir_fd, follow_symlinks=False)
     if not owned and linklike:
-        _record_link_owner(dir_fd, name, metadata)  # last, as the entry names the mtime
+        records.write_link_owner(dir_fd, name, metadata.uid, metadata.gid)  # last, as the entry names the mtime
     return dropped
 
 
 def write_open(fd: int, metadata: Metadata, *, times: bool = True) -> list[str]:
     """Do `write_metadata` for an open regular file or directory."""
-    owned = True
-    try:
-        os.fchown(fd, metadata.uid, metadata.gid)
-    except OSError as error:
-        if error.errno not in _REFUSED:
-            raise
-        owned = False
+    owned = _give(lambda uid, gid: os.fchown(fd, uid, gid), metadata)
     dropped = _set_xattrs(fd, metadata.xattrs) if metadata.xattrs else []
     if not owned:
-        _record_owner(fd, metadata.uid, metadata.gid)
+        records.write_owner(fd, metadata.uid, metadata.gid)
     os.fchmod(fd, metadata.mode)
     if times:
         os.utime(fd, ns=(metadata.mtime_ns, metadata.mtime_ns))
     return dropped
+
+
+def _give(set_owner: Callable[[int, int], None], metadata: Metadata) -> bool:
+    """Set the owner, or as much of it as the kernel lets us; tells whether it was all."""
+    try:
+        set_owner(metadata.uid, metadata.gid)
+        return True
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+    for uid, gid in ((metadata.uid, -1), (-1, metadata.gid)):
+        try:
+            set_owner(uid, gid)
+        except OSError as error:
+            if error.errno not in _REFUSED:
+                raise
+    return False
 
 
 def may_carry(name: str) -> bool:
@@ -305,83 +310,3 @@ def _list_xattrs(where: int | bytes) -> list[str]:
         if error.errno != errno.ENOTSUP:
             raise
         return []
-
-
-def _get_xattr(where: int | bytes, name: str) -> bytes | None:
-    try:
-        return os.getxattr(where, name) if isinstance(where, int) else os.getxattr(where, name, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in {errno.ENODATA, errno.ENOTSUP, errno.EPERM, errno.EACCES}:
-            raise
-        return None
-
-
-def _record_owner(where: int | bytes, uid: int, gid: int) -> None:
-    """Add the owner to the record of a file, directory or stand-in."""
-    words = (_get_xattr(where, _RECORD) or b"").partition(b"u")[0].split()
-    _set_record(where, b" ".join([*words, b"u %d %d" % (uid, gid)]))
-
-
-def _set_record(where: int | bytes, record: bytes) -> None:
-    try:
-        if isinstance(where, int):
-            os.setxattr(where, _RECORD, record)
-        else:
-            os.setxattr(where, _RECORD, record, follow_symlinks=False)
-    except OSError as error:
-        if error.errno != errno.ENOTSUP:
-            raise
-        raise StoreError(
-            "owners and devices cannot be kept: the file system of the store has no user.* attributes",
-            hint="choose a directory on ext4, xfs or btrfs with --root",
-        ) from error
-
-
-def _forget_owner(path: bytes) -> None:
-    """Drop the record of a directory that had another owner before."""
-    try:
-        os.removexattr(path, _RECORD, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in {errno.ENODATA, *_NOT_SETTABLE}:
-            raise
-
-
-def _record_link_owner(dir_fd: int, name: bytes, metadata: Metadata) -> None:
-    """Add the owner of a symlink, fifo or socket to its directory's record."""
-    status = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-    entries = [entry for entry in _link_entries(dir_fd) if entry[4] != name]
-    entries.append((status.st_ino, status.st_mtime_ns, metadata.uid, metadata.gid, name))
-    value = b"/".join(b"%d:%d:%d:%d:%b" % entry for entry in entries)
-    try:
-        os.setxattr(dir_fd, _LINKS, value)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.E2BIG, errno.ERANGE}:
-            raise
-        raise StoreError(
-            f"owner {metadata.uid}:{metadata.gid} of {os.fsdecode(name)!r} cannot be recorded: "
-            f"{len(entries)} links in one directory belong to ids outside the user namespace",
-            hint="give the user a range of subordinate ids in /etc/subuid and /etc/subgid",
-        ) from error
-
-
-def _link_owner(path: bytes, metadata: Metadata) -> tuple[int, int] | None:
-    directory, _, name = path.rpartition(b"/")
-    for inode, mtime_ns, uid, gid, entry in _link_entries(directory):
-        if entry == name and inode == metadata.inode and mtime_ns == metadata.mtime_ns:
-            return uid, gid
-    return None
-
-
-def _link_entries(directory: int | bytes) -> list[tuple[int, int, int, int, bytes]]:
-    try:
-        value = os.getxattr(directory, _LINKS)
-    except OSError as error:
-        if error.errno not in {errno.ENODATA, errno.ENOTSUP, errno.EPERM, errno.EACCES}:
-            raise
-        return []
-    entries = []
-    for item in value.split(b"/"):
-        fields = item.split(b":", 4)
-        if len(fields) == 5:
-            entries.append((int(fields[0]), int(fields[1]), int(fields[2]), int(fields[3]), fields[4]))
-    return entries

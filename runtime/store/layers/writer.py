@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,10 +142,13 @@ class LayerWriter:
     def __exit__(self, *exc: object) -> None:
         self._stream.__exit__()
 
-    def add(self, path: bytes, metadata: Metadata, fd: int = -1) -> None:
+    def add(
+        self, path: bytes, metadata: Metadata, fd: int = -1, *, pieces: Iterable[bytes] = (), digest: bytes = b""
+    ) -> None:
         """Add one entry. `fd` is the open regular file, read from its position to `metadata.size`.
 
-        Raises LayerError for a name that a layer cannot hold, StoreError for a file that got shorter meanwhile.
+        A file that is just being written comes without `fd`: `pieces` are its bytes, `digest` their SHA-256.
+        Raises LayerError for a name that a layer cannot hold, StoreError for a file that got another size meanwhile.
         """
         kind = metadata.kind
         directory, slash, name = path.rpartition(b"/")
@@ -174,35 +178,41 @@ class LayerWriter:
             self._put(encode_header(_LINK, path, metadata._replace(xattrs={}), link=first))
             self._content.add(path, metadata, first=first)
         elif kind == "file":
-            self._add_file(path, metadata, fd)
+            self._put(encode_header(b"0", path, metadata, size=metadata.size))
+            content = self._read_file(path, metadata.size, fd) if fd >= 0 else digest
+            if fd < 0:
+                self._take_pieces(path, metadata.size, pieces)
+            if metadata.size % BLOCK:
+                self._put(_PADDING[metadata.size % BLOCK :])
+            self._size += metadata.size
+            self._content.add(path, metadata, content=content)
         else:
             self._add_other(path, metadata)
 
-    def _add_file(self, path: bytes, metadata: Metadata, fd: int) -> None:
-        size = metadata.size
-        self._put(encode_header(b"0", path, metadata, size=size))
+    def _take_pieces(self, path: bytes, size: int, pieces: Iterable[bytes]) -> None:
+        left = size
+        for piece in pieces:
+            left -= len(piece)
+            self._put(piece)
+        if left:
+            raise _changed_size(path)
+
+    def _read_file(self, path: bytes, size: int, fd: int) -> bytes:
+        """Put a file's content and return its SHA-256."""
         if size <= CHUNK:
             data = os.read(fd, size) if size else b""
             while len(data) < size:
                 more = os.read(fd, size - len(data))
                 if not more:
-                    raise _shrunk(path)
+                    raise _changed_size(path)
                 data += more
             self._put(data)
-            digest = hashlib.sha256(data).digest()
-        else:
-            digest = self._add_large(path, size, fd)
-        if size % BLOCK:
-            self._put(_PADDING[size % BLOCK :])
-        self._size += size
-        self._content.add(path, metadata, content=digest)
-
-    def _add_large(self, path: bytes, size: int, fd: int) -> bytes:
+            return hashlib.sha256(data).digest()
         sha256 = hashlib.sha256()
         while size:
             data = os.read(fd, min(size, CHUNK))
             if not data:
-                raise _shrunk(path)
+                raise _changed_size(path)
             self._put(data)
             sha256.update(data)
             size -= len(data)
@@ -274,5 +284,5 @@ def write_layer(
         return writer.finish()
 
 
-def _shrunk(path: bytes) -> StoreError:
-    return StoreError(f"{os.fsdecode(path)!r} got shorter while its layer was read")
+def _changed_size(path: bytes) -> StoreError:
+    return StoreError(f"{os.fsdecode(path)!r} got another size while its layer was read")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.store.layers import records
 from runtime.store.layers.tree import (
     Kind,
     Metadata,
@@ -30,6 +31,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("chown", "fchown", "mknod"):
         monkeypatch.setattr(os, name, refuse)
+    monkeypatch.setattr(records, "_ids", lambda _: (range(1),))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +89,7 @@ def test_owner_that_can_be_set_ends_its_record(tmp_path: Path, monkeypatch: pyte
     metadata = Metadata("directory", 0o755, 1000, 1000)
     with opened(tmp_path) as fd:
         make_node(fd, b"d", metadata)
+        monkeypatch.setattr(records, "_ids", lambda _: (range(1),))
         with monkeypatch.context() as patch:
             patch.setattr(os, "chown", lambda *_, **__: (_ for _ in ()).throw(PermissionError(1, "no")))
             write_metadata(fd, b"d", metadata)
@@ -121,9 +124,30 @@ def test_open_file_gets_mode_and_times(tmp_path: Path) -> None:
     assert (found.mode, found.mtime_ns) == (0o4711, -1)
 
 
-def test_record_that_is_none_of_ours_is_passed_over(tmp_path: Path) -> None:
-    (tmp_path / "f").touch()
-    for value in (b"u x y", b"c 1", b"q 1 2 3", b"u", b"\xff"):
+@pytest.mark.parametrize("value", [b"u x y", b"c 1", b"c 1 3 x 0 0", b"q 1 2 3", b"u", b"", b"\xff"])
+def test_record_that_is_none_of_ours_is_passed_over(tmp_path: Path, value: bytes) -> None:
+    (tmp_path / "f").touch(mode=0o600)
+    os.setxattr(tmp_path / "f", "user.pybuild.stat", value)
+    with opened(tmp_path) as fd:
+        found = read_metadata(fd, b"f")
+    assert (found.kind, found.uid) == ("file", os.geteuid())
+
+
+@pytest.mark.root
+def test_nobody_gives_a_file_away_by_writing_a_record(tmp_path: Path) -> None:
+    """Any process of a step may set `user.*` attributes on its own files: they must not become root's, or devices."""
+    (tmp_path / "f").touch(mode=0o644)
+    os.chown(tmp_path / "f", 33, 33)
+    for value, uid in ((b"u 0 0", 33), (b"c 1 1 666 0 0", 33), (b"w", 33)):
         os.setxattr(tmp_path / "f", "user.pybuild.stat", value)
         with opened(tmp_path) as fd:
-            assert read_metadata(fd, b"f").uid == os.geteuid()
+            found = read_metadata(fd, b"f")
+        assert (found.kind, found.uid, found.gid) == ("file", uid, uid)
+
+
+@pytest.mark.root
+def test_root_does_not_look_at_the_opaque_mark_of_user_namespaces(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    os.setxattr(tmp_path / "d", "user.overlay.opaque", b"y")
+    with opened(tmp_path) as fd:
+        assert not read_metadata(fd, b"d").opaque

@@ -239,7 +239,7 @@ def test_file_that_got_shorter_is_named(upper: Path) -> None:
     with opened(upper) as dir_fd, LayerWriter() as writer:
         fd = os.open("f", os.O_RDONLY, dir_fd=dir_fd)
         try:
-            with pytest.raises(StoreError, match="'f' got shorter"):
+            with pytest.raises(StoreError, match="'f' got another size"):
                 writer.add(b"f", Metadata("file", 0o644, 0, 0, size=5), fd)
         finally:
             os.close(fd)
