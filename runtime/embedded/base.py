@@ -85,11 +85,12 @@ def _add_file(archive: TarFile, member: TarInfo, source: Path) -> None:
 
 def _assemble(store: Store) -> Image:
     from runtime.embedded.tree import base_tree  # lazy: 10 ms that only the first use pays
+    from runtime.store.importing import import_layer
 
     with TemporaryFile(dir=store.workspace()) as file:
         write_tree(base_tree(), file)
         file.seek(0)
-        snapshot = store.snapshots.apply(None, file)
+        snapshot = import_layer(store, file, str(REFERENCE))
     platform = host_platform()
     created = rfc3339(CREATED * 1_000_000_000)
     document = ImageConfig(

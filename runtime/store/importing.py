@@ -41,7 +41,7 @@ def import_tar(
     """
     config = apply_changes(ContainerConfig(), changes)
     where = platform or host_platform()
-    snapshot = _layer(store, decompressed(stream, source), source)
+    snapshot = import_layer(store, decompressed(stream, source), source)
     created = rfc3339(store.context.now())
     document = ImageConfig(
         architecture=where.architecture,
@@ -55,7 +55,11 @@ def import_tar(
     return store.images.record(document.encode(), names)
 
 
-def _layer(store: Store, stream: BinaryIO, source: str) -> Snapshot:
+def import_layer(store: Store, stream: BinaryIO, source: str) -> Snapshot:
+    """Unpack an uncompressed tar as a layer on nothing, one whose tar can be written again from its files.
+
+    Raises StoreError, which names `source`, for what is no tar, and where the disk is full.
+    """
     with store.snapshots.prepare(None) as preparation:
         descriptor = os.open(preparation.upperdir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
