@@ -197,9 +197,8 @@ def _resources(host: HostConfig) -> Resources:
 def _own_files(containers: Containers, container: Container, plan: Plan, taken: set[str]) -> list[dict[str, object]]:
     """Write the files that every container has of its own and describe their mounts; the user's mounts come first."""
     config = container.config
-    name = ".".join(filter(None, (config.get("Hostname"), config.get("Domainname"))))
     directory = containers.directory(container.id) / "files"
-    texts = {"resolv.conf": plan.resolv_conf, "hostname": f"{name}\n", "hosts": plan.hosts}
+    texts = {"resolv.conf": plan.resolv_conf, "hostname": f"{config.get('Hostname', '')}\n", "hosts": plan.hosts}
     described = []
     for file_name, text in texts.items():
         target = f"/etc/{file_name}"
@@ -211,7 +210,8 @@ def _own_files(containers: Containers, container: Container, plan: Plan, taken: 
             os.fchmod(fd, 0o644)
         finally:
             os.close(fd)
-        described.append(bind(str(directory / file_name), target))
+        read_only = container.host_config.get("ReadonlyRootfs", False)
+        described.append(bind(str(directory / file_name), target, readonly=read_only))
     return described
 
 

@@ -109,7 +109,8 @@ def create(
     find_identity(view, config.get("User", ""), host.get("GroupAdd") or ())  # its errors belong here
     container_id = context.token(64)
     if not config.get("Hostname"):
-        config["Hostname"] = os.uname().nodename if host.get("UTSMode") == "host" else container_id[:12]
+        shared = "host" in (host.get("UTSMode"), host.get("NetworkMode"))
+        config["Hostname"] = os.uname().nodename if shared else container_id[:12]
     words = [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
     with containers.new_directory(container_id) as alive:
         volumes = {mount.target: mount.source or context.token(64) for mount in mounts if mount.kind == "volume"}

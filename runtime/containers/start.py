@@ -16,6 +16,7 @@ from runtime.containers import protocol
 from runtime.store.leases import boot_mark, start_time
 
 if TYPE_CHECKING:
+    from runtime.containers.documents import Config
     from runtime.containers.records import Container, Containers
     from runtime.network.plan import Plan
     from runtime.store.images import Image
@@ -113,7 +114,7 @@ def start(
                 containers.store,
                 host.get("NetworkMode") or "bridge",
                 owner=f"container:{container.id}",
-                hostname=config.get("Hostname", ""),
+                hostname=host_names(config),
                 add_hosts=host.get("ExtraHosts") or (),
                 dns=host.get("Dns") or (),
                 dns_search=host.get("DnsSearch") or (),
@@ -139,6 +140,12 @@ def start(
             descriptors.append(network.users_fd)
         monitor.start(plan, descriptors)
         network.follow(monitor.pid)
+
+
+def host_names(config: Config) -> str:
+    """Return the names of a container as its hosts file has them: the full one first."""
+    name, domain = config.get("Hostname", ""), config.get("Domainname", "")
+    return f"{name}.{domain} {name}" if domain else name
 
 
 def _facts(network: Plan) -> dict[str, object]:

@@ -81,10 +81,10 @@ def _group(entries: Iterable[list[str]], name: str) -> int:
 
 
 def _number(text: str) -> int | None:
-    if not (text.isdecimal() and text.isascii()):
+    if not (text.removeprefix("-").isdecimal() and text.isascii()):
         return None
-    value = int(text) if len(text) < 11 else _LARGEST_ID + 1
-    if value > _LARGEST_ID:
+    value = int(text) if len(text) < 11 else -1
+    if not 0 <= value <= _LARGEST_ID:
         raise UsageError(f"uids and gids must be in range 0-{_LARGEST_ID}: {text}")
     return value
 

@@ -71,6 +71,7 @@ def test_an_image_without_the_files_knows_numbers_alone() -> None:
         ("1234:grpx", (), "unable to find group grpx: no matching entries in group file"),
         ("root", ("grpx",), "unable to find group grpx: no matching entries in group file"),
         ("4294967296", (), "uids and gids must be in range"),
+        ("-5", (), "uids and gids must be in range"),
         ("broken", (), "no valid number"),
     ],
 )
@@ -81,7 +82,7 @@ def test_who_is_not_there_is_named(user: str, more: tuple[str, ...], words: str)
 
 def test_an_unknown_user_is_not_found() -> None:
     with pytest.raises(NotFound):
-        find_identity(Files(), "-1")
+        find_identity(Files(), "nobodyx")
 
 
 @given(st.text(), st.text(), st.text(max_size=8))
