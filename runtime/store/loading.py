@@ -406,11 +406,19 @@ def _name_of(descriptor: Descriptor) -> Reference | None:
     return _parsed(text)
 
 
-def _parsed(text: str) -> Reference:
+def _parsed(text: str) -> Reference | None:
+    """Read a name; of one with a digest only the tag counts, since an archive proves nothing about a registry."""
     try:
-        return parse_reference(text).tagged()
+        reference = parse_reference(text)
     except ReferenceInvalid as error:
         raise StoreError(f"the archive is refused: {error.message}", hint=error.hint) from error
+    if reference.digest is not None and reference.tag is None:
+        return None
+    return replace(reference, digest=None).tagged()
+
+
+def _parsed_all(texts: Sequence[str]) -> tuple[Reference, ...]:
+    return tuple(dict.fromkeys(name for text in texts if (name := _parsed(text)) is not None))
 
 
 def _docker_tags(staging: _Staging) -> dict[Digest, tuple[Reference, ...]]:
@@ -421,7 +429,7 @@ def _docker_tags(staging: _Staging) -> dict[Digest, tuple[Reference, ...]]:
             name = entry.text("Config")
             if staging.has(name):
                 digest = _digest_of_path(name) or staging.file(name)[1]
-                tags[digest] = (*tags.get(digest, ()), *map(_parsed, entry.texts("RepoTags")))
+                tags[digest] = (*tags.get(digest, ()), *_parsed_all(entry.texts("RepoTags")))
     return tags
 
 
@@ -445,8 +453,7 @@ def _from_docker(staging: _Staging) -> Iterator[_Candidate]:
         data = document.encode()
         manifest = Descriptor(media_type=documents.OCI_MANIFEST, digest=sha256_of(data), size=len(data))
         needs |= {digest: path, manifest.digest: staging.add_document(data)}
-        names = tuple(dict.fromkeys(map(_parsed, entry.texts("RepoTags"))))
-        yield replace(_candidate(staging, manifest, document, needs), names=names)
+        yield replace(_candidate(staging, manifest, document, needs), names=_parsed_all(entry.texts("RepoTags")))
 
 
 def _layers_of_docker(staging: _Staging, names: Sequence[str]) -> tuple[tuple[Descriptor, ...], dict[Digest, Path]]:

@@ -348,6 +348,17 @@ def test_a_wrong_name_in_an_archive_is_refused(other: Store, archive: bytes) -> 
     untouched(other)
 
 
+@pytest.mark.parametrize(("name", "kept"), [("app@" + sha256_of(b"x"), []), ("app:7@" + sha256_of(b"x"), ["app:7"])])
+def test_an_archive_cannot_claim_a_digest(other: Store, archive: bytes, name: str, kept: list[str]) -> None:
+    files = as_docker_archive(files_of(archive))
+    entry = json.loads(files["manifest.json"])
+    entry[0]["RepoTags"] = [name]
+    files["manifest.json"] = json.dumps(entry).encode()
+    (loaded,) = load(other, io.BytesIO(tar_of(files)))
+    assert [str(found.familiar()) for found in loaded.names] == kept
+    assert other.images.resolve("app@" + sha256_of(b"x")) is None
+
+
 def multi_platform(files: Files, *, whole: bool) -> Files:
     """Put an index for amd64 and arm64 around the image of an archive, sha512 as its digest."""
     index = json.loads(files["index.json"])
