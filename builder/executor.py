@@ -148,8 +148,9 @@ class Executor:
         with self._store.snapshots.prepare(None if parent is None else parent.chain) as preparation:
             digests: LayerDigests | None = step.execute(given, preparation)
             self._stop.check()
-            if digests is None:
-                digests = preparation.measure(times=self._times())
+            times = self._times()
+            if digests is None or times is not None:
+                digests = preparation.measure(times=times)
             content = Digest(digests.content_digest)
             if parent is not None:
                 content = keys.next_content(parent.content, content)

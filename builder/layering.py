@@ -7,8 +7,9 @@ a mount. Directories that a copy only passes through are taken over with the met
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING
 
 from builder.interfaces import SourceChanged
 from builder.modes import ModeChange
-from builder.trees import Entry, Plan, SourceTree, join, plan_copy
+from builder.trees import Plan, SourceTree, join, plan_copy
 from runtime.errors import PybuildError
 from runtime.oci.digests import Digest
 from runtime.store.layers.tree import Metadata, make_node, read_metadata, write_metadata, write_open
+from runtime.store.layers.writer import LayerWriter
 
 if TYPE_CHECKING:
+    from runtime.store.layers.writer import LayerDigests
     from runtime.store.view import MergedView
 
 _CHUNK = 1 << 20
@@ -58,20 +61,34 @@ class Style:
 
 @dataclass(slots=True)
 class _Directory:
-    """A directory of the layer; `fresh` where nothing lies below it, `metadata` is set when all is written."""
+    """A directory of the layer; `fresh` where nothing lies below it, `metadata` is set when all is written.
+
+    `filled` is the number of the copy that alone put something into it: names of one copy never meet.
+    """
 
     metadata: Metadata
     fresh: bool
+    filled: int = 0
+    taped: bool = False
 
 
 class LayerTree:
-    """One layer being written; made by `open_layer`, which sets the directories' times when it closes."""
+    """One layer being written; made by `open_layer`, which sets the directories' times when it closes.
 
-    def __init__(self, upper: int, view: MergedView | None) -> None:
+    `digests` are the layer's, known once it is closed, where everything was written in the order of its tar and
+    nothing was taken away again: the bytes were digested on their way. Else they are None, and it has to be read.
+    """
+
+    def __init__(self, upper: int, view: MergedView | None, tape: LayerWriter) -> None:
+        self.digests: LayerDigests | None = None
         self._upper = upper
         self._view = view
         self._directories: dict[bytes, _Directory] = {}
         self._held: tuple[bytes, int] | None = None
+        self._copies = 0
+        self._tape: LayerWriter | None = tape
+        self._taped: list[bytes] = []
+        self._untaped: list[bytes] = []
 
     def look_up(self, path: bytes) -> Metadata | None:
         """Return what is at `path` now, in the layer or below it; parents must be directories."""
@@ -105,9 +122,14 @@ class LayerTree:
                 hint="name another destination, or remove it in a step before",
             )
         metadata = below if below is not None else self._inherit(parent, style)
+        fresh = below is None
         if path:
             os.mkdir(name, 0o700, dir_fd=self._open(parent))
-        self._directories[path] = _Directory(metadata, fresh=below is None)
+            self._directories[parent].filled = self._copies
+            self._untaped.append(path)
+        else:
+            fresh = self._view is None
+        self._directories[path] = _Directory(metadata, fresh=fresh)
         return below is None
 
     def add(self, tree: SourceTree, base: bytes, plan: Plan, destination: bytes, style: Style) -> None:
@@ -117,36 +139,47 @@ class LayerTree:
         is of another kind.
         """
         placed: list[bytes] = []
+        self._copies += 1
         for entry in plan.entries:
             target = join(destination, entry.path)
             placed.append(target)
-            if not entry.path and entry.metadata.kind == "directory":
-                self._directories[target].metadata = self._directories[target].metadata._replace(
-                    mtime_ns=entry.metadata.mtime_ns
-                )
-            elif entry.metadata.kind == "directory":
-                self.add_directory(target, entry.metadata, style)
-            elif entry.first >= 0:
-                self._add_link(placed[entry.first], target, style)
+            metadata = entry.metadata
+            if metadata.kind == "directory":
+                if entry.path:
+                    self.add_directory(target, metadata, style)
+                else:
+                    self._dress(target, self._directories[target].metadata._replace(mtime_ns=metadata.mtime_ns))
+                continue
+            # Hard links are those of this copy alone, whatever else the source's inode is known by.
+            first = entry.first if entry.first >= 0 else len(placed) - 1
+            metadata = style.dress(metadata)._replace(device=-self._copies, inode=first)
+            if entry.first >= 0:
+                self._add_link(placed[first], target, metadata, style)
             else:
-                self._add_file(tree, join(base, entry.path), entry, target, style)
+                self._add_file(tree, join(base, entry.path), metadata, entry.digest, target, style)
 
     def add_inline(self, destination: bytes, content: bytes, style: Style) -> None:
         """Write a file whose content stands in the Dockerfile."""
+        self._copies += 1
         self._clear(destination, style)
         parent, _, name = destination.rpartition(b"/")
-        metadata = style.dress(Metadata("file", 0o644, 0, 0, mtime_ns=style.created_ns))
+        metadata = style.dress(Metadata("file", 0o644, 0, 0, size=len(content), mtime_ns=style.created_ns))
         fd = os.open(name, _NEW_FILE, 0o600, dir_fd=self._open(parent))
         try:
             _write(fd, content)
             write_open(fd, metadata)
         finally:
             os.close(fd)
+        self._put_on_tape(destination, metadata, [content], sha256(content).digest())
 
     def finish(self) -> None:
         """Give every directory its metadata, times last: what was written into one has changed them."""
         for path, directory in sorted(self._directories.items(), reverse=True):
-            write_open(self._open(path), directory.metadata)
+            if write_open(self._open(path), directory.metadata):
+                self._tape = None
+        self._tape_directories()
+        if self._tape is not None:
+            self.digests = self._tape.finish()
 
     def close(self) -> None:
         """Close what is open."""
@@ -174,11 +207,11 @@ class LayerTree:
     def add_directory(self, target: bytes, metadata: Metadata, style: Style) -> None:
         """Copy a directory itself, without its content, to `target`, whose parent is in the layer; it may exist."""
         metadata = style.dress(metadata)
-        known = self._directories.get(target)
-        if known is not None:
-            known.metadata = metadata
+        if target in self._directories:
+            self._dress(target, metadata)
             return
-        found = self.look_up(target)
+        parent, _, name = target.rpartition(b"/")
+        found = None if self._is_alone_in(parent) else self.look_up(target)
         if found is not None and found.kind != "directory":
             if not style.replace:
                 raise PybuildError(
@@ -186,11 +219,18 @@ class LayerTree:
                     hint="name another destination, or remove it in a step before",
                 )
             self._remove(target)
-        parent, _, name = target.rpartition(b"/")
         os.mkdir(name, 0o700, dir_fd=self._open(parent))
-        self._directories[target] = _Directory(metadata, fresh=found is None)
+        self._directories[target] = _Directory(metadata, fresh=found is None or found.kind != "directory")
+        self._untaped.append(target)
 
-    def _add_link(self, first: bytes, target: bytes, style: Style) -> None:
+    def _dress(self, path: bytes, metadata: Metadata) -> None:
+        """Give a directory that is in the layer other metadata."""
+        directory = self._directories[path]
+        if directory.taped and directory.metadata != metadata:
+            self._tape = None
+        directory.metadata = metadata
+
+    def _add_link(self, first: bytes, target: bytes, metadata: Metadata, style: Style) -> None:
         self._clear(target, style)
         source_parent, _, source_name = first.rpartition(b"/")
         parent, _, name = target.rpartition(b"/")
@@ -199,29 +239,63 @@ class LayerTree:
             os.link(source_name, name, src_dir_fd=held, dst_dir_fd=self._open(parent), follow_symlinks=False)
         finally:
             os.close(held)
+        self._put_on_tape(target, metadata)
 
-    def _add_file(self, tree: SourceTree, source: bytes, entry: Entry, target: bytes, style: Style) -> None:
+    def _add_file(
+        self, tree: SourceTree, source: bytes, metadata: Metadata, digest: bytes, target: bytes, style: Style
+    ) -> None:
         self._clear(target, style)
         parent, _, name = target.rpartition(b"/")
-        metadata = style.dress(entry.metadata)
         directory = self._open(parent)
         if metadata.kind != "file":
             make_node(directory, name, metadata)
-            write_metadata(directory, name, metadata)
+            if write_metadata(directory, name, metadata):
+                self._tape = None
+            self._put_on_tape(target, metadata)
             return
         out = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
-            if copy_file(tree, source, out) != entry.digest:
-                raise SourceChanged(os.fsdecode(source))
-            write_open(out, metadata)
+            self._put_on_tape(target, metadata, copied(tree, source, out, metadata.size, digest), digest)
+            if write_open(out, metadata):
+                self._tape = None
         finally:
             os.close(out)
+
+    def _put_on_tape(self, path: bytes, metadata: Metadata, pieces: Iterable[bytes] = (), digest: bytes = b"") -> None:
+        """Digest an entry as part of the layer, if it comes in the order of the layer's tar; `pieces` are used up."""
+        self._tape_directories()
+        if self._in_order(path) and self._tape is not None:
+            self._tape.add(path, metadata, pieces=pieces, digest=digest)
+        else:
+            deque(pieces, maxlen=0)
+
+    def _tape_directories(self) -> None:
+        for path in self._untaped:
+            if self._in_order(path) and self._tape is not None:
+                directory = self._directories[path]
+                directory.taped = True
+                self._tape.add(path, directory.metadata)
+        self._untaped.clear()
+
+    def _in_order(self, path: bytes) -> bool:
+        """Tell whether `path` comes after all before it: by components, in byte order. If not, the tape ends."""
+        parts = path.split(b"/")
+        if parts <= self._taped:
+            self._tape = None
+        self._taped = parts
+        return self._tape is not None
+
+    def _is_alone_in(self, parent: bytes) -> bool:
+        """Tell whether all names in a directory are those of the copy at work, so that no new one can meet another."""
+        directory = self._directories[parent]
+        alone = directory.fresh and directory.filled in (0, self._copies)
+        directory.filled = self._copies if alone else -1
+        return alone
 
     def _clear(self, target: bytes, style: Style) -> None:
         """Make room for something that is no directory."""
         parent, _, name = target.rpartition(b"/")
-        directory = self._directories[parent]
-        found = self.look_up(target)
+        found = None if self._is_alone_in(parent) else self.look_up(target)
         if found is None:
             return
         if found.kind == "directory" and not style.replace:
@@ -232,23 +306,19 @@ class LayerTree:
         if target in self._directories:
             self._remove(target)
             return
-        try:
+        self._tape = None
+        with suppress(FileNotFoundError):  # it lies in a layer below: the new file hides it
             os.unlink(name, dir_fd=self._open(parent))
-        except FileNotFoundError:
-            # It lies in a layer below: the new file hides it.
-            directory.fresh = False
 
     def _remove(self, target: bytes) -> None:
         """Take a file or a tree that this layer wrote away again."""
         from runtime.store.trees import remove_tree  # lazy: only where an archive overwrites itself
 
         parent, _, name = target.rpartition(b"/")
-        fd = self._open(parent)
+        self._tape = None
         if target not in self._directories:
-            try:
-                os.unlink(name, dir_fd=fd)
-            except FileNotFoundError:
-                pass
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._open(parent))
             return
         self.close()
         for path in [path for path in self._directories if path == target or path.startswith(target + b"/")]:
@@ -271,13 +341,14 @@ class LayerTree:
 def open_layer(upper: Path, view: MergedView | None) -> Iterator[LayerTree]:
     """Open the empty directory `upper` as a layer over `view` (None: over nothing)."""
     fd = os.open(upper, _DIRECTORY)
-    layer = LayerTree(fd, view)
-    try:
-        yield layer
-        layer.finish()
-    finally:
-        layer.close()
-        os.close(fd)
+    with LayerWriter() as tape:
+        layer = LayerTree(fd, view, tape)
+        try:
+            yield layer
+            layer.finish()
+        finally:
+            layer.close()
+            os.close(fd)
 
 
 def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Digest]:
@@ -303,20 +374,29 @@ def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Dige
     raise AssertionError("unreachable")
 
 
-def copy_file(tree: SourceTree, source: bytes, out: int) -> bytes:
-    """Copy a regular file's content to the descriptor `out`; returns the SHA-256 (raw) of what was copied."""
+def copied(tree: SourceTree, source: bytes, out: int, size: int, digest: bytes) -> Iterator[bytes]:
+    """Copy a regular file to the descriptor `out` and yield its bytes as they are written.
+
+    Raises SourceChanged where it does not have `size` bytes with the SHA-256 `digest` (raw).
+    """
     try:
         fd = tree.open(source)
     except FileNotFoundError as error:
         raise SourceChanged(os.fsdecode(source)) from error
-    digest = sha256()
+    found = sha256()
+    left = size
     try:
-        while chunk := os.read(fd, _CHUNK):
-            digest.update(chunk)
+        while chunk := os.read(fd, min(left + 1, _CHUNK)):
+            left -= len(chunk)
+            if left < 0:
+                break
+            found.update(chunk)
             _write(out, chunk)
+            yield chunk
     finally:
         os.close(fd)
-    return digest.digest()
+    if left or found.digest() != digest:
+        raise SourceChanged(os.fsdecode(source))
 
 
 def _write(fd: int, content: bytes) -> None:

@@ -114,7 +114,7 @@ class CopyStep:
             for file in copy.files:
                 place = _place_for(layer, target, os.fsencode(file.name), into=into, style=style)
                 layer.add_inline(place, _encode(file.content), style)
-        return None
+        return layer.digests
 
     def _place(
         self, given: Given, layer: LayerTree, source: _Source, target: bytes, style: Style, *, into: bool

@@ -329,7 +329,7 @@ def test_a_file_that_changes_between_key_and_copy_is_noticed(bench: Bench) -> No
 def archive(mode: str = "w") -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode) as tar:  # type: ignore[call-overload]
-        for name, kind in (("p", tarfile.DIRTYPE), ("p/z", tarfile.REGTYPE), ("p/.wh.keep", tarfile.REGTYPE)):
+        for name, kind in (("p", tarfile.DIRTYPE), ("p/z", tarfile.REGTYPE)):
             entry = tarfile.TarInfo(name)
             entry.type, entry.uid, entry.gid, entry.mode = kind, 7, 8, 0o750
             tar.addfile(entry)
@@ -339,7 +339,7 @@ def archive(mode: str = "w") -> bytes:
     return buffer.getvalue()
 
 
-UNPACKED = ["x/ 755 0:0", "x/p/ 750 7:8", "x/p/.wh.keep 750 7:8", "x/p/l 0:0 -> /etc", "x/p/z 750 7:8"]
+UNPACKED = ["x/ 755 0:0", "x/p/ 750 7:8", "x/p/l 0:0 -> /etc", "x/p/z 750 7:8"]
 
 
 @pytest.mark.parametrize(
@@ -378,3 +378,35 @@ def test_remote_sources_say_what_to_do(bench: Bench) -> None:
         bench.copy("https://example.org/x", to="/")
     with pytest.raises(PybuildError, match="remote sources are not supported"):
         bench.copy("https://example.org/x", to="/", keyword="add")
+
+
+@pytest.mark.parametrize(
+    ("sources", "destination", "options"),
+    [
+        (["d"], "/x", {}),
+        (["d"], "/x/y/", {"chown": "3:4", "chmod": "750"}),
+        (["a"], "/one", {}),
+        (["a", "b", "d"], "/many/", {}),
+        (["d", "a"], "/many/", {}),
+        (["d/sub", "d"], "/two/", {}),
+        (["d"], "/old", {}),
+        (["d/f", "d/h"], "/links/", {}),
+        (["a"], "/old/link", {}),
+    ],
+)
+def test_digests_taken_on_the_way_are_those_of_the_layer(
+    bench: Bench, sources: list[str], destination: str, options: dict[str, object]
+) -> None:
+    def base(upper: Path) -> None:
+        (upper / "old/sub").mkdir(parents=True)
+        (upper / "old/f").write_text("old")
+        (upper / "old/link").symlink_to("f")
+        (upper / "old").chmod(0o2775)
+
+    bench.layer(base)
+    step, given = CopyStep(instruction(*sources, to=destination, **options)), bench.given()
+    with bench.store.snapshots.prepare(bench.parent.chain) as preparation:
+        taken = step.execute(given, preparation)
+        assert taken in (None, preparation.measure())
+    if destination == "/x":
+        assert taken is not None
