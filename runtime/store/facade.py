@@ -128,7 +128,11 @@ class Store:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the store lock alone: no other process has the store open meanwhile. Waits for those that have."""
+        """Hold the store lock alone: no other process has the store open meanwhile. Waits for those that have.
+
+        While it waits, and at the end of the block, others may get the lock alone: what was read before is to be read
+        again.
+        """
         if self._lock is None:
             raise StoreError("the store is not open")
         self._lock.acquire(self.context.cancel, exclusive=True)
@@ -139,10 +143,11 @@ class Store:
 
     def is_alone(self) -> bool:
         """Tell whether no other process (or other Store of this one) has the root open at this moment."""
-        if self._lock is None or not self._lock.try_acquire(exclusive=True):
+        if self._lock is None:
             return False
-        self._lock.acquire(self.context.cancel, exclusive=False)
-        return True
+        alone = self._lock.try_acquire(exclusive=True)
+        self._lock.acquire(self.context.cancel, exclusive=False)  # a refused change of mode has lost the shared lock
+        return alone
 
     @contextmanager
     def idle(self) -> Iterator[None]:

@@ -47,7 +47,7 @@ class Lock:
             raise StoreError(f"lock file {path} cannot be opened: {error.strerror}") from error
 
     def acquire(self, cancel: Cancel, *, exclusive: bool) -> None:
-        """Wait until the lock is held; a lock that is held already changes its mode (not atomically).
+        """Wait until the lock is held; a lock that is held already is given up first if its mode changes (flock(2)).
 
         Raises Cancelled when `cancel` is set meanwhile.
         """
@@ -62,7 +62,7 @@ class Lock:
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def try_acquire(self, *, exclusive: bool) -> bool:
-        """Take the lock if it is free; says whether it is held now."""
+        """Take the lock if it is free; says whether it is held so now. A lock in the other mode is lost if not."""
         operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         try:
             fcntl.flock(self._fd, operation | fcntl.LOCK_NB)

@@ -167,6 +167,15 @@ def test_the_exclusive_lock_waits_for_other_users(context: Context) -> None:
     assert order == ["other", "exclusive"]
 
 
+def test_asking_whether_one_is_alone_keeps_the_lock(context: Context) -> None:
+    with Store.open(context) as store:
+        with Store.open(context):
+            assert not store.is_alone()
+        assert store.is_alone()
+        with Store.open(context) as other:
+            assert not other.is_alone()
+
+
 def test_one_piece_of_work_is_done_by_one(context: Context) -> None:
     with Store.open(context) as store:
         active, most = [0], [0]
