@@ -48,9 +48,9 @@ def collect(store: Store, *, wait: bool = True) -> Collected:
     Waits until no other process has the store open; without `wait` it leaves the work to a later collection if one
     has, and returns an empty result.
     """
-    if not wait and not store.is_alone():
-        return Collected()
-    with store.exclusive():
+    with store.exclusive(wait=wait) as alone:
+        if not alone:
+            return Collected()
         doomed = unneeded(store)
         project(store)  # the index never lists a blob that is gone
         trash = store.snapshots.detach(doomed.snapshots)

@@ -127,27 +127,28 @@ class Store:
         return held(self.layout.locks / f"{kind}-{number:03x}", self.context.cancel)
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, *, wait: bool = True) -> Iterator[bool]:
         """Hold the store lock alone: no other process has the store open meanwhile. Waits for those that have.
 
+        Gives True; without `wait`, and where another has the store open, False, and the block has only the shared lock.
         While it waits, and at the end of the block, others may get the lock alone: what was read before is to be read
         again.
         """
         if self._lock is None:
             raise StoreError("the store is not open")
-        self._lock.acquire(self.context.cancel, exclusive=True)
+        alone = self._lock.try_acquire(exclusive=True)
         try:
-            yield
+            if not alone:
+                # A refused change of mode has lost the shared lock, see flock(2).
+                self._lock.acquire(self.context.cancel, exclusive=wait)
+            yield alone or wait
         finally:
             self._lock.acquire(self.context.cancel, exclusive=False)
 
     def is_alone(self) -> bool:
         """Tell whether no other process (or other Store of this one) has the root open at this moment."""
-        if self._lock is None:
-            return False
-        alone = self._lock.try_acquire(exclusive=True)
-        self._lock.acquire(self.context.cancel, exclusive=False)  # a refused change of mode has lost the shared lock
-        return alone
+        with self.exclusive(wait=False) as alone:
+            return alone
 
     @contextmanager
     def idle(self) -> Iterator[None]:
