@@ -9,7 +9,7 @@
 
 A layer has a name once it is whole: the directory is renamed and recorded in one transaction. A record without its
 directory is a miss, and so is one that was written under another boot and never synced: a power cut may have taken
-part of its content. `settle` syncs all that is not synced yet with one call, so that a build pays for it once (13 ms
+part of its content. `settle` syncs all that is not synced yet with one call, so that a build pays for it once (4 ms
 for a small layer, 0.3 s for 20,000 files on ext4 here) and not at each step; it comes before a name is given to an
 image.
 """

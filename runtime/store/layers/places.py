@@ -81,12 +81,10 @@ class Places:
 
     def hide(self, path: bytes, parent_fd: int, name: bytes) -> None:
         """Make the directory `path`, which is `name` in `parent_fd`, opaque."""
-        if not path:
-            self._hide_root()
+        if path:
+            set_opaque(parent_fd, name)
         else:
-            below = self.below(path)
-            if below is not None and below.kind == "directory":
-                set_opaque(parent_fd, name)
+            self._hide_root()
         self._hidden.add(path)
 
     def _hide_root(self) -> None:
