@@ -37,8 +37,8 @@ class Database:
         self._cancel = cancel
         self._local = threading.local()
         self._guard = threading.Lock()
-        self._connections: list[sqlite3.Connection] = []
-        self._inherited: list[sqlite3.Connection] = []
+        self._connections: list[tuple[threading.Thread, sqlite3.Connection]] = []
+        self._inherited: list[object] = []
         self._process = os.getpid()
         self._versions: dict[str, int] = {}
 
@@ -125,7 +125,7 @@ class Database:
         with self._guard:
             connections, self._connections = self._connections, []
         if os.getpid() == self._process:
-            for connection in connections:
+            for _, connection in connections:
                 connection.close()
         self._local = threading.local()
 
@@ -141,9 +141,17 @@ class Database:
         if connection is None:
             connection = self._connect()
             self._local.connection = connection
-            with self._guard:
-                self._connections.append(connection)
+            self._keep(connection)
         return connection
+
+    def _keep(self, connection: sqlite3.Connection) -> None:
+        """Note a new connection, and close those of threads that have ended."""
+        with self._guard:
+            ended = [pair for pair in self._connections if not pair[0].is_alive()]
+            self._connections = [pair for pair in self._connections if pair[0].is_alive()]
+            self._connections.append((threading.current_thread(), connection))
+        for _, old in ended:
+            old.close()
 
     def _connect(self) -> sqlite3.Connection:
         with self._explained():

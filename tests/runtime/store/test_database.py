@@ -95,6 +95,18 @@ def test_threads_write_at_the_same_time(path: Path) -> None:
     database.close()
 
 
+def test_threads_that_ended_hold_no_files(path: Path) -> None:
+    database = Database(path, Cancel())
+    database.ensure("t", 1, DDL)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        thread = threading.Thread(target=database.read, args=("SELECT * FROM t",))
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/proc/self/fd")) <= before + 6
+    database.close()
+
+
 def test_a_forked_child_uses_a_connection_of_its_own(path: Path) -> None:
     database = Database(path, Cancel())
     database.ensure("t", 1, DDL)
