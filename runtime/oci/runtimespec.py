@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -50,6 +52,7 @@ MASKED_PATHS = (
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _DEVICES = ((1, 5), (1, 3), (1, 9), (1, 8), (1, 7), (5, 0), (5, 1), (5, 2))
 _PTS_MAJOR = 136
+_NOT_DEVICES = ("/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/console", "/dev/ptmx", "/dev/tty")
 _RLIMITS = frozenset(
     "as core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
 )
@@ -225,13 +228,15 @@ def container_spec(  # noqa: PLR0913  a document has as many fields
         "resources": _resources(resources, privileged),
         "sysctl": {**(_network_sysctls(rootless) if "network" in own else {}), **sysctl},
     }
-    if not privileged:
+    if privileged:
+        linux["devices"] = host_devices()
+    else:
         linux |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READONLY_PATHS)}
     document: dict[str, Any] = {
         "ociVersion": SPEC_VERSION,
         "process": process,
         "root": {"path": "rootfs", "readonly": readonly},
-        "mounts": _mounts(mounts, own, shm_size, privileged),
+        "mounts": _mounts(mounts, shm_size, privileged),
         "linux": linux,
     }
     if hostname:
@@ -309,18 +314,28 @@ def _device_rules(privileged: bool) -> list[dict[str, Any]]:
     return rules
 
 
-def _mounts(
-    extra: Sequence[Mapping[str, object]], own: set[str], shm_size: int, privileged: bool
-) -> list[dict[str, object]]:
+def host_devices(directory: str = "/dev") -> list[dict[str, Any]]:
+    """List the device nodes of the machine as linux.devices, for a privileged container; terminals are left out."""
+    found: list[dict[str, Any]] = []
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name):
+        if entry.is_dir(follow_symlinks=False):
+            if entry.path not in _NOT_DEVICES:
+                found += host_devices(entry.path)
+            continue
+        status = entry.stat(follow_symlinks=False)
+        kind = {stat.S_IFCHR: "c", stat.S_IFBLK: "b"}.get(stat.S_IFMT(status.st_mode))
+        if kind and entry.path not in _NOT_DEVICES:
+            numbers = {"major": os.major(status.st_rdev), "minor": os.minor(status.st_rdev)}
+            owner = {"fileMode": stat.S_IMODE(status.st_mode), "uid": status.st_uid, "gid": status.st_gid}
+            found.append({"path": entry.path, "type": kind, **numbers, **owner})
+    return found
+
+
+def _mounts(extra: Sequence[Mapping[str, object]], shm_size: int, privileged: bool) -> list[dict[str, object]]:
     lock = ["rw" if privileged else "ro"]
     safe = ["nosuid", "noexec", "nodev"]
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     system: dict[str, object] = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*safe, *lock]}
-    if "network" not in own:
-        # a new sysfs shows the network of its mounter, and in a user namespace needs the right to it
-        system = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", *safe, *lock]}
-        if not privileged:
-            system["options"] = ["rbind", *safe, *lock, "rro"]
     group: dict[str, object] = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
     group["options"] = [*safe, *lock]
     default: list[dict[str, object]] = [

@@ -8,7 +8,6 @@ OCI runtime-spec, config-linux.md § Control Groups.
 from __future__ import annotations
 
 import os
-import signal
 import time
 from errno import EBUSY, ENOENT
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 MOUNT = "/sys/fs/cgroup"
 PREFIX = "pybuild-"
 _KILL_SECONDS = 5.0
+_SIGKILL = 9
 
 
 class Hierarchy:
@@ -304,7 +304,7 @@ def _kill(path: str) -> None:
         return
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, _SIGKILL)
         except ProcessLookupError:
             pass
 

@@ -12,7 +12,6 @@ import os
 from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
 from errno import EACCES, EEXIST, ENOSYS, EPERM
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
-from signal import SIG_SETMASK, pthread_sigmask
 from stat import S_ISCHR, S_ISDIR, S_ISFIFO, S_ISSOCK
 from struct import pack, unpack_from
 
@@ -114,9 +113,9 @@ def isolate(setup: Setup) -> None:
         # other processes of the namespace see this one: close its memory to them. In a new namespace there are none,
         # and what runs outside (the launcher, which writes id maps, and helpers that open /proc/PID/ns) may look
         sys.prctl(sys.PR_SET_DUMPABLE, 0)
-    sys.close_range(3, 0x7FFFFFFF, sys.CLOSE_RANGE_CLOEXEC)
+    sys.close_all_but([*setup.stdio, setup.control.fileno(), *[fd for fd, _ in setup.joins]])
     sys.reset_signals()
-    pthread_sigmask(SIG_SETMASK, ())
+    sys.unblock_signals()
     os.setsid()
     os.umask(0)
     for fd, kind in setup.joins:
@@ -223,21 +222,41 @@ def _prepare(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]:
         return _cgroup_mounts(setup, entry)
     if entry.get("type") == "layers":
         return [_layers_mount(setup, entry)]
-    if entry.get("type") == "devpts" and setup.userns:
-        try:
-            return [mounts.prepare(entry)]
-        except LaunchFailure:  # where one id is mapped there is no group 5
-            words = [word for word in entry.get("options") or () if not word.startswith("gid=")]
-            return [mounts.prepare({**entry, "options": words})]
-    return [mounts.prepare(entry)]
+    try:
+        return [mounts.prepare(entry)]
+    except LaunchFailure:
+        if not setup.userns:
+            raise
+        other = _instead(entry)
+        if other is None:
+            raise
+        return [mounts.prepare(other)]
+
+
+def _instead(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """Say what a user namespace may mount in place of `entry`, which it may not.
+
+    Where one id is mapped, devpts has no group 5; the /proc and /sys of namespaces that belong to the host can be
+    bound and not made.
+    """
+    words = entry.get("options") or ()
+    match entry.get("type"):
+        case "devpts":
+            return {**entry, "options": [word for word in words if not word.startswith("gid=")]}
+        case "proc" | "sysfs" as kind:
+            options = ["rbind", *words, *(["rro"] if "ro" in words else [])]
+            return {**entry, "type": "bind", "source": {"proc": "/proc", "sysfs": "/sys"}[kind], "options": options}
+    return None
 
 
 def _layers_mount(setup: Setup, entry: dict[str, Any]) -> mounts.Prepared:
     """Make a mount of type "layers": a stack like a root filesystem, or with "subpath" a part of one."""
     fd = rootfs.detached(entry["rootfs"], userxattr=setup.userns)
     if entry.get("subpath", "/") != "/":
+        whole = fd
         try:
-            fd = rootfs.subtree(fd, entry["subpath"])
+            fd = rootfs.subtree(whole, entry["subpath"])
+            os.close(whole)
         except OSError as error:
             raise from_error("mounts", error, f"{entry['subpath']} in the mount on {entry['destination']}") from None
     options = mounts.Options(entry.get("options") or ())
@@ -274,7 +293,11 @@ def _cgroup_mounts(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]
 
 
 def change_root(setup: Setup) -> None:
-    setup.stub_fd = stub.sealed(sys.MACHINE) if stub.available(sys.MACHINE) else -1
+    if stub.available(sys.MACHINE):
+        try:
+            setup.stub_fd = stub.sealed(sys.MACHINE)
+        except PermissionError:  # vm.memfd_noexec=2: then the command is executed without it
+            pass
     rootfs.enter(setup.root_fd)
 
 
@@ -336,8 +359,8 @@ def stdio(setup: Setup) -> None:
     for number, fd in enumerate(copies):
         os.dup2(fd, number)
         os.close(fd)
-    if setup.slave >= 0:
-        os.close(setup.slave)
+    # from here on paths are followed that the image chose: /proc/self/fd must not lead anywhere
+    sys.close_all_but([setup.control.fileno(), setup.stub_fd])
     user = setup.process["user"]["uid"]
     for number in range(3):
         status = os.fstat(number)
@@ -440,7 +463,7 @@ def execute(setup: Setup) -> None:
     try:
         if setup.stub_fd < 0:
             if setup.request.get("init"):
-                raise refused("program", f"--init is not available on {sys.MACHINE}")
+                raise refused("program", f"an init is not available here ({sys.MACHINE}, or vm.memfd_noexec is set)")
             execute_directly(setup.program, arguments, environment)
         control = fcntl(setup.control.fileno(), F_DUPFD_CLOEXEC, 10)
         program_fd = fcntl(setup.stub_fd, F_DUPFD_CLOEXEC, 10)

@@ -92,6 +92,8 @@ def _node(directory: int, name: str, mode: int, device: int) -> None:
     try:
         os.mknod(name, mode, device, dir_fd=directory)
     except OSError as error:
+        if error.errno == EEXIST:  # one of the standard ones, asked for once more
+            return
         if error.errno == EPERM:
             raise refused("devices", f"device {name}: making device nodes is not permitted", errno=EPERM) from None
         raise

@@ -6,7 +6,7 @@ NUL, and the caller raises the same exception.
 
 from __future__ import annotations
 
-from errno import ENAMETOOLONG, ENOENT
+from errno import ENAMETOOLONG, ENOENT, ENOSYS
 from os import fsdecode, fsencode, strerror
 
 
@@ -31,6 +31,8 @@ def from_error(step: str, error: OSError, what: str = "") -> LaunchFailure:
     path = fsdecode(error.filename) if error.filename else ""
     number = error.errno or 0
     reason = strerror(number).lower() if number else str(error)
+    if number == ENOSYS:
+        reason = "this kernel does not know a call that is needed: Linux 5.12 or newer, and no filter that hides it"
     text = f"{what or step}: {path + ': ' if path and path not in what else ''}{reason}"
     return LaunchFailure(step, number, path, 125, text)
 

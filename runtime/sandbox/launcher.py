@@ -38,7 +38,6 @@ from _socket import (
     socketpair,
 )
 from array import array
-from signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals
 
 from runtime.sandbox import cgroups, child, rootfs
 from runtime.sandbox import syscalls as sys
@@ -162,14 +161,17 @@ def _namespaces(spec: dict[str, Any], opened: list[int]) -> tuple[int, list[tupl
             raise refused("namespaces", f"namespace {kind!r} is not known")
     for kind, flag in _NAMESPACES.items():
         path = entries.get(kind)
+        if path and kind == "mount":
+            raise refused(
+                "namespaces", "a mount namespace cannot be joined, as the root filesystem is made in a new one"
+            )
         if path:
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
                 raise from_error("namespaces", error, f"{kind} namespace {path}") from None
             opened.append(fd)
-            if kind != "mount":
-                joins.append((fd, flag))
+            joins.append((fd, flag))
         elif kind in entries:
             new |= flag
     return new, joins
@@ -182,7 +184,7 @@ def _fork(setup: child.Setup, ours: socket) -> int:
     children: then a helper does so and forks the child as its own sibling.
     """
     flags = setup.new & ~sys.CLONE_NEWCGROUP
-    before = pthread_sigmask(SIG_BLOCK, valid_signals())
+    before = sys.block_signals()
     try:
         joined = [fd for fd, kind in setup.joins if kind == sys.CLONE_NEWPID]
         if not joined:
@@ -196,7 +198,7 @@ def _fork(setup: child.Setup, ours: socket) -> int:
     except OSError as error:
         raise from_error("namespaces", error, "making namespaces") from None
     finally:
-        pthread_sigmask(SIG_SETMASK, before)
+        sys.unblock_signals(before)
 
 
 def _fork_into(setup: child.Setup, ours: socket, flags: int, pid_namespace: int) -> int:

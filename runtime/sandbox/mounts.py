@@ -8,7 +8,7 @@ is reachable by name at that point. OCI runtime-spec, config.md § Mounts; needs
 from __future__ import annotations
 
 import os
-from errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR
+from errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR, EPERM
 from stat import S_ISDIR, S_ISLNK
 
 from runtime.sandbox import syscalls as sys
@@ -158,9 +158,10 @@ def prepare(mount: dict[str, Any]) -> Prepared:
     try:
         fd = new_filesystem(kind, source, options.data, options.attr_set)
     except OSError as error:
-        raise LaunchFailure(
-            "mounts", error.errno or 0, destination, 125, f"mount of {kind} on {destination}: {error.strerror}"
-        ) from None
+        text = f"mount of {kind} on {destination}: {error.strerror}"
+        if kind == "proc" and error.errno == EPERM:
+            text += " (a container around this one hides parts of its /proc: --security-opt systempaths=unconfined)"
+        raise LaunchFailure("mounts", error.errno or 0, destination, 125, text) from None
     options.attr_set = options.attr_clear = 0  # fsmount has done these
     prepared = Prepared(fd, destination, options)
     prepared.fstype = kind

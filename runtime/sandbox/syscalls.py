@@ -7,13 +7,14 @@ what we know. Structures that the kernel reads are plain bytes made by `struct`.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # the module `signal` would import enum (3 ms)
 import os
-from errno import EINVAL, ENOSYS
+from errno import ENOSYS, EPERM
 from struct import pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 # <linux/sched.h>
@@ -79,7 +80,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 SECCOMP_SET_MODE_FILTER = 1
 KEYCTL_JOIN_SESSION_KEYRING = 1
-CLOSE_RANGE_CLOEXEC = 4
+_LAST_DESCRIPTOR = 0x7FFFFFFF
 BPF_PROG_LOAD = 5
 BPF_PROG_ATTACH = 8
 
@@ -89,11 +90,11 @@ _SINCE_424 = {  # numbers that every architecture shares
 }  # fmt: skip
 _GENERIC = {  # <asm-generic/unistd.h>: aarch64, riscv64, loongarch64
     "umount2": 39, "mount": 40, "pivot_root": 41, "capset": 91, "unshare": 97, "rt_sigaction": 134,
-    "setdomainname": 162, "prctl": 167, "keyctl": 219, "setns": 268, "seccomp": 277, "bpf": 280,
+    "setdomainname": 162, "prctl": 167, "keyctl": 219, "clone": 220, "setns": 268, "seccomp": 277, "bpf": 280,
 }  # fmt: skip
 _NUMBERS = {
     "x86_64": {
-        "rt_sigaction": 13, "capset": 126, "pivot_root": 155, "prctl": 157, "mount": 165, "umount2": 166,
+        "rt_sigaction": 13, "clone": 56, "capset": 126, "pivot_root": 155, "prctl": 157, "mount": 165, "umount2": 166,
         "setdomainname": 171, "keyctl": 250, "unshare": 272, "setns": 308, "seccomp": 317, "bpf": 321,
     },
     "s390x": {
@@ -168,7 +169,12 @@ def clone3(flags: int) -> int:
     Python's after-fork hooks do not run: only for a process of one thread, whose child goes on to exec or _exit.
     """
     signal = 0 if flags & CLONE_PARENT else SIGCHLD
-    return call("clone3", pack("11Q", flags, 0, 0, 0, signal, 0, 0, 0, 0, 0, 0), 88)
+    try:
+        return call("clone3", pack("11Q", flags, 0, 0, 0, signal, 0, 0, 0, 0, 0, 0), 88)
+    except OSError as error:
+        if error.errno != ENOSYS or "clone" not in NR:
+            raise
+    return call("clone", flags | SIGCHLD, 0, 0, 0, 0)  # a filter around us hides clone3
 
 
 def unshare(flags: int) -> None:
@@ -183,26 +189,27 @@ def prctl(option: int, *arguments: int) -> int:
     return call("prctl", option, *arguments, *(0,) * (4 - len(arguments)))
 
 
-def close_range(first: int, last: int, flags: int = 0) -> None:
-    """Close, or with CLOSE_RANGE_CLOEXEC mark, all descriptors of a range; older kernels are asked one by one."""
+def close_all_but(kept: Iterable[int]) -> None:
+    """Close every descriptor from 3 on that is not in `kept`; older kernels are asked one by one."""
+    first = 3
+    for fd in [*sorted(set(kept)), _LAST_DESCRIPTOR]:
+        if fd > first:
+            _close_range(first, fd - 1)
+        first = max(first, fd + 1)
+
+
+def _close_range(first: int, last: int) -> None:
     try:
-        call("close_range", first, last, flags)
+        call("close_range", first, last, 0)
     except OSError as error:
-        if error.errno not in (ENOSYS, EINVAL):
+        if error.errno not in (ENOSYS, EPERM):
             raise
         for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
             if first <= fd <= last:
-                _close_or_mark(fd, flags)
-
-
-def _close_or_mark(fd: int, flags: int) -> None:
-    try:
-        if flags & CLOSE_RANGE_CLOEXEC:
-            os.set_inheritable(fd, False)
-        else:
-            os.close(fd)
-    except OSError:  # the descriptor of the listing itself
-        pass
+                try:
+                    os.close(fd)
+                except OSError:  # the descriptor of the listing itself
+                    pass
 
 
 def reset_signals() -> None:
@@ -211,6 +218,17 @@ def reset_signals() -> None:
     for number in range(1, 65):
         if number not in (9, 19):
             call("rt_sigaction", number, default, None, 8)
+
+
+def block_signals() -> set[int]:
+    """Hold back every signal for this thread; the set of those that were held back before."""
+    before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, range(1, _signal.NSIG))
+    return before
+
+
+def unblock_signals(but: Iterable[int] = ()) -> None:
+    """Let all signals through but those."""
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, but)
 
 
 def setdomainname(name: bytes) -> None:

@@ -107,15 +107,20 @@ class Sandboxes:
         full = {"spec": document, "rootfs": self.rootfs(), "seccomp": None, "cgroup": None, "init": False}
         return self.launch({**full, **(request or {})}, order or {})
 
-    def launch(self, request: dict[str, Any], order: dict[str, Any]) -> Outcome:
+    def command(self) -> list[str]:
+        """Return the words that start the driver as the caller of the sandbox."""
         packages = sysconfig.get_paths()["purelib"]
-        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("driver.py")), str(REPOSITORY), packages]
-        if self.rootless:
-            user = str(USER_WITHOUT_RANGE if self.single else ORDINARY_USER)
-            become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
-            command = [*become, "env", "HOME=/nonexistent", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *command]
+        words = [sys.executable, "-I", "-S", str(Path(__file__).with_name("driver.py")), str(REPOSITORY), packages]
+        if not self.rootless:
+            return words
+        user = str(USER_WITHOUT_RANGE if self.single else ORDINARY_USER)
+        become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
+        return [*become, "env", "HOME=/nonexistent", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *words]
+
+    def launch(self, request: dict[str, Any], order: dict[str, Any]) -> Outcome:
+        """Run the driver with a whole request; nothing that it opened or started may be left."""
         result = subprocess.run(
-            command,
+            self.command(),
             input=json.dumps({"request": request, **order}),
             capture_output=True,
             text=True,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -378,5 +382,84 @@ def test_five_hundred_layers_can_be_mounted(sandbox: Any) -> None:
 
 
 def test_the_command_dies_with_its_launcher(sandbox: Any) -> None:
-    text = sandbox("cat", "/proc/self/status").output
-    assert status_field(text, "PPid") == "0"
+    marker = f"7{os.getpid()}"
+    document = runtimespec.container_spec(args=["sleep", marker], env=["PATH=/bin"], rootless=sandbox.rootless)
+    request = {"spec": document, "rootfs": sandbox.rootfs(), "seccomp": None, "cgroup": None, "init": False}
+    driver = subprocess.Popen(sandbox.command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert driver.stdin
+    json.dump({"request": request}, driver.stdin)
+    driver.stdin.close()
+    wanted = f"sleep\0{marker}\0".encode()
+    wait_until(lambda: wanted in command_lines())
+    driver.kill()
+    driver.wait()
+    wait_until(lambda: wanted not in command_lines())
+
+
+def command_lines() -> list[bytes]:
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            found.append(Path("/proc", name, "cmdline").read_bytes())
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_the_process_namespace_of_another_can_be_joined(root_sandbox: Any) -> None:
+    outcome = root_sandbox("readlink", "/proc/self/ns/pid", namespaces={"pid": "/proc/self/ns/pid"})
+    assert outcome.lines == [os.readlink("/proc/self/ns/pid")]
+
+
+def test_the_host_processes_are_seen_only_when_asked(sandbox: Any) -> None:
+    outcome = sandbox("ls", "/proc", namespaces={"pid": "host"})
+    assert str(os.getpid()) in outcome.lines
+
+
+def test_a_network_namespace_is_joined_by_path(root_sandbox: Any) -> None:
+    outcome = root_sandbox("readlink", "/proc/self/ns/net", network="/proc/self/ns/net")
+    assert outcome.lines == [os.readlink("/proc/self/ns/net")]
+
+
+def test_a_mount_namespace_cannot_be_joined(root_sandbox: Any) -> None:
+    document = runtimespec.container_spec(args=["true"])
+    document["linux"]["namespaces"] = [{"type": "mount", "path": "/proc/self/ns/mnt"}]
+    request = {"spec": document, "rootfs": root_sandbox.rootfs()}
+    assert root_sandbox.launch(request, {}).failure["step"] == "namespaces"
+
+
+def test_a_user_namespace_of_its_own_maps_root_to_another_id(root_sandbox: Any) -> None:
+    document = runtimespec.container_spec(args=["cat", "/proc/self/uid_map"], env=["PATH=/bin"], rootless=True)
+    document["linux"]["namespaces"].append({"type": "user"})
+    extent = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    document["linux"] |= {"uidMappings": extent, "gidMappings": extent}
+    rootfs = root_sandbox.rootfs()
+    for path in (root_sandbox.lower, root_sandbox.base / "empty", rootfs["upperdir"], rootfs["workdir"]):
+        subprocess.run(["chown", "-R", "100000:100000", str(path)], check=True)
+    outcome = root_sandbox.launch({"spec": document, "rootfs": rootfs}, {})
+    assert outcome.output.split() == ["0", "100000", "65536"]
+
+
+def test_a_privileged_container_has_the_devices_and_all_capabilities(root_sandbox: Any) -> None:
+    outcome = root_sandbox(
+        "sh", "-c", "ls /dev/kmsg; touch /proc/sys/x; cat /proc/self/status", privileged=True,
+        capabilities=runtimespec.CAPABILITIES,
+    )  # fmt: skip
+    assert outcome.lines[0] == "/dev/kmsg"
+    own = status_field(Path("/proc/self/status").read_text(), "CapPrm")
+    assert status_field(outcome.output, "CapEff") == own
+
+
+def test_a_wrong_document_is_refused_and_not_a_crash(root_sandbox: Any) -> None:
+    document = runtimespec.container_spec(args=["true"])
+    document["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE"}]
+    failure = root_sandbox.launch({"spec": document, "rootfs": root_sandbox.rootfs()}, {}).failure
+    assert failure["exit_code"] == 125
+    assert "description is wrong" in failure["text"]
