@@ -79,8 +79,11 @@ def clear(locks: str, key: str) -> None:
     from runtime.network import bridge  # lazy: 3 ms
 
     bridge.take_down(key)
+    path = f"{os.path.dirname(locks)}/state.db"
+    for character, escape in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
+        path = path.replace(character, escape)
     try:
-        with sqlite3.connect(f"{os.path.dirname(locks)}/state.db", timeout=_BUSY) as connection:
+        with sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_BUSY) as connection:  # never a new, empty one
             connection.execute("DELETE FROM network_leases")
         connection.close()
     except sqlite3.Error:

@@ -69,6 +69,9 @@ NFT_CMP_EQ, NFT_CMP_NEQ = 0, 1
 NFT_PAYLOAD_NETWORK_HEADER = 1
 NFTNL_UDATA_RULE_COMMENT = 0
 
+_MISSING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
+"""Answers that mean: not there, or (all but the first) the kernel has no nf_tables, or not for this family."""
+
 _ESTABLISHED_RELATED = 0x2 | 0x4
 _IPS_DST_NAT = 1 << 5
 _SOURCE_ADDRESS = 12
@@ -96,15 +99,12 @@ class Nftables(Netlink):
     def has_table(self, name: str, family: int = NFPROTO_IPV4) -> bool:
         """Tell whether a table exists; False, too, where the kernel has no nf_tables."""
         body = _header(family) + text(NFTA_TABLE_NAME, name)
-        missing = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
-        return self.ask(Message(_kind(NFT_MSG_GETTABLE), 0, body, f"table {name}", missing)) is not None
+        return self.ask(Message(_kind(NFT_MSG_GETTABLE), 0, body, f"table {name}", _MISSING)) is not None
 
     def drops_by_policy(self, table: str, chain: str) -> bool:
         """Tell whether a base chain of family ip exists and drops what no rule of it decided."""
         body = _header() + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, chain)
-        reply = self.ask(
-            Message(_kind(NFT_MSG_GETCHAIN), 0, body, f"chain {table} {chain}", (errno.ENOENT, errno.EINVAL))
-        )
+        reply = self.ask(Message(_kind(NFT_MSG_GETCHAIN), 0, body, f"chain {table} {chain}", _MISSING))
         policy = attributes(reply[4:]).get(NFTA_CHAIN_POLICY) if reply else None
         return policy is not None and int.from_bytes(policy, "big") == NF_DROP
 
@@ -113,7 +113,7 @@ class Nftables(Netlink):
         body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
         wanted = _comment(comment)
         handles = []
-        for reply in self.dump(Message(_kind(NFT_MSG_GETRULE), 0, body, f"chain {table} {chain}", (errno.ENOENT,))):
+        for reply in self.dump(Message(_kind(NFT_MSG_GETRULE), 0, body, f"chain {table} {chain}", _MISSING)):
             found = attributes(reply[4:])
             if found.get(NFTA_RULE_USERDATA) == wanted and found.get(NFTA_RULE_CHAIN) == chain.encode() + b"\0":
                 handles.append(int.from_bytes(found[NFTA_RULE_HANDLE], "big"))

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from runtime.network import rtnetlink
+from runtime.network import bridge, rtnetlink
 from runtime.network.nftables import Nftables
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.sandbox import syscalls
 
 OUTSIDE = "198.51.100.2"
 UPLINK = "198.51.100.1"
+KEY = "00c0ffee00"
+SUBNET = (0x0AC80400, 22)
 PORT = 8080
 
 _SERVER = """
@@ -92,6 +94,26 @@ def server(*, pid: int | None = None, port: int = PORT) -> Iterator[None]:
             yield
         finally:
             process.kill()
+
+
+def choose(_links: Rtnetlink) -> tuple[int, int]:
+    return SUBNET
+
+
+def document(found: bridge.Bridge, *, number: int = 2, key: str = KEY) -> dict[str, object]:
+    address = found.network + number
+    return {
+        "mode": "bridge",
+        "locks": "",
+        "key": key,
+        "bridge": found.index,
+        "port": bridge.port_name(key, address),
+        "mac": bridge.mac_of(address),
+        "address": address,
+        "gateway": found.gateway,
+        "prefix": found.prefix,
+        "mtu": 1400,
+    }
 
 
 def left_over(key: str) -> list[str]:

@@ -8,36 +8,25 @@ import pytest
 
 from runtime.network import attach, bridge, janitor
 from runtime.network.rtnetlink import Rtnetlink
-from tests.runtime.network.machines import OUTSIDE, UPLINK, ask, ip, left_over, server, sleeper
+from tests.runtime.network.machines import (
+    KEY,
+    OUTSIDE,
+    SUBNET,
+    UPLINK,
+    ask,
+    choose,
+    document,
+    ip,
+    left_over,
+    server,
+    sleeper,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin]
-
-KEY = "00c0ffee00"
-SUBNET = (0x0AC80400, 22)
-
-
-def choose(_links: Rtnetlink) -> tuple[int, int]:
-    return SUBNET
 
 
 def refuse(_links: Rtnetlink) -> tuple[int, int]:
     raise AssertionError("the bridge was made anew")
-
-
-def document(found: bridge.Bridge, *, number: int = 2, key: str = KEY) -> dict[str, object]:
-    address = found.network + number
-    return {
-        "mode": "bridge",
-        "locks": "",
-        "key": key,
-        "bridge": found.index,
-        "port": bridge.port_name(key, address),
-        "mac": bridge.mac_of(address),
-        "address": address,
-        "gateway": found.gateway,
-        "prefix": found.prefix,
-        "mtu": 1400,
-    }
 
 
 def nft(*words: str) -> str:

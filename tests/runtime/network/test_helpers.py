@@ -27,6 +27,7 @@ mknod -m 666 /mnt/tun c 10 200
 chmod 666 /mnt/tun
 mount --bind /mnt/tun /dev/net/tun
 umount -l /mnt
+[ -z "$RESOLV_CONF" ] || mount --bind "$RESOLV_CONF" /etc/resolv.conf
 uid=$1; gid=$2; shift 2
 exec setpriv --reuid "$uid" --regid "$gid" --init-groups "$@"
 """
@@ -60,6 +61,25 @@ with subprocess.Popen(command, stdout=subprocess.PIPE) as container:
         sys.stdin.read()
 """
 
+_NAMES = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+    server.bind(("127.0.0.1", 53))
+    print(flush=True)
+    while True:
+        question, address = server.recvfrom(512)
+        server.sendto(question, address)
+"""
+
+_ASK_NAMES = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.settimeout(3)
+    client.connect((sys.argv[1], 53))
+    client.send(b"question?")
+    print(client.recv(512).decode(), end="")
+"""
+
 Started = tuple["subprocess.Popen[str]", str]
 
 
@@ -89,12 +109,13 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def connected(mode: str, home: Path) -> Iterator[Started]:
+def connected(mode: str, home: Path, *, resolv_conf: Path | None = None) -> Iterator[Started]:
     """Connect a container as the user; gives the process that did, and the container's pid or what went wrong."""
     entry = pwd.getpwnam(USER)
     command = ["unshare", "-m", "--propagation", "private", "sh", "-c", _AS_USER, "sh", str(entry.pw_uid)]
     command += [str(entry.pw_gid), sys.executable, "-c", _CONNECT, mode, str(home)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment["RESOLV_CONF"] = str(resolv_conf or "")
     answer = ""
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd="/"
@@ -170,6 +191,23 @@ def test_the_helper_holds_no_file_of_its_caller(helper: str, home: Path, machine
 
 def pipes_of(pid: int) -> set[str]:
     return {name for number in (0, 1) if (name := os.readlink(f"/proc/{pid}/fd/{number}")).startswith("pipe:")}
+
+
+def test_a_name_server_on_the_loopback_of_the_host_is_asked_through_the_helper(
+    helper: str, home: Path, machine: int
+) -> None:
+    resolv_conf = home / "resolv.conf"
+    resolv_conf.write_text("nameserver 127.0.0.1\n")
+    with (
+        subprocess.Popen((sys.executable, "-c", _NAMES), stdout=subprocess.PIPE) as names,
+        connected(helper, home, resolv_conf=resolv_conf) as (_, answer),
+    ):
+        assert names.stdout is not None
+        names.stdout.readline()
+        address = {"pasta": "169.254.1.1", "slirp4netns": "10.0.2.3"}[helper]
+        command = ("nsenter", "-n", "-t", answer, sys.executable, "-c", _ASK_NAMES, address)
+        assert subprocess.run(command, capture_output=True, check=True).stdout == b"question?"
+        names.kill()
 
 
 def test_what_a_helper_has_to_say_is_told(
