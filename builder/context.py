@@ -23,6 +23,7 @@ from runtime.oci.digests import Digest
 from runtime.store.layers.tree import Kind, Metadata
 
 if TYPE_CHECKING:
+    from runtime.context import Cancel
     from runtime.store.facade import Store
 
 _KINDS: dict[int, Kind] = {
@@ -41,11 +42,12 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class DirectoryContext:
     """The files below one directory that its ignore file leaves; threads may share it. Made by `open_context`."""
 
-    def __init__(self, directory: Path, fd: int, ignore: IgnoreFile | None, cache: StatCache) -> None:
+    def __init__(self, directory: Path, fd: int, ignore: IgnoreFile | None, cache: StatCache, cancel: Cancel) -> None:
         self._directory = directory
         self._fd = fd
         self._ignore = ignore
         self._cache = cache
+        self._cancel = cancel
         self._held: dict[int, tuple[bytes, int]] = {}
 
     @property
@@ -135,7 +137,7 @@ class DirectoryContext:
                 hint="make it readable, or name it in .dockerignore",
             ) from error
         try:
-            digest = digest_stream(fd)
+            digest = digest_stream(fd, self._cancel)
             self._cache.learn(path, os.fstat(fd), digest)
         finally:
             os.close(fd)
@@ -150,6 +152,7 @@ class DirectoryContext:
 
     def _scan(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
         """Give names and metadata in one directory, names in byte order."""
+        self._cancel.check()
         directory = self._open_directory(path)
         found: list[tuple[bytes, Metadata]] = []
         try:
@@ -256,7 +259,7 @@ def _opened(store: Store, directory: Path, ignore: IgnoreFile | None) -> Iterato
         ) from error
     real = Path(os.path.realpath(directory))
     cache = StatCache(store, real)
-    opened = DirectoryContext(real, fd, ignore, cache)
+    opened = DirectoryContext(real, fd, ignore, cache, store.context.cancel)
     try:
         yield opened
         cache.save()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from builder.options import BuildOptions
 from builder.plan import PlannedNode
 from builder.records import Miss, Record, Records
 from builder.reporter import Reporter, Vertex
+from grammar.instructions import Copy
 from runtime.context import Cancel
 from runtime.errors import PybuildError, StepFailed
 from runtime.oci.digests import ChainID, Digest
@@ -51,7 +52,13 @@ class Executor:
         """Return the record of a step's key, None if it has to run."""
         step = planned.step
         assert step is not None
-        return self._records.lookup(keys.key_of(self._parts(step, given)))
+        alias = self._alias(planned, given)
+        record = None if alias is None else self._records.aliased(alias)
+        if record is None:
+            record = self._records.lookup(keys.key_of(self._parts(step, given)))
+            if record is not None and alias is not None:
+                self._records.add_alias(alias, record.key)
+        return record
 
     def do(
         self, planned: PlannedNode, given: Given, stage: Stage, title: Callable[[], str], *, anew: bool
@@ -60,6 +67,19 @@ class Executor:
 
         Raises StepFailed, with the lines of the Dockerfile and of the output, for a command that failed.
         """
+        alias = self._alias(planned, given)
+        known = None if anew or alias is None else self._records.aliased(alias)
+        if known is not None:
+            self._reporter.cached(title(), planned.line)
+            return known, False
+        record, ran = self._do(planned, given, stage, title, anew=anew)
+        if alias is not None:
+            self._records.add_alias(alias, record.key)
+        return record, ran
+
+    def _do(
+        self, planned: PlannedNode, given: Given, stage: Stage, title: Callable[[], str], *, anew: bool
+    ) -> tuple[Record, bool]:
         step = planned.step
         assert step is not None
         changed = ""
@@ -91,6 +111,26 @@ class Executor:
         if given.parent.chain is None or record.chain is None:
             return Result(chain=record.chain or given.parent.chain, content=content)
         return Result(chain=self._stacked(given.parent.chain, record.chain).chain_id, content=content)
+
+    def _alias(self, planned: PlannedNode, given: Given) -> Digest | None:
+        """Digest what a copy from another tree depends on without looking into that tree; None for all other steps.
+
+        Its key is over the files that it takes, and to find those again means to read them. Where neither the whole
+        of that tree nor anything else has changed, these files have not.
+        """
+        instruction = planned.instruction
+        if not isinstance(instruction, Copy) or instruction.from_ is None:
+            return None
+        return keys.key_of(
+            {
+                "semantics": keys.SEMANTICS,
+                "instruction": asdict(instruction),
+                "parent": given.parent.content,
+                "source": given.sources[instruction.from_].content,
+                "directory": given.working_directory,
+                "epoch": self._options.epoch,
+            }
+        )
 
     def _parts(self, step: Step, given: Given) -> KeyParts:
         parent = None if step.linked else given.parent.content

@@ -39,6 +39,9 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_created(
         config TEXT PRIMARY KEY,
         created INTEGER NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS builder_aliases(
+        alias TEXT PRIMARY KEY,
+        key TEXT NOT NULL) WITHOUT ROWID""",
 )
 
 
@@ -130,6 +133,16 @@ class Records:
             if record.chain is not None:
                 connection.execute("INSERT INTO pins VALUES(?, 'snapshot', ?)", (owner, record.chain))
         return record
+
+    def aliased(self, alias: Digest) -> Record | None:
+        """Return the record whose key `alias`, a digest that is cheaper to come by, was said to lead to."""
+        row = self._database.one("SELECT key FROM builder_aliases WHERE alias = ?", alias)
+        return None if row is None else self.lookup(Digest(row[0]))
+
+    def add_alias(self, alias: Digest, key: Digest) -> None:
+        """Say that whatever has the digest `alias` has the key `key`, too."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO builder_aliases VALUES(?, ?)", (alias, key))
 
     def created_of(self, config: Digest, now: int) -> int:
         """Return when an image without a layer of its own was first built, `now` (ns) if it never was.

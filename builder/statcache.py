@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from runtime.store.placement import NETWORK_FILE_SYSTEMS, file_system_of
 
 if TYPE_CHECKING:
+    from runtime.context import Cancel
     from runtime.store.facade import Store
 
 _FORMAT = f"1-{sys.implementation.cache_tag}"
@@ -107,9 +108,11 @@ class StatCache:
         return entries if isinstance(entries, dict) else {}
 
 
-def digest_stream(fd: int) -> bytes:
-    """Return the SHA-256 of what is left to read of `fd`."""
+def digest_stream(fd: int, cancel: Cancel | None = None) -> bytes:
+    """Return the SHA-256 of what is left to read of `fd`. Raises Cancelled as soon as `cancel` is set."""
     digest = sha256()
     while chunk := os.read(fd, 1 << 20):
         digest.update(chunk)
+        if cancel is not None:
+            cancel.check()
     return digest.digest()

@@ -130,6 +130,7 @@ def _write_archive(store: Store, output: Output, config: bytes, names: Sequence[
     from runtime.store import archive  # lazy: only for this output
 
     store.snapshots.settle()
+    known = store.images.resolve_id(sha256_of(config)) is not None
     image: Image = store.images.record(config)
     vertex.status("exporting layers")
     manifest = store.images.manifest(image, _COMPRESSIONS[output.attributes["compression"]])
@@ -140,6 +141,8 @@ def _write_archive(store: Store, output: Output, config: bytes, names: Sequence[
     )
     with _destination(output) as sink:
         archive.write_archive(store, (selected,), sink)
+    if not known:
+        store.images.remove(image)  # it was asked for outside of the store only
 
 
 @contextmanager

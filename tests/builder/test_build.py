@@ -12,6 +12,7 @@ from builder.exporters.outputs import Output
 from builder.failures import InstructionFailed
 from builder.options import BuildOptions
 from grammar.errors import DockerfileError
+from runtime.errors import Cancelled
 from runtime.store import Store
 from tests.builder.benches import Bench
 
@@ -217,3 +218,25 @@ def test_names_are_found_under_both_spellings(bench: Bench) -> None:
             image = store.images.resolve(name)
             assert image is not None
             assert image.id == built.id
+
+
+def test_a_copy_from_a_stage_that_is_as_it_was_reads_nothing_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write({"a": "1"})
+    text = "FROM scratch AS x\nCOPY a /\nFROM scratch\nCOPY --from=x /a /b\n"
+    bench.build(text)
+
+    def refuse(*_: object) -> bytes:
+        raise AssertionError("a file of the stage was read")
+
+    monkeypatch.setattr("builder.trees.ImageTree.file_digest", refuse)
+    assert bench.build(text).executed == 0
+
+
+def test_an_interruption_reaches_the_scan_of_the_context(bench: Bench) -> None:
+    bench.write({"d/a": "1"})
+    bench.context.cancel.set(15)
+    with pytest.raises(Cancelled) as caught:
+        bench.build("FROM scratch\nCOPY d /\n")
+    assert caught.value.signal == 15
