@@ -222,7 +222,7 @@ def reset_signals() -> None:
 
 def block_signals() -> set[int]:
     """Hold back every signal for this thread; the set of those that were held back before."""
-    before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, range(1, _signal.NSIG))
+    before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
     return before
 
 
