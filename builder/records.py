@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
     from runtime.store.facade import Store
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_records(
         key TEXT PRIMARY KEY,

@@ -157,7 +157,8 @@ def _terminal_size(stream: TextIO) -> tuple[int, int]:
         size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
         return 80, 24
-    return max(size.columns, 20), max(size.lines, 6)
+    # Some terminals say that they have no size at all.
+    return max(size.columns or 80, 20), max(size.lines or 24, 6)
 
 
 def _fit(text: str, right: str, width: int) -> str:
