@@ -136,8 +136,8 @@ def _text(data: bytes, offset: int) -> str:
 
 
 def _expanded(directories: Iterable[str], asking: Path) -> Iterator[Path]:
-    origin = str(asking.resolve().parent)
     for directory in directories:
+        origin = str(asking.resolve().parent)
         yield Path(directory.replace("${ORIGIN}", origin).replace("$ORIGIN", origin))
 
 

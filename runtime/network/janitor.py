@@ -117,7 +117,7 @@ def _start(locks: str, key: str, guard: int) -> None:
     ]
     pid = os.posix_spawn(
         "/bin/sh",
-        ["sh", "-c", '"$@" </dev/null &', "sh", *command],
+        ["sh", "-c", 'cd / && "$@" </dev/null &', "sh", *command],
         {"PATH": "/usr/bin:/bin"},
         file_actions=actions,
         setsid=True,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from runtime.network import janitor
+from runtime.network import bridge, janitor
 
 
 @pytest.fixture
@@ -117,3 +118,22 @@ def test_a_link_in_place_of_a_lock_file_is_not_followed(locks: str, tmp_path: Pa
     os.symlink(tmp_path / "elsewhere", f"{locks}/network.users")
     with pytest.raises(OSError, match="symbolic link"):
         janitor.try_use(locks)
+
+
+def test_with_the_bridge_all_leases_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "a %20?b#c"
+    (root / "locks").mkdir(parents=True)
+    monkeypatch.setattr(bridge, "take_down", lambda _key: None)
+    with sqlite3.connect(root / "state.db") as database:
+        database.execute("CREATE TABLE network_leases(address)")
+        database.execute("INSERT INTO network_leases VALUES(1)")
+        database.commit()
+        janitor.clear(f"{root}/locks", "key")
+        assert database.execute("SELECT * FROM network_leases").fetchall() == []
+    database.close()
+
+
+def test_a_root_that_is_gone_is_not_made_again(locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bridge, "take_down", lambda _key: None)
+    janitor.clear(locks, "key")
+    assert not Path(locks).with_name("state.db").exists()
