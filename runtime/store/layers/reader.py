@@ -136,46 +136,34 @@ class TarReader:
         long_name: bytes | None,
         long_link: bytes | None,
     ) -> Member:
-        name = _text(header[:100])
-        magic = header[257:265]
-        if magic[:6] == b"ustar\0":
-            prefix = _text(header[345:476] if header[508:512] == b"tar\0" else header[345:500])
-            if prefix:
-                name = prefix + b"/" + name
         pax = dict(records) if records else _NO_RECORDS
-        name = long_name or pax.get(b"path") or name
+        name = long_name or pax.get(b"path") or _ustar_name(header)
         try:
             mode, uid, gid, size, mtime_ns = _numbers(header, pax)
             if not 0 <= size <= _MAX_SIZE:
-                raise ValueError("size")
+                raise ValueError(f"size {size} is out of range")
             if typeflag == OLD_FILE:
                 typeflag = DIRECTORY if name.endswith(b"/") else FILE
+            extents = None
             if typeflag in _HAS_DATA:
                 self._data = size
                 self._padding = -size % BLOCK
-            elif typeflag not in _NO_DATA:
-                raise LayerError(
-                    f"{os.fsdecode(name)!r} has an unknown type {os.fsdecode(typeflag)!r}", entry=os.fsdecode(name)
-                )
-            extents = None
-            if typeflag == _GNU_SPARSE:
-                extents = gnu_extents(header, self._extension_blocks(header))
-                size = number(header[483:495])
-            elif typeflag in _HAS_DATA:
-                sparse = pax_extents(records, self._sparse_map)
-                if sparse is not None:
-                    extents, size, sparse_name = sparse
+                if records or typeflag == _GNU_SPARSE:
+                    extents, size, sparse_name = self._sparse(header, records, size)
                     name = sparse_name or name
-            if extents is not None:
-                _check_extents(extents, size, self._data)
+                typeflag = FILE
+            elif typeflag in _NO_DATA:
+                size = 0
+            else:
+                raise ValueError(f"type {os.fsdecode(typeflag)!r} is unknown")
             return Member(
-                FILE if typeflag in _HAS_DATA else typeflag,
+                typeflag,
                 name,
                 long_link or pax.get(b"linkpath") or _text(header[157:257]),
                 mode & 0o7777,
                 uid,
                 gid,
-                size if typeflag in _HAS_DATA else 0,
+                size,
                 mtime_ns,
                 _device(header) if typeflag in {CHARACTER, BLOCK_DEVICE} else 0,
                 _xattrs(records) if records else {},
@@ -184,6 +172,21 @@ class TarReader:
         except (ValueError, OverflowError) as error:
             shown = os.fsdecode(name)
             raise LayerError(f"{shown!r} has a header that cannot be read: {error}", entry=shown) from error
+
+    def _sparse(
+        self, header: bytes, records: list[tuple[bytes, bytes]], size: int
+    ) -> tuple[tuple[Extent, ...] | None, int, bytes | None]:
+        """Give the extents, size and other name of a file; no extents for one that is not sparse. Raises ValueError."""
+        if header[156:157] == _GNU_SPARSE:
+            extents = gnu_extents(header, self._extension_blocks(header))
+            found: tuple[tuple[Extent, ...], int, bytes | None] = (extents, number(header[483:495]), None)
+        else:
+            described = pax_extents(records, self._sparse_map)
+            if described is None:
+                return None, size, None
+            found = described
+        _check_extents(found[0], found[1], self._data)
+        return found
 
     def _header(self) -> bytes | None:
         """Read the next header block, None at the end of the archive."""
@@ -271,6 +274,14 @@ class TarReader:
         self._buffer = rest + piece if rest else piece
         self._position = 0
         return True
+
+
+def _ustar_name(header: bytes) -> bytes:
+    """Put a name together from its two fields; the second is shorter in star's form, and something else in GNU's."""
+    name = _text(header[:100])
+    if header[257:263] != b"ustar\0" or header[345] == 0:
+        return name
+    return b"%b/%b" % (_text(header[345:476] if header[508:512] == b"tar\0" else header[345:500]), name)
 
 
 def _numbers(header: bytes, pax: Mapping[bytes, bytes]) -> tuple[int, int, int, int, int]:

@@ -256,7 +256,13 @@ def write_metadata(dir_fd: int, name: bytes, metadata: Metadata, *, times: bool 
 
 def write_open(fd: int, metadata: Metadata, *, times: bool = True) -> list[str]:
     """Do `write_metadata` for an open regular file or directory."""
-    owned = _give(lambda uid, gid: os.fchown(fd, uid, gid), metadata)
+    owned = True
+    try:
+        os.fchown(fd, metadata.uid, metadata.gid)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        owned = _give(lambda uid, gid: os.fchown(fd, uid, gid), metadata)
     dropped = _set_xattrs(fd, metadata.xattrs) if metadata.xattrs else []
     if not owned:
         records.write_owner(fd, metadata.uid, metadata.gid)
