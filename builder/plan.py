@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from runtime.store.facade import Store
 
 _BUILD_CONTEXT = "context"
+_THIRTY_TWO_BIT = {"linux/amd64": "linux/386", "linux/arm64": "linux/arm"}
+"""What a processor executes beside its own programs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,8 @@ def make_plan(
         for planned in plan.nodes:
             if planned.step is not None:
                 with located(planned.line):
+                    if isinstance(planned.instruction, Run):
+                        _refuse_emulation(plan.stage.platform, graph.build_platform)
                     planned.step.check(build_context)
     return Plan(graph=graph, stages=tuple(plans.values()))
 
@@ -124,6 +128,16 @@ def located(line: int) -> Iterator[None]:
         raise
     except PybuildError as error:
         raise InstructionFailed(error.message, line=line, hint=error.hint) from error
+
+
+def _refuse_emulation(platform: str, host: str) -> None:
+    """Raise PybuildError where this machine's processor does not execute programs for `platform`."""
+    executes = {host, _THIRTY_TWO_BIT.get(host, host)}
+    if platform not in executes and not any(platform.startswith(f"{name}/") for name in executes):
+        raise PybuildError(
+            f"RUN for {platform} cannot be executed on this machine ({host})",
+            hint="let the stage run here with FROM --platform=$BUILDPLATFORM, and cross-compile",
+        )
 
 
 def _with_triggers(graph: InstructionGraph, store: Store, images: dict[tuple[str, str], BaseImage]) -> InstructionGraph:

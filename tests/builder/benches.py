@@ -84,6 +84,7 @@ class Bench:
         options: BuildOptions | None = None,
         outputs: tuple[Output, ...] = (Output(type="image"),),
         now: int | None = None,
+        platform: str = "linux/amd64",
     ) -> Built:
         context = self.context if now is None else replace(self.context, now=lambda: now)
         wishes = options or BuildOptions()
@@ -97,7 +98,7 @@ class Bench:
                 text,
                 target=target,
                 build_args=build_args or {},
-                platform="linux/amd64",
+                platform=platform,
                 host="linux/amd64",
             )
             found = read_ignore_file(self.directory, None)

@@ -240,3 +240,12 @@ def test_an_interruption_reaches_the_scan_of_the_context(bench: Bench) -> None:
     with pytest.raises(Cancelled) as caught:
         bench.build("FROM scratch\nCOPY d /\n")
     assert caught.value.signal == 15
+
+
+def test_a_command_for_another_processor_is_refused_before_anything_runs(bench: Bench) -> None:
+    text = "FROM scratch\nWORKDIR /a\nRUN true\n"
+    with pytest.raises(InstructionFailed, match="RUN for linux/arm64 cannot be executed") as caught:
+        bench.build(text, platform="linux/arm64")
+    assert caught.value.line == 3
+    built = bench.build("FROM scratch\nWORKDIR /a\n", platform="linux/arm/v7")
+    assert (built.config["architecture"], built.config["variant"]) == ("arm", "v7")

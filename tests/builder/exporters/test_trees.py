@@ -1,0 +1,88 @@
+"""A tree that is written out is the image's, and nothing of the destination leads it astray."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.exporters.trees import write_tree
+from runtime.context import Context
+from runtime.errors import PybuildError
+from runtime.store import Store
+from runtime.store.view import MergedView
+
+
+@pytest.fixture
+def view(context: Context) -> Iterator[Callable[..., MergedView]]:
+    """Return a function that makes a view of a layer with what the functions given to it put there."""
+    with Store.open(context) as store:
+
+        def make(*changes: Callable[[Path], object]) -> MergedView:
+            with store.snapshots.prepare(None) as preparation:
+                for change in changes:
+                    change(preparation.upperdir)
+                return store.snapshots.view(preparation.commit(preparation.measure()).chain_id)
+
+        yield make
+
+
+def _file(name: str, text: str = "x", mode: int = 0o644) -> Callable[[Path], object]:
+    def write(base: Path) -> None:
+        path = base / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(mode)
+        os.utime(path, (5, 5))
+
+    return write
+
+
+def test_files_keep_mode_time_links_and_belong_to_the_caller(
+    view: Callable[..., MergedView], tmp_path: Path, context: Context
+) -> None:
+    tree = view(
+        _file("d/a", "A", 0o4755),
+        lambda base: os.link(base / "d/a", base / "d/b"),
+        lambda base: os.symlink("/etc/passwd", base / "l"),
+        lambda base: os.mkfifo(base / "p"),
+        lambda base: (base / "closed").mkdir(mode=0o500),
+    )
+    out = tmp_path / "out"
+    write_tree(tree, out, context.cancel)
+    status = (out / "d/a").stat()
+    assert (status.st_mode & 0o7777, status.st_mtime, status.st_nlink) == (0o4755, 5, 2)
+    assert status.st_uid == os.geteuid()
+    assert os.readlink(out / "l") == "/etc/passwd"
+    assert stat.S_ISFIFO((out / "p").lstat().st_mode)
+    assert stat.S_IMODE((out / "closed").stat().st_mode) == 0o500
+
+
+def test_links_of_the_destination_are_replaced_and_not_followed(
+    view: Callable[..., MergedView], tmp_path: Path, context: Context
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("mine")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "d").symlink_to(outside)
+    (out / "f").symlink_to(outside / "f")
+    (out / "kept").write_text("kept")
+    write_tree(view(_file("d/new"), _file("f", "theirs")), out, context.cancel)
+    assert sorted(os.listdir(outside)) == ["f"]
+    assert (outside / "f").read_text() == "mine"
+    assert (out / "f").read_text() == "theirs"
+    assert (out / "d/new").read_text() == "x"
+    assert (out / "kept").read_text() == "kept"
+
+
+def test_a_destination_that_is_a_file_is_refused(
+    view: Callable[..., MergedView], tmp_path: Path, context: Context
+) -> None:
+    (tmp_path / "out").write_text("x")
+    with pytest.raises(PybuildError, match="output directory"):
+        write_tree(view(_file("a")), tmp_path / "out", context.cancel)
