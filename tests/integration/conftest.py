@@ -8,6 +8,7 @@ import pwd
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,21 +43,38 @@ def _make(kind: str, base: Path, missing: Callable[[str], None]) -> Program:
     return program
 
 
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Return a directory that every user may enter, which pytest's own are not (and other runs of it close them)."""
+    path = Path(tempfile.mkdtemp(prefix="pybuild-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
 @pytest.fixture(params=["root", "user"])
 def pybuild(
     request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
+    open_directory: Path,
     missing: Callable[[str], None],
     no_leftovers: Callable[[Program], None],
 ) -> Program:
     """Return the program, once as root and once as an ordinary user; nothing may be left when the test is over."""
-    base = tmp_path_factory.mktemp(request.param) / "home"
-    for parent in (base.parent, base.parent.parent, base.parent.parent.parent):
-        # pytest's own directories are closed to other users
-        parent.chmod(0o755)
-    program = _make(request.param, base, missing)
+    program = _make(request.param, open_directory / "home", missing)
     no_leftovers(program)
     return program
+
+
+@pytest.fixture
+def twins(
+    open_directory: Path, busybox: Path, missing: Callable[[str], None], no_leftovers: Callable[[Program], None]
+) -> tuple[Program, Program]:
+    """Return the program as root and as an ordinary user, each with an image `box`."""
+    programs = _make("root", open_directory / "root", missing), _make("user", open_directory / "user", missing)
+    for program in programs:
+        no_leftovers(program)
+        program("import", "-", "box", input=busybox.read_bytes())
+    return programs
 
 
 @pytest.fixture(scope="session")
