@@ -5,6 +5,7 @@ The document of a plan is carried out by runtime.network.attach, in the process 
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
 MODES = (BRIDGE, NONE, HOST, PASTA, SLIRP4NETNS)
 
 _DEFAULT_MTU = 1500
+_NS_GET_USERNS = 0xB701
+"""ioctl_ns(2): open the user namespace that owns a namespace."""
 _WAIT = 0.002
 """Seconds between two looks while an unused bridge is being taken away (50 ms in all)."""
 
@@ -105,7 +108,7 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     resolver = _Resolving(tuple(add_hosts), hostname, _servers(dns), tuple(dns_search), tuple(dns_options))
     if wanted in {NONE, HOST}:
         yield resolver.plan(wanted, {"mode": wanted})
-    elif wanted == BRIDGE and not context.rootless:
+    elif wanted == BRIDGE and not context.rootless and _owns_network():
         with _bridged(context, store, owner, resolver) as made:
             yield made
     else:
@@ -192,14 +195,33 @@ def _bridged(context: Context, store: Store, owner: str, resolver: _Resolving) -
         janitor.leave(locks, key)
 
 
+def _owns_network() -> bool:
+    """Tell whether our user namespace rules this network namespace; that of `unshare -r` and its like does not."""
+    descriptors: list[int] = []
+    try:
+        for name in ("user", "net"):
+            descriptors.append(os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
+        descriptors.append(fcntl.ioctl(descriptors[1], _NS_GET_USERNS))
+        return os.path.sameopenfile(descriptors[0], descriptors[2])
+    except OSError:  # the ruler is above us, where we may not look
+        return False
+    finally:
+        for fd in descriptors:
+            os.close(fd)
+
+
 def _place(context: Context) -> str:
     """Name an empty file that is there, for the network namespace to be bound over in the helper's mount namespace.
 
-    It lies in the run directory, below which AppArmor lets pasta open such files.
+    It lies in the run directory, below which AppArmor lets pasta open such files, or else with the locks.
     """
-    context.layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = context.layout.run / "netns"
-    path.touch(mode=0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except PermissionError:
+        path = context.layout.locks / "netns"
+        path.touch(mode=0o600)
     return str(path)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,28 @@ def test_an_unprivileged_bridge_is_a_helper(
         assert Path(found.document["place"]).is_file()
         assert found.document["command"][0] == f"{tmp_path}/pasta"
         json.dumps(found.document)
+
+
+@pytest.mark.userns
+@pytest.mark.parametrize(("flags", "mode"), [("-Ur", "pasta"), ("-Urn", "bridge")])
+def test_root_of_a_user_namespace_gets_a_bridge_only_where_it_rules_the_network(
+    flags: str, mode: str, tmp_path: Path
+) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from runtime.context import Context, Layout
+from runtime.network import rootless
+from runtime.network.plan import plan
+from runtime.store import Store
+rootless._TUN = "/dev/null"
+root = Path(sys.argv[1])
+context = Context(layout=Layout(root=root, run=root / "run", key="0123456789"), environ=os.environ, rootless=False)
+with Store.open(context) as store, plan(context, store, owner="step:1") as found:
+    print(found.mode)
+"""
+    (tmp_path / "pasta").touch(mode=0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = ("unshare", flags, sys.executable, "-c", script, str(tmp_path / "root"))
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == f"{mode}\n"
