@@ -38,8 +38,8 @@ _LONGEST = 45
 
 def run(args: Arguments, context: Context) -> int:
     """Print the entries."""
-    from runtime.cli.formats import write_list
-    from runtime.store.shapes import image_history
+    from runtime.cli.formats import write_list  # lazy: not for the help
+    from runtime.store.shapes import image_history  # lazy: not for the help
 
     with Store.open(context) as store:
         items = image_history(store, store.images.require(args.words[0]))
@@ -55,8 +55,8 @@ def run(args: Arguments, context: Context) -> int:
 
 
 def _row(context: Context, item: dict[str, object], whole: bool, human: bool) -> dict[str, object]:
-    from runtime.cli.human import human_size, since
-    from runtime.oci.times import rfc3339
+    from runtime.cli.human import human_size, since  # lazy: not for the help
+    from runtime.oci.times import rfc3339  # lazy: not for the help
 
     seconds, size, identity = item["Created"], item["Size"], str(item["Id"])
     created = seconds * 1_000_000_000 if isinstance(seconds, int) and seconds else None

@@ -101,7 +101,7 @@ def _shown(image_id: Digest, whole: bool) -> str:
 
 
 def _row(context: Context, image: Image, repository: str, tag: str, digest: str, *, whole: bool) -> dict[str, object]:
-    from runtime.cli.human import NEVER, calendar_time, human_size, since
+    from runtime.cli.human import NEVER, calendar_time, human_size, since  # lazy: not for the help
 
     return {
         "Containers": NEVER,

@@ -36,8 +36,8 @@ _TIMEOUT = 60.0
 
 def run(args: Arguments, context: Context) -> int:
     """Import, and print the id."""
-    from runtime.oci.platforms import parse_platform
-    from runtime.store.importing import import_tar
+    from runtime.oci.platforms import parse_platform  # lazy: not for the help
+    from runtime.store.importing import import_tar  # lazy: not for the help
 
     source = args.words[0]
     names = [parse_reference(text).tagged() for text in args.words[1:]]
@@ -76,7 +76,7 @@ def _opened(context: Context, source: str) -> Iterator[BinaryIO]:
 def _fetched(context: Context, url: str) -> Iterator[BinaryIO]:
     if context.offline:
         raise StoreError(f"{url} is not fetched: this command is offline", hint="leave --offline out")
-    from http.client import HTTPException
+    from http.client import HTTPException  # lazy: not for the help
     from urllib.request import build_opener  # lazy: 60 ms of HTTP and TLS
 
     try:
@@ -97,7 +97,7 @@ class _Body:
         self._left = int(length) if length.isdecimal() else None
 
     def read(self, size: int = -1) -> bytes:
-        from http.client import HTTPException
+        from http.client import HTTPException  # lazy: not for the help
 
         try:
             data = self._response.read(size)

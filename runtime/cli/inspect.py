@@ -61,7 +61,7 @@ def run_image(args: Arguments, context: Context) -> int:
 
 def inspect(args: Arguments, context: Context, kind: str | None) -> int:
     """Show objects of one kind, or of the first kind that knows each name; 1 if one was not found."""
-    from runtime.cli.formats import write_objects
+    from runtime.cli.formats import write_objects  # lazy: not for the help
 
     if kind is not None and kind not in KINDS:
         raise UsageError(f"{kind!a} is not a valid value for --type", hint="one of " + ", ".join(KINDS))
@@ -94,7 +94,7 @@ def _find(store: Store, text: str, sizes: bool, kinds: tuple[str, ...]) -> dict[
 
 def find_image(store: Store, text: str, _sizes: bool) -> dict[str, object] | None:
     """Give ImageInspect of the image that `text` names."""
-    from runtime.store.shapes import image_inspect
+    from runtime.store.shapes import image_inspect  # lazy: not for the help
 
     try:
         image = store.images.resolve(text)

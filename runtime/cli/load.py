@@ -24,8 +24,8 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Load, and print the names, or the ids of images that got none."""
-    from runtime.oci.platforms import parse_platform
-    from runtime.store.loading import load
+    from runtime.oci.platforms import parse_platform  # lazy: not for the help
+    from runtime.store.loading import load  # lazy: not for the help
 
     platform = args.text("platform")
     wanted = parse_platform(platform) if platform else None

@@ -56,10 +56,10 @@ def _what(args: Arguments) -> str:
 
 
 def _prune(args: Arguments, context: Context, warning: str) -> int:
-    from runtime.cli.human import human_size
-    from runtime.store.collect import collect
-    from runtime.store.removal import prune_images
-    from runtime.store.selection import image_filter
+    from runtime.cli.human import human_size  # lazy: not for the help
+    from runtime.store.collect import collect  # lazy: not for the help
+    from runtime.store.removal import prune_images  # lazy: not for the help
+    from runtime.store.selection import image_filter  # lazy: not for the help
 
     if not confirmed(args, context, warning):
         return 0

@@ -25,8 +25,8 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Remove each; one that cannot be removed does not stop the others."""
-    from runtime.store.collect import collect
-    from runtime.store.removal import Removed, remove_image
+    from runtime.store.collect import collect  # lazy: not for the help
+    from runtime.store.removal import Removed, remove_image  # lazy: not for the help
 
     status = 0
     deleted = False

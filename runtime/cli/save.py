@@ -39,7 +39,7 @@ def run(args: Arguments, context: Context) -> int:
         raise UsageError(
             "cowardly refusing to save to a terminal", hint="use the -o flag or redirect the standard output"
         )
-    from runtime.store.archive import select, write_archive
+    from runtime.store.archive import select, write_archive  # lazy: not for the help
 
     with Store.open(context) as store:
         selected = select(store, args.words, compression=cast(Compression, compression))

@@ -42,12 +42,12 @@ _TABLE = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}"
 
 def run_check(args: Arguments, context: Context) -> int:
     """Verify; 1 if something is wrong."""
-    from runtime.store.check import check
+    from runtime.store.check import check  # lazy: not for the help
 
     with Store.open(context) as store:
         report = check(store)
     if args.text("format") == "json":
-        from runtime.cli.templates import to_json
+        from runtime.cli.templates import to_json  # lazy: not for the help
 
         problems = [{"what": problem.what, "message": problem.message} for problem in report.problems]
         counts = {"blobs": report.blobs, "layers": report.snapshots, "images": report.images}
@@ -66,8 +66,8 @@ def run_check(args: Arguments, context: Context) -> int:
 
 def run_df(args: Arguments, context: Context) -> int:
     """Print a line for each kind of thing."""
-    from runtime.cli.formats import write_list
-    from runtime.store.collect import unneeded
+    from runtime.cli.formats import write_list  # lazy: not for the help
+    from runtime.store.collect import unneeded  # lazy: not for the help
 
     with Store.open(context) as store:
         garbage = unneeded(store)
@@ -79,9 +79,9 @@ def run_df(args: Arguments, context: Context) -> int:
 
 
 def _images(store: Store, garbage: Collected) -> dict[str, object]:
-    from runtime.cli.human import human_size
-    from runtime.store.collect import disk_usage
-    from runtime.store.removal import containers_of
+    from runtime.cli.human import human_size  # lazy: not for the help
+    from runtime.store.collect import disk_usage  # lazy: not for the help
+    from runtime.store.removal import containers_of  # lazy: not for the help
 
     images = store.images.list()
     used = sum(1 for image in images if containers_of(store, image))
@@ -97,8 +97,8 @@ def _images(store: Store, garbage: Collected) -> dict[str, object]:
 
 
 def _directories(kind: str, directory: Path) -> dict[str, object]:
-    from runtime.cli.human import human_size
-    from runtime.store.collect import disk_usage
+    from runtime.cli.human import human_size  # lazy: not for the help
+    from runtime.store.collect import disk_usage  # lazy: not for the help
 
     count = sum(1 for _ in directory.iterdir()) if directory.is_dir() else 0
     size = human_size(disk_usage([directory]))
@@ -107,7 +107,7 @@ def _directories(kind: str, directory: Path) -> dict[str, object]:
 
 def _build_cache(store: Store) -> dict[str, object]:
     """Count what cache records alone hold; the layers that images hold as well are the images'."""
-    from runtime.cli.human import human_size
+    from runtime.cli.human import human_size  # lazy: not for the help
 
     row = store.database.one(
         """SELECT count(DISTINCT pins.owner), coalesce(sum(snapshots.size), 0) FROM pins

@@ -7,6 +7,7 @@ unpacked from another program's tar needs one of its blobs, since only that has 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,8 +159,6 @@ def _unmarked(store: Store, marked: _Marked) -> Collected:
 
 def disk_usage(paths: Iterable[Path]) -> int:
     """Add up what trees take on the disk, in bytes; files with several names within them count once."""
-    import os
-
     seen: set[tuple[int, int]] = set()
     total = 0
     pending = [os.fspath(path) for path in paths]

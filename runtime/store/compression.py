@@ -162,11 +162,11 @@ def _decoder(kind: str) -> Callable[[], _Decoder]:
 
         return cast("Callable[[], _Decoder]", lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
     if kind == "bzip2":
-        import bz2
+        import bz2  # lazy: 2 ms
 
         return bz2.BZ2Decompressor
     if kind == "xz":
-        import lzma
+        import lzma  # lazy: 2 ms
 
         return lambda: lzma.LZMADecompressor(memlimit=_LARGEST_WINDOW * 2)
     import zstandard  # lazy: 21 ms

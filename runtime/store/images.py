@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from runtime.errors import NotFound, ReferenceInvalid, StoreError
 from runtime.oci.digests import ChainID, Digest, chain_ids, hex_of, is_digest
-from runtime.oci.documents import OCI_CONFIG, Descriptor, ImageConfig, Manifest, decode_config, decode_manifest
+from runtime.oci.documents import (
+    OCI_CONFIG,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    decode_config,
+    decode_manifest,
+    layer_compression,
+)
 from runtime.oci.fields import MANIFEST_LIMIT
 from runtime.oci.references import DEFAULT_TAG, Reference, parse_reference
 from runtime.store.compression import Compression
@@ -226,8 +234,8 @@ class ImageStore:
             return image.manifest
         layers = self.layers.made(image.config.diff_ids, compression, level=level, force=force)
         config = Descriptor(media_type=OCI_CONFIG, digest=image.id, size=self._store.blobs.size(image.id))
-        data = Manifest(config=config, layers=layers).encode()
         manifest = Manifest(config=config, layers=layers)
+        data = manifest.encode()
         descriptor = Descriptor(
             media_type=manifest.media_type,
             digest=self._store.blobs.put(data),
@@ -247,8 +255,6 @@ class ImageStore:
         return decode_manifest(self._store.blobs.read(descriptor.digest, MANIFEST_LIMIT))
 
     def _has_compression(self, descriptor: Descriptor, compression: Compression) -> bool:
-        from runtime.oci.documents import layer_compression
-
         layers = self.read_manifest(descriptor).layers
         return all(layer_compression(layer.media_type) == compression for layer in layers)
 

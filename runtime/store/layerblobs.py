@@ -7,6 +7,7 @@ one who unpacked or read it. A layer may have several blobs, one for each compre
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -90,7 +91,6 @@ class LayerBlobs:
 
         if len(work) < 2:
             return tuple(map(one, work))
-        import os
         from concurrent.futures import ThreadPoolExecutor  # lazy: 8 ms
 
         with ThreadPoolExecutor(max_workers=min(len(work), os.cpu_count() or 1)) as pool:

@@ -7,9 +7,13 @@ pid namespace is known by the lock on its temporary directory.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
+
+from runtime.errors import StoreError
+from runtime.store.locks import Lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,8 +47,6 @@ def start_time(pid: int | str) -> str | None:
 
 def own_name(context: Context) -> str:
     """Name this process, with a token of its own for each call."""
-    import os
-
     return f"{os.getpid()}-{start_time('self')}-{boot_mark()}-{context.token(12)}"
 
 
@@ -60,9 +62,6 @@ def is_alive(name: str, *, boot: str | None = None) -> bool:
 
 def is_locked(path: Path) -> bool:
     """Tell whether somebody holds a lock on a workspace: a process that this pid namespace does not show, then."""
-    from runtime.errors import StoreError
-    from runtime.store.locks import Lock
-
     if not path.is_dir() or path.is_symlink():
         return False
     try:

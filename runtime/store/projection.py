@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runtime.errors import StoreError
@@ -71,8 +72,6 @@ def expected_index(store: Store) -> bytes:
 
 def named(descriptor: Descriptor, name: str) -> Descriptor:
     """Annotate a descriptor with a name, which may be "" for none."""
-    from dataclasses import replace
-
     return replace(descriptor, annotations={**descriptor.annotations, REF_NAME: name}) if name else descriptor
 
 

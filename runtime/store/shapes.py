@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from runtime.errors import DocumentError
 from runtime.oci.digests import ChainID, chain_ids
-from runtime.oci.times import rfc3339
+from runtime.oci.times import parse_time, rfc3339
 
 if TYPE_CHECKING:
     from runtime.store.facade import Store
@@ -83,9 +84,6 @@ def image_history(store: Store, image: Image) -> list[dict[str, object]]:
 
 
 def _history_item(created: str | None, created_by: str, comment: str, size: int) -> dict[str, object]:
-    from runtime.errors import DocumentError
-    from runtime.oci.times import parse_time
-
     try:
         seconds = parse_time(created or "") // _SECOND
     except DocumentError:
