@@ -86,6 +86,7 @@ class Monitor:
         self.stdin_ends = False
         self.child: launcher.Child | None = None
         self.stopping = 0.0
+        self.oom_killed = False
         self.log = LogFile(self.directory)
         self.wakeup = _signal_pipe()
         self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
@@ -141,6 +142,7 @@ class Monitor:
 
     def reap(self, child: launcher.Child) -> int:
         """Collect the status and read what the pipes still hold."""
+        self.oom_killed = _oom_killed(child)
         code = launcher.wait(child)
         deadline = time.monotonic() + _DRAIN
         while self.outputs and (self.blocked() or time.monotonic() < deadline):
@@ -388,6 +390,20 @@ def _reap_orphans(own: int) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
+def _oom_killed(child: launcher.Child) -> bool:
+    """Tell whether the kernel killed a process of the container for memory; asked before its cgroup goes."""
+    paths = child.cgroup.paths if child.cgroup else {}
+    for controller, name in (("memory", "memory.oom_control"), ("", "memory.events")):
+        if controller in paths:
+            try:
+                with open(f"{paths[controller]}/{name}") as file:
+                    counts = dict(line.split() for line in file)
+            except OSError:
+                continue
+            return counts.get("oom_kill", "0") != "0"
+    return False
+
+
 def _where(error: BaseException) -> str:
     """Name the error and the line that raised it: there is no terminal for a traceback."""
     trace = error.__traceback__
@@ -464,7 +480,8 @@ def main(control: int) -> None:
     except Exception as error:
         code, text = 125, _where(error)
     payload = bytes((code & 0xFF,)) + text.encode("utf-8", "surrogateescape")
-    monitor.leave(kind, payload, Exit(code=code, finished=time.time_ns(), error=text.replace("\n", " ")))
+    how = Exit(code=code, finished=time.time_ns(), oom_killed=monitor.oom_killed, error=text.replace("\n", " "))
+    monitor.leave(kind, payload, how)
     if plan["auto_remove"] and monitor.starter_left():
         os.execv(plan["remover"][0], plan["remover"])
     os._exit(0)

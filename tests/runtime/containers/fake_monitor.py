@@ -26,6 +26,7 @@ class Child:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.terminal = terminal
+        self.cgroup = None
 
 
 def launch(request, stdio, *, attach=None):
