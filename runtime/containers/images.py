@@ -41,7 +41,7 @@ def find_image(store: Store, text: str, *, pull: str = "missing", platform: str 
 
 
 def _base(store: Store, text: str) -> Image | None:
-    if not text.startswith(("localhost/", "base")):
+    if not text.startswith("localhost/"):
         return None
     from runtime.embedded.base import ensure_base, is_base  # lazy: only for this one image
     from runtime.oci.references import parse_reference
