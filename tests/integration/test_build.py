@@ -16,6 +16,8 @@ from tests.integration.steps import build, read_steps, rebuilt
 pytestmark = [pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
 
 RUN = ("run", "--rm", "--network", "none")
+CHANCE = "/proc/sys/kernel/random/uuid"
+"""What gives another text each time it is read."""
 PLAIN = (
     "FROM box\nRUN --network=none echo hello > /greeting\nCOPY page /srv/page\n"
     "RUN --network=none cat /srv/page > /seen\n"
@@ -77,7 +79,7 @@ def test_a_step_that_makes_the_same_again_ends_the_work(box: Program) -> None:
     """The second stage is made of content that did not change, though the step that made it ran anew."""
     text = (
         "FROM box AS one\nCOPY source /s\nRUN --network=none tr a-z A-Z < /s | head -c 1 > /out\n"
-        "FROM box\nCOPY --from=one /out /out\nRUN --network=none cat /proc/sys/kernel/random/uuid > /stamp; cat /out >> /stamp\n"
+        f"FROM box\nCOPY --from=one /out /out\nRUN --network=none cat {CHANCE} /out > /stamp\n"
     )
     context = box.directory("early", {"Dockerfile": text, "source": "abc"})
     build(box, context, "-t", "first")
@@ -128,9 +130,7 @@ def test_flags_name_label_and_tell_of_the_image(box: Program, site: Path) -> Non
 
 
 def test_no_cache_runs_everything_anew(box: Program) -> None:
-    context = box.directory(
-        "anew", {"Dockerfile": "FROM box\nRUN --network=none cat /proc/sys/kernel/random/uuid > /now\n"}
-    )
+    context = box.directory("anew", {"Dockerfile": f"FROM box\nRUN --network=none cat {CHANCE} > /now\n"})
     build(box, context, "-t", "a")
     assert rebuilt(build(box, context, "--no-cache", "-t", "b")) == ["RUN"]
     assert box.text(*RUN, "a", "cat", "/now") != box.text(*RUN, "b", "cat", "/now")
