@@ -11,7 +11,6 @@ import os
 import select
 import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -291,8 +290,7 @@ class _Job:
             self._stop.check()
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ValueError):
-            self._slots.release()
+        self._slots.release()
 
 
 def _nowhere(_stream: int, _data: bytes) -> None:

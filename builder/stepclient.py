@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import select
-import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.context import Cancel
 from runtime.errors import SandboxError
+
+if TYPE_CHECKING:
+    import socket
 
 _CHUNK = 1 << 16
 _PACKAGES = Path(__file__).resolve().parent.parent
@@ -69,6 +71,8 @@ class StepServer:
         Standard input is empty. Raises Cancelled as soon as `cancel` is set, after the sandbox was killed;
         CommandNotStarted where its command cannot be executed, SandboxError where it could not be made.
         """
+        import socket  # lazy: 3 ms that a build without a RUN to execute does not need
+
         with ExitStack() as stack:
             reply, theirs = socket.socketpair()
             stack.callback(reply.close)
@@ -98,12 +102,16 @@ class StepServer:
                 os.waitpid(self._pid, 0)
 
     def _send(self, fds: Sequence[int]) -> None:
+        import socket
+
         with self._lock:
             if self._control is None:
                 self._control = self._start()
             socket.send_fds(self._control, [b"r"], list(fds))
 
     def _start(self) -> socket.socket:
+        import socket
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # A path of its own: descriptor 3 must be the only one that the new program inherits.
@@ -111,7 +119,11 @@ class StepServer:
                 sys.executable,
                 [sys.executable, "-I", "-S", "-c", _START, str(_PACKAGES)],
                 {},
-                file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL_FD)],
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL_FD),
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                ],
                 setsid=True,
                 setsigmask=[],
             )
@@ -135,6 +147,8 @@ def _memory_file(request: Mapping[str, Any]) -> int:
 
 def _follow(reply: socket.socket, readers: dict[int, int], output: Output, cancel: Cancel) -> StepEnd:
     """Pass output on until the sandbox has ended and both streams are at their end."""
+    import socket
+
     poll = select.poll()
     for fd in (reply.fileno(), cancel.fd, *readers):
         poll.register(fd, select.POLLIN)

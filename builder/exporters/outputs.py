@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -45,6 +44,8 @@ def read_outputs(words: Iterable[str]) -> tuple[Output, ...]:
 
 
 def _read(word: str) -> Output:
+    import csv  # lazy: only where there is something to read
+
     fields = next(csv.reader([word]), [])
     if len(fields) == 1 and "=" not in fields[0]:
         if fields[0] == STANDARD_OUTPUT:

@@ -9,8 +9,6 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from builder.archives import open_archive, unpack_archive
-from builder.layering import LayerTree, Style, open_layer
 from builder.modes import parse_mode
 from builder.ownership import find_owner
 from builder.selection import Selected, select
@@ -19,6 +17,7 @@ from runtime.errors import PybuildError, UsageError
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext, Given, KeyParts
+    from builder.layering import LayerTree, Style
     from grammar.instructions import Copy
     from runtime.store.layers.writer import LayerDigests
     from runtime.store.snapshots import Preparation
@@ -93,6 +92,8 @@ class CopyStep:
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         """Copy what was planned into the upperdir."""
+        from builder.layering import Style, open_layer  # lazy: 3 ms that a copy that is remembered does not need
+
         copy = self.instruction
         sources = self._sources if self._sources is not None else self._plan(given)
         destination = self._destination(given)
@@ -124,6 +125,9 @@ class CopyStep:
         if source.archive is not None:
             layer.make_directory(target, style)
             # --chmod says nothing of what an archive holds
+            from builder.archives import unpack_archive  # lazy: 5 ms
+            from builder.layering import Style
+
             unpack_archive(
                 given, tree, source.plan, selected.path, layer, target, Style(owner=style.owner, replace=True)
             )
@@ -159,6 +163,8 @@ class CopyStep:
         plan = plan_copy(tree, selected.path, exclude)
         archive = None
         if copy.keyword == "add" and copy.unpack is not False and plan.entries[0].metadata.kind == "file":
+            from builder.archives import open_archive  # lazy: 5 ms
+
             archive = open_archive(tree, selected.path)
         return _Source(selected=selected, plan=plan, archive=archive)
 
