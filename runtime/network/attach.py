@@ -48,14 +48,10 @@ def attach(document: dict[str, Any], pid: int) -> None:
 def leave(document: dict[str, Any]) -> None:
     """Tell that a container which held `users_fd` of its plan has ended, after that descriptor was closed.
 
-    The last one out has the bridge taken away in the background; this returns after a millisecond. Raises nothing that
-    matters to a container: what could not be done is left to the next command.
+    The last one out has the bridge taken away in the background; this returns after a millisecond and raises nothing.
     """
     if document["mode"] == "bridge":
-        try:
-            janitor.leave(document["locks"], document["key"])
-        except OSError:
-            pass
+        janitor.leave(document["locks"], document["key"])
 
 
 def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int) -> None:

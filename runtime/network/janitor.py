@@ -56,20 +56,26 @@ def alone(locks: str) -> int | None:
 
 
 def leave(locks: str, key: str) -> None:
-    """See to the bridge after its descriptor was closed: without a user left, it is taken away in the background."""
-    users = _open(locks, "network.users")
+    """See to the bridge after its descriptor was closed: without a user left, it is taken away in the background.
+
+    Returns after a millisecond. Raises nothing: what cannot be done now is left to the next command.
+    """
     try:
-        if not _lock(users, fcntl.LOCK_EX):
-            return
-        os.utime(users)  # the time of the last use
-    finally:
-        os.close(users)
-    guard = _open(locks, "network.janitor")
-    try:
-        if _lock(guard, fcntl.LOCK_EX):
-            _start(locks, key, guard)
-    finally:
-        os.close(guard)
+        users = _open(locks, "network.users")
+        try:
+            if not _lock(users, fcntl.LOCK_EX):
+                return
+            os.utime(users)  # the time of the last use
+        finally:
+            os.close(users)
+        guard = _open(locks, "network.janitor")
+        try:
+            if _lock(guard, fcntl.LOCK_EX):
+                _start(locks, key, guard)
+        finally:
+            os.close(guard)
+    except OSError:
+        pass
 
 
 def clear(locks: str, key: str) -> None:

@@ -160,7 +160,7 @@ def test_nothing_of_the_helper_outlives_the_container(helper: str, home: Path, m
     with connected(helper, home) as (process, answer):
         assert answer.isdecimal()
         helpers = helpers_of(process.pid)
-        assert len(helpers) == 2
+        assert len(helpers) >= 2, "the keeper, the helper, and what that has for a moment at its start"
         os.kill(int(answer), signal.SIGKILL)
         assert eventually(lambda: not any(is_alive(pid) for pid in helpers))
 
@@ -168,7 +168,7 @@ def test_nothing_of_the_helper_outlives_the_container(helper: str, home: Path, m
 def test_nothing_of_the_helper_outlives_its_caller(helper: str, home: Path, machine: int) -> None:
     with connected(helper, home) as (process, answer):
         helpers = helpers_of(process.pid)
-        assert len(helpers) == 2
+        assert len(helpers) >= 2, "the keeper, the helper, and what that has for a moment at its start"
         process.kill()
         assert eventually(lambda: not any(is_alive(pid) for pid in helpers))
         assert is_alive(int(answer)), "the container ends by other means"
@@ -176,14 +176,15 @@ def test_nothing_of_the_helper_outlives_its_caller(helper: str, home: Path, mach
 
 def test_a_killed_keeper_takes_its_helper_with_it(helper: str, home: Path, machine: int) -> None:
     with connected(helper, home) as (process, _):
-        keeper, child = helpers_of(process.pid)
+        keeper, *others = helpers_of(process.pid)
+        assert others
         os.kill(keeper, signal.SIGKILL)
-        assert eventually(lambda: not is_alive(child))
+        assert eventually(lambda: not any(is_alive(pid) for pid in others))
 
 
 def test_the_helper_holds_no_file_of_its_caller(helper: str, home: Path, machine: int) -> None:
     with connected(helper, home) as (process, _):
-        for pid in helpers_of(process.pid):
+        for pid in filter(is_alive, helpers_of(process.pid)):
             open_files = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
             assert "/etc/passwd" not in open_files
             assert not any(name.startswith("pipe:") and name in pipes_of(process.pid) for name in open_files)
