@@ -29,6 +29,7 @@ CONTROL = 3  # the number of the control socket while the stub runs
 PLACED = b"placed"
 GO = b"go"
 CREATED = b"created\0"
+READY = b"ready"
 TERMINAL = b"terminal"
 FAILURE = b"failure\0"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
@@ -464,10 +465,12 @@ def execute(setup: Setup) -> None:
         if setup.stub_fd < 0:
             if setup.request.get("init"):
                 raise refused("program", f"an init is not available here ({sys.MACHINE}, or vm.memfd_noexec is set)")
+            setup.control.send(READY)
             execute_directly(setup.program, arguments, environment)
         control = fcntl(setup.control.fileno(), F_DUPFD_CLOEXEC, 10)
         program_fd = fcntl(setup.stub_fd, F_DUPFD_CLOEXEC, 10)
         os.dup2(control, CONTROL, inheritable=True)
+        setup.control.send(READY)
         os.execve(program_fd, ["init" if setup.request.get("init") else "exec", setup.program, *arguments], environment)
     except ValueError as error:
         raise refused("program", f"arguments or environment: {error}") from None

@@ -17,8 +17,8 @@ Beyond the standard an entry of spec.mounts may be {"type": "layers", "destinati
 "subpath": "/path"}: a stack of layers, or the part of one at `subpath`, mounted at a place other than the root.
 
 Launcher and child speak over one socket pair of whole messages: "placed" (cgroup and id map are done), "go" (so is the
-caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "failure", or the four bytes of an
-errno from the stub. The end of file says that execve has succeeded.
+caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "failure", "ready" just before execve,
+or the four bytes of an errno from the stub. The end of file after "ready" says that execve has succeeded.
 """
 
 from __future__ import annotations
@@ -259,6 +259,8 @@ def _supervise(
         heard.listen(ours)
         if heard.failure:
             raise heard.failure
+        if not heard.ready:
+            raise refused("program", "the process was killed before it became the command")
     except BaseException:
         os.close(pidfd)
         if heard.terminal is not None:
@@ -280,6 +282,7 @@ class _Heard:
     def __init__(self, setup: child.Setup) -> None:
         self.setup = setup
         self.failure: LaunchFailure | None = None
+        self.ready = False
         self.terminal: int | None = None
         self.created: list[str] = []
 
@@ -304,6 +307,8 @@ class _Heard:
             self.failure = decode(message[len(child.FAILURE) :])
         elif message.startswith(child.CREATED):
             self.created += [os.fsdecode(path) for path in message[len(child.CREATED) :].split(b"\0")]
+        elif message == child.READY:
+            self.ready = True
         elif len(message) == 4:
             name = self.setup.process["args"][0]
             self.failure = exec_failure(name, int.from_bytes(message, "little"))
