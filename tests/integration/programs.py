@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -106,11 +106,12 @@ class Program:
 def leftovers(program: Program) -> dict[str, list[str]]:
     """Return what of this root can be seen on the machine: mounts, processes, cgroups, links, rules, files."""
     root = os.path.realpath(program.root)
+    ours = (f"br-pb{program.key}", f"pb{program.key[:5]}")
     found = {
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if root in line],
         "processes": [text for pid in filter(str.isdigit, os.listdir("/proc")) if (text := _ours(pid, root))],
         "cgroups": [str(path) for path in CGROUPS.glob("**/pybuild-*") if program.key in path.name],
-        "links": [name for name in os.listdir("/sys/class/net") if name.startswith(("pb", "br-pb"))],
+        "links": [name for name in os.listdir("/sys/class/net") if name.startswith(ours)],
         "rules": [],
         "files": sorted(str(path) for path in (program.root / "tmp").glob("*")),
         "trash": sorted(str(path) for path in (program.root / "trash").glob("*")),
@@ -133,9 +134,12 @@ def _ours(pid: str, root: str) -> str:
     return f"{pid} {words}" if ours and state != "Z" and int(pid) != os.getpid() else ""
 
 
-def settle(program: Program, seconds: float = 3.0) -> dict[str, list[str]]:
-    """Return the leftovers once none are left, or those that `seconds` did not end (links go a moment later)."""
+def settle(program: Program, seconds: float = 3.0, *, but: Collection[str] = ()) -> dict[str, list[str]]:
+    """Return the leftovers once none are left, or those that `seconds` did not end (links go a moment later).
+
+    `but` names kinds that do not count.
+    """
     end = time.monotonic() + seconds
-    while (found := leftovers(program)) and time.monotonic() < end:
+    while (found := {k: v for k, v in leftovers(program).items() if k not in but}) and time.monotonic() < end:
         time.sleep(0.05)
     return found

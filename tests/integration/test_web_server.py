@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,12 @@ def fetch(path: str) -> str:
     raise AssertionError("the server does not answer")
 
 
+@contextmanager
 def served(program: Program, image: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = program.popen("run", "--rm", "--network", "host", image)
-    yield process
-    process.terminate()
-    process.wait(timeout=30)
+    with program.popen("run", "--rm", "--network", "host", image) as process:
+        yield process
+        process.terminate()
+        process.communicate(timeout=30)
 
 
 def test_a_debian_web_server_is_built_cached_and_served(
@@ -85,7 +87,7 @@ def test_a_debian_web_server_is_built_cached_and_served(
     steps = again.stderr.decode()
     assert steps.count("CACHED") == 4
     assert first in steps
-    for server in served(pybuild, "web"):
+    with served(pybuild, "web") as server:
         assert "served by nginx" in fetch("index.html")
         assert server.poll() is None
 
@@ -95,5 +97,5 @@ def test_a_debian_web_server_is_built_cached_and_served(
     config = json.loads(pybuild.text("inspect", "web"))[0]["Config"]
     assert config["Healthcheck"]["Test"] == ["CMD", "nginx", "-t"]
     assert config["StopSignal"] == "SIGQUIT"
-    for _server in served(pybuild, "web"):
+    with served(pybuild, "web"):
         assert fetch("index.html") == "another page\n"
