@@ -163,74 +163,80 @@ def _make(hierarchy: Hierarchy, name: str, made: list[tuple[Hierarchy, str]]) ->
 
 
 def _shares_to_weight(shares: int) -> int:
-    """Convert cpu.shares (2 to 262144) to cpu.weight (1 to 10000), linearly (systemd, runc and crun do the same)."""
+    """Convert cpu.shares (2 to 262144) to cpu.weight (1 to 10000), linearly, as runc and crun long did."""
     shares = min(max(shares, 2), 262144)
     return 1 + ((shares - 2) * 9999) // 262142
 
 
-def _settings(resources: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]:
-    """List what was asked for: (name for messages, controller, files and values on version 1, and on version 2)."""
-    memory, cpu = resources.get("memory") or {}, resources.get("cpu") or {}
-    pids, blkio = resources.get("pids") or {}, resources.get("blockIO") or {}
-    found: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]] = []
-    found += _memory_settings(memory)
+class _Setting:
+    """One limit that was asked for: `what` for messages, and what to write where on either version."""
+
+    def __init__(self, what: str, controller: str, v1: list[tuple[str, str]], v2: list[tuple[str, str]]) -> None:
+        self.what = what
+        self.controller = controller
+        self.v1 = v1
+        self.v2 = v2
+
+
+def _settings(resources: dict[str, Any]) -> list[_Setting]:
+    """List what linux.resources asks for."""
+    cpu, pids, blkio = resources.get("cpu") or {}, resources.get("pids") or {}, resources.get("blockIO") or {}
+    found = _memory_settings(resources.get("memory") or {})
     if cpu.get("shares"):
-        value = cpu["shares"]
-        found.append(
-            ("cpu shares", "cpu", [("cpu.shares", str(value))], [("cpu.weight", str(_shares_to_weight(value)))])
-        )
+        shares = cpu["shares"]
+        weight = [("cpu.weight", str(_shares_to_weight(shares)))]
+        found.append(_Setting(f"cpu shares of {shares}", "cpu", [("cpu.shares", str(shares))], weight))
     if cpu.get("quota") or cpu.get("period"):
         quota, period = cpu.get("quota") or -1, cpu.get("period") or 100000
         v1 = [("cpu.cfs_period_us", str(period)), ("cpu.cfs_quota_us", str(quota))]
-        found.append(("cpu quota", "cpu", v1, [("cpu.max", f"{'max' if quota < 0 else quota} {period}")]))
+        v2 = [("cpu.max", f"{'max' if quota < 0 else quota} {period}")]
+        found.append(_Setting(f"cpu quota of {quota} in {period}", "cpu", v1, v2))
     for key in ("cpus", "mems"):
         if cpu.get(key):
             pair = [(f"cpuset.{key}", str(cpu[key]))]
-            found.append((f"cpuset {key}", "cpuset", pair, pair))
+            found.append(_Setting(f"cpuset {key} of {cpu[key]}", "cpuset", pair, pair))
     if pids.get("limit"):
         pair = [("pids.max", str(pids["limit"]) if pids["limit"] > 0 else "max")]
-        found.append(("pids limit", "pids", pair, pair))
+        found.append(_Setting(f"pids limit of {pids['limit']}", "pids", pair, pair))
     if blkio.get("weight"):
-        weight = blkio["weight"]
+        weight = blkio["weight"]  # 10 to 1000, and 1 to 10000 on version 2
         v2 = [("io.weight", str(1 + (weight - 10) * 9999 // 990))]
-        found.append(("block io weight", "blkio", [("blkio.bfq.weight", str(weight))], v2))
+        found.append(_Setting(f"block io weight of {weight}", "blkio", [("blkio.bfq.weight", str(weight))], v2))
     return found
 
 
-def _memory_settings(memory: dict[str, Any]) -> list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]:
-    found: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]] = []
-    limit, swap = memory.get("limit"), memory.get("swap")
+def _memory_settings(memory: dict[str, Any]) -> list[_Setting]:
+    found = []
+    limit, swap, reservation = memory.get("limit"), memory.get("swap"), memory.get("reservation")
     if limit:
-        text = str(limit) if limit > 0 else "max"
-        found.append(("memory limit", "memory", [("memory.limit_in_bytes", str(limit))], [("memory.max", text)]))
+        v2 = [("memory.max", str(limit) if limit > 0 else "max")]
+        found.append(_Setting(f"memory limit of {limit}", "memory", [("memory.limit_in_bytes", str(limit))], v2))
     if swap:
         # version 1 counts memory and swap together, version 2 swap alone
-        alone = "max" if swap < 0 else str(max(0, swap - (limit or 0)))
-        found.append(
-            ("swap limit", "memory", [("memory.memsw.limit_in_bytes", str(swap))], [("memory.swap.max", alone)])
-        )
-    if memory.get("reservation"):
-        value = str(memory["reservation"])
-        found.append(("memory reservation", "memory", [("memory.soft_limit_in_bytes", value)], [("memory.low", value)]))
+        v2 = [("memory.swap.max", "max" if swap < 0 else str(max(0, swap - (limit or 0))))]
+        found.append(_Setting(f"swap limit of {swap}", "memory", [("memory.memsw.limit_in_bytes", str(swap))], v2))
+    if reservation:
+        v1, v2 = [("memory.soft_limit_in_bytes", str(reservation))], [("memory.low", str(reservation))]
+        found.append(_Setting(f"memory reservation of {reservation}", "memory", v1, v2))
     return found
 
 
-def _set_all(cgroup: Cgroup, wanted: list[tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]]) -> None:
-    for what, controller, on_v1, on_v2 in wanted:
-        name = {"blkio": "io"}.get(controller, controller)
+def _set_all(cgroup: Cgroup, wanted: list[_Setting]) -> None:
+    for setting in wanted:
+        name = {"blkio": "io"}.get(setting.controller, setting.controller)
         for hierarchy, path in cgroup.groups:
-            if hierarchy.version == 1 and controller in hierarchy.controllers:
-                _set(what, path, on_v1)
+            if hierarchy.version == 1 and setting.controller in hierarchy.controllers:
+                _set(setting.what, path, setting.v1)
                 break
             if hierarchy.version == 2 and name in hierarchy.controllers:
-                _enable(hierarchy, name, what)
-                _set(what, path, on_v2)
+                _enable(hierarchy, name, setting.what)
+                _set(setting.what, path, setting.v2)
                 break
         else:
-            hint = ""
+            text = f"{setting.what}: no cgroup with the controller {name!r} can be written here"
             if not cgroup.groups:
-                hint = "; as a user: systemd-run --user --scope -p Delegate=yes pybuild …"
-            raise refused("cgroup", f"{what}: no cgroup with the controller {name!r} can be written here{hint}")
+                text += "; as a user: systemd-run --user --scope -p Delegate=yes pybuild …"
+            raise refused("cgroup", text)
 
 
 def _set(what: str, path: str, pairs: list[tuple[str, str]]) -> None:
@@ -239,7 +245,7 @@ def _set(what: str, path: str, pairs: list[tuple[str, str]]) -> None:
             write(f"{path}/{file}", value)
         except OSError as error:
             reason = "this kernel does not offer it" if error.errno == ENOENT else os.strerror(error.errno or 0).lower()
-            text = f"{what} of {value} cannot be set ({file}): {reason}"
+            text = f"{what} cannot be set ({file}): {reason}"
             raise refused("cgroup", text, errno=error.errno or 0) from None
 
 

@@ -1,8 +1,8 @@
 """Launch one sandbox as the user this script runs as, and print what came of it as JSON.
 
 Arguments: the repository, and site-packages. Standard input: {"request": for launcher.launch, "input": text, "attach":
-None | "fail" | "look", "expect": text after which "terminal_input" is typed, "signal": number, "null_input": bool}.
-Runs under `python -I -S`, as the launcher's users do.
+None | "fail" | "look", "expect": text after which "terminal_input" is typed, "signal": number, "null_input": bool,
+"old_kernel": bool, "no_stub": bool}. Runs under `python -I -S`, as the launcher's users do.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import os
 import sys
 import time
+from errno import EINVAL
 
 sys.path.insert(0, sys.argv[1])
 
-from runtime.sandbox import launcher
+from runtime.sandbox import launcher, rootfs, stub
 
 
 def main() -> None:
@@ -71,6 +72,10 @@ def run(order: dict[str, object], result: dict[str, object]) -> None:
 def launch(order: dict[str, object], result: dict[str, object], opened: dict[str, int]) -> None:
     request = order["request"]
     assert isinstance(request, dict)
+    if order.get("old_kernel"):
+        vars(rootfs)["new_filesystem"] = no_lowerdir
+    if order.get("no_stub"):
+        stub.available = lambda _: False
     os.write(opened["feeder"], str(order.get("input", "")).encode())
     os.close(opened.pop("feeder"))
 
@@ -97,6 +102,11 @@ def launch(order: dict[str, object], result: dict[str, object], opened: dict[str
     result["output"] = seen + read_all(reader)
     result["status"] = launcher.wait(child)
     result["mountpoints"] = list(child.mountpoints)
+
+
+def no_lowerdir(fstype: str, source: str, data: object, attributes: int = 0) -> int:
+    """Answer as a kernel before 6.7."""
+    raise OSError(EINVAL, "Invalid argument: overlay: Unknown parameter 'lowerdir+'", fstype)
 
 
 def read_all(fd: int) -> str:

@@ -14,7 +14,6 @@ from runtime.oci.runtimespec import Resources
 from runtime.sandbox import cgroups
 from runtime.sandbox.failure import LaunchFailure
 
-pytestmark = [pytest.mark.root, pytest.mark.cgroup]
 KEY = f"{os.getpid():010x}"
 
 
@@ -22,6 +21,8 @@ def on_v1(controller: str) -> bool:
     return any(controller in found.controllers for found in cgroups.hierarchies() if found.version == 1)
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_a_group_is_made_in_every_hierarchy_and_removed() -> None:
     with cgroups.create(f"pybuild-{KEY}-a", {}, rootless=False) or pytest.fail("no group") as group:
         paths = {path for _, path in group.groups}
@@ -29,6 +30,8 @@ def test_a_group_is_made_in_every_hierarchy_and_removed() -> None:
     assert not any(Path(path).exists() for path in paths)
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_removal_kills_what_is_left() -> None:
     group = cgroups.create(f"pybuild-{KEY}-b", {}, rootless=False)
     assert group
@@ -38,6 +41,8 @@ def test_removal_kills_what_is_left() -> None:
     assert process.wait(5) == -9
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_limits_are_set(sandbox: Any) -> None:
     if sandbox.rootless or not on_v1("memory"):
         pytest.skip("limits of version 1, which only root may set")
@@ -49,6 +54,8 @@ def test_limits_are_set(sandbox: Any) -> None:
     assert outcome.lines == [str(64 << 20), "50", "512", "50000", "0"]
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_a_memory_limit_kills(root_sandbox: Any) -> None:
     if not on_v1("memory"):
         pytest.skip("needs a memory controller")
@@ -64,11 +71,15 @@ def test_a_memory_limit_kills(root_sandbox: Any) -> None:
     assert "60+0 records out" not in outcome.output
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_a_limit_without_a_group_is_refused(root_sandbox: Any) -> None:
     failure = root_sandbox("true", resources=Resources(memory=64 << 20)).failure
     assert failure["step"] == "cgroup"
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_a_limit_that_an_ordinary_user_cannot_have_is_refused(sandbox: Any) -> None:
     if not sandbox.rootless or not on_v1("memory"):
         pytest.skip("a user on version 1")
@@ -76,15 +87,21 @@ def test_a_limit_that_an_ordinary_user_cannot_have_is_refused(sandbox: Any) -> N
     assert "memory limit" in failure["text"]
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_defaults_that_cannot_be_had_are_left(sandbox: Any) -> None:
     assert sandbox("true", request={"cgroup": f"pybuild-{KEY}-f"}).status == 0
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_the_container_sees_its_own_group_as_the_root(root_sandbox: Any) -> None:
     outcome = root_sandbox("cat", "/proc/self/cgroup", request={"cgroup": f"pybuild-{KEY}-g"})
     assert {line.rpartition(":")[2] for line in outcome.lines} == {"/"}
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_foreign_devices_cannot_be_used_with_a_group_or_without(root_sandbox: Any) -> None:
     for group in (f"pybuild-{KEY}-h", None):
         outcome = root_sandbox(
@@ -97,11 +114,15 @@ def test_foreign_devices_cannot_be_used_with_a_group_or_without(root_sandbox: An
         assert len([line for line in outcome.lines if "denied" in line or "not permitted" in line]) == 2
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_a_launch_that_fails_leaves_no_group(root_sandbox: Any) -> None:
     root_sandbox("nosuch", request={"cgroup": f"pybuild-{KEY}-i"})
     assert not list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-i"))
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_sweep_removes_dead_groups_and_keeps_living_ones() -> None:
     for name in ("dead", "alive"):
         assert cgroups.create(f"pybuild-{KEY}-{name}", {}, rootless=False)
@@ -110,6 +131,8 @@ def test_sweep_removes_dead_groups_and_keeps_living_ones() -> None:
     assert cgroups.sweep(KEY, set()) == [f"pybuild-{KEY}-alive"]
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_sweep_leaves_other_roots_alone() -> None:
     group = cgroups.create("pybuild-eeeeeeeeee-x", {}, rootless=False)
     assert group
@@ -117,6 +140,8 @@ def test_sweep_leaves_other_roots_alone() -> None:
     group.remove()
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_two_containers_with_one_name_cannot_be_told_apart_so_the_second_joins() -> None:
     first = cgroups.create(f"pybuild-{KEY}-j", {}, rootless=False)
     second = cgroups.create(f"pybuild-{KEY}-j", {}, rootless=False)
@@ -126,6 +151,8 @@ def test_two_containers_with_one_name_cannot_be_told_apart_so_the_second_joins()
     first.remove()
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_a_nonsense_limit_is_refused_and_undone() -> None:
     if not on_v1("cpuset"):
         pytest.skip("needs cpuset on version 1")
@@ -134,6 +161,8 @@ def test_a_nonsense_limit_is_refused_and_undone() -> None:
     assert not list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-k"))
 
 
+@pytest.mark.root
+@pytest.mark.cgroup
 def test_removal_waits_for_dying_processes() -> None:
     group = cgroups.create(f"pybuild-{KEY}-l", {}, rootless=False)
     assert group
@@ -146,3 +175,55 @@ def test_removal_waits_for_dying_processes() -> None:
     for _ in range(5):
         os.wait()
     assert not list(Path("/sys/fs/cgroup").glob(f"*/pybuild-{KEY}-l"))
+
+
+@pytest.fixture
+def version_2(tmp_path: Path) -> tuple[cgroups.Cgroup, Path]:
+    """Return a group in what looks like a hierarchy of version 2."""
+    group = tmp_path / "group"
+    group.mkdir()
+    (tmp_path / "cgroup.subtree_control").write_text("memory")
+    names = "memory.max memory.swap.max memory.low cpu.weight cpu.max cpuset.cpus pids.max io.weight"
+    for name in names.split():
+        (group / name).write_text("")
+    controllers = frozenset({"memory", "cpu", "cpuset", "pids", "io"})
+    hierarchy = cgroups.Hierarchy(2, "", controllers, str(tmp_path), str(tmp_path))
+    return cgroups.Cgroup("group", [(hierarchy, str(group))]), group
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({"memory": {"limit": 1024}}, {"memory.max": "1024"}),
+        ({"memory": {"limit": 1024, "swap": 3072}}, {"memory.max": "1024", "memory.swap.max": "2048"}),
+        ({"memory": {"limit": 1024, "swap": -1}}, {"memory.swap.max": "max"}),
+        ({"memory": {"reservation": 512}}, {"memory.low": "512"}),
+        ({"cpu": {"shares": 2}}, {"cpu.weight": "1"}),
+        ({"cpu": {"shares": 262144}}, {"cpu.weight": "10000"}),
+        ({"cpu": {"quota": 50000, "period": 100000}}, {"cpu.max": "50000 100000"}),
+        ({"cpu": {"quota": 150000}}, {"cpu.max": "150000 100000"}),
+        ({"cpu": {"cpus": "0-1"}}, {"cpuset.cpus": "0-1"}),
+        ({"pids": {"limit": 5}}, {"pids.max": "5"}),
+        ({"pids": {"limit": -1}}, {"pids.max": "max"}),
+        ({"blockIO": {"weight": 1000}}, {"io.weight": "10000"}),
+    ],
+)
+def test_limits_are_written_as_version_2_has_them(
+    version_2: tuple[cgroups.Cgroup, Path], resources: dict[str, Any], expected: dict[str, str]
+) -> None:
+    cgroup, directory = version_2
+    cgroups._set_all(cgroup, cgroups._settings(resources))
+    found = {file.name: file.read_text() for file in directory.iterdir() if file.read_text()}
+    assert found.items() >= expected.items()
+
+
+def test_a_controller_is_handed_down_when_it_is_needed(version_2: tuple[cgroups.Cgroup, Path], tmp_path: Path) -> None:
+    cgroups._set_all(version_2[0], cgroups._settings({"pids": {"limit": 5}}))
+    assert (tmp_path / "cgroup.subtree_control").read_text().startswith("+pids")
+
+
+def test_a_limit_that_the_kernel_does_not_offer_is_refused(version_2: tuple[cgroups.Cgroup, Path]) -> None:
+    cgroup, directory = version_2
+    (directory / "memory.swap.max").unlink()
+    with pytest.raises(LaunchFailure, match=r"swap limit of 10 cannot be set .*: this kernel does not offer it"):
+        cgroups._set_all(cgroup, cgroups._settings({"memory": {"limit": 10, "swap": 10}}))

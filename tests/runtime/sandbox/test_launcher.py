@@ -463,3 +463,32 @@ def test_a_wrong_document_is_refused_and_not_a_crash(root_sandbox: Any) -> None:
     failure = root_sandbox.launch({"spec": document, "rootfs": root_sandbox.rootfs()}, {}).failure
     assert failure["exit_code"] == 125
     assert "description is wrong" in failure["text"]
+
+
+def test_a_kernel_without_lowerdir_mounts_all_the_same(sandbox: Any) -> None:
+    outcome = sandbox("sh", "-c", "echo x >/made; cat /proc/self/mountinfo", order={"old_kernel": True})
+    assert (sandbox.upper / "made").read_text() == "x\n"
+    assert str(sandbox.base) not in outcome.output
+
+
+def test_more_layers_than_an_old_kernel_takes_are_refused_with_the_reason(root_sandbox: Any) -> None:
+    layers = []
+    for number in range(300):
+        layers.append(str(root_sandbox.base / f"layer{number}"))
+        Path(layers[-1]).mkdir()
+    rootfs = {**root_sandbox.rootfs(), "lowerdirs": [*layers, str(root_sandbox.lower)]}
+    failure = root_sandbox("true", request={"rootfs": rootfs}, order={"old_kernel": True}).failure
+    assert "301 layers are too many for this kernel" in failure["text"]
+
+
+def test_without_a_stub_commands_run_and_the_host_interpreter_still_does_not(sandbox: Any) -> None:
+    order = {"no_stub": True}
+    (sandbox.lower / "bin/attack").symlink_to("/proc/self/exe")
+    script = sandbox.lower / "bin/script"
+    script.write_text("#!/proc/self/exe\n")
+    script.chmod(0o755)
+    assert sandbox("sh", "-c", "exit 3", order=order).status == 3
+    assert sandbox("nosuch", order=order).failure["exit_code"] == 127
+    for name in ("attack", "script"):
+        assert "failure" in sandbox(name, "-c", "print(1)", order=order).raw
+    assert "init" in sandbox("true", order=order, request={"init": True}).failure["text"]
