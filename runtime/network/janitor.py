@@ -23,7 +23,7 @@ import time
 LINGER = 0.5
 """Seconds without any user after which the bridge is taken away; it may be twice as long."""
 
-_JANITOR_FD = 3
+_JANITOR_FD, _USERS_FD = 3, 4
 _BUSY = 10
 """Seconds to wait for the database."""
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from runtime.network.janitor import main; main(*sys.argv[2:])"
@@ -60,22 +60,21 @@ def leave(locks: str, key: str) -> None:
 
     Returns after a millisecond. Raises nothing: what cannot be done now is left to the next command.
     """
+    opened: list[int] = []
     try:
-        users = _open(locks, "network.users")
-        try:
-            if not _lock(users, fcntl.LOCK_EX):
-                return
-            os.utime(users)  # the time of the last use
-        finally:
-            os.close(users)
-        guard = _open(locks, "network.janitor")
-        try:
-            if _lock(guard, fcntl.LOCK_EX):
-                _start(locks, key, guard)
-        finally:
-            os.close(guard)
+        opened.append(users := _open(locks, "network.users"))
+        if not _lock(users, fcntl.LOCK_EX):
+            return
+        os.utime(users)  # the time of the last use
+        fcntl.flock(users, fcntl.LOCK_UN)
+        opened.append(guard := _open(locks, "network.janitor"))
+        if _lock(guard, fcntl.LOCK_EX):
+            _start(locks, key, guard, users)
     except OSError:
         pass
+    finally:
+        for fd in opened:
+            os.close(fd)
 
 
 def clear(locks: str, key: str) -> None:
@@ -97,38 +96,52 @@ def clear(locks: str, key: str) -> None:
 
 
 def main(locks: str, key: str) -> None:
-    """Be the janitor of one root; descriptor 3 holds the janitor's lock."""
-    users = _open(locks, "network.users")
+    """Be the janitor of one root; it has the two lock files open, and works also for a root that was deleted."""
     while True:
-        last_use = os.fstat(users).st_mtime_ns
+        last_use = os.fstat(_USERS_FD).st_mtime_ns
         time.sleep(LINGER)
-        if not _lock(users, fcntl.LOCK_EX):
+        if not _lock(_USERS_FD, fcntl.LOCK_EX):
             fcntl.flock(_JANITOR_FD, fcntl.LOCK_UN)
-            if not _lock(users, fcntl.LOCK_EX):
+            if not _lock(_USERS_FD, fcntl.LOCK_EX):
                 return
-        if os.fstat(users).st_mtime_ns == last_use:
-            clear(locks, key)
+        if os.fstat(_USERS_FD).st_mtime_ns == last_use:
+            if not _is_replaced(locks):
+                clear(locks, key)
             return
-        fcntl.flock(users, fcntl.LOCK_UN)
+        fcntl.flock(_USERS_FD, fcntl.LOCK_UN)
 
 
-def _start(locks: str, key: str, guard: int) -> None:
+def _is_replaced(locks: str) -> bool:
+    """Tell whether the root was deleted and made anew: its bridge is that of other users now."""
+    try:
+        return not os.path.samestat(os.stat(f"{locks}/network.users"), os.fstat(_USERS_FD))
+    except OSError:
+        return False
+
+
+def _start(locks: str, key: str, guard: int, users: int) -> None:
     """Start a janitor that holds `guard`; a shell between makes it nobody's child, so none need wait for it."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     command = [sys.executable, "-I", "-S", "-c", _START, package, locks, key]
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _USERS_FD + 1) for fd in (guard, users)]
     actions = [
-        (os.POSIX_SPAWN_DUP2, guard, _JANITOR_FD),
+        (os.POSIX_SPAWN_DUP2, high[0], _JANITOR_FD),
+        (os.POSIX_SPAWN_DUP2, high[1], _USERS_FD),
         (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
         (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
     ]
-    pid = os.posix_spawn(
-        "/bin/sh",
-        ["sh", "-c", 'cd / && "$@" </dev/null &', "sh", *command],
-        {"PATH": "/usr/bin:/bin"},
-        file_actions=actions,
-        setsid=True,
-        setsigmask=(),
-    )
+    try:
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", 'cd / && "$@" </dev/null &', "sh", *command],
+            {"PATH": "/usr/bin:/bin"},
+            file_actions=actions,
+            setsid=True,
+            setsigmask=(),
+        )
+    finally:
+        for fd in high:
+            os.close(fd)
     os.waitpid(pid, 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from runtime.network import bridge, janitor
 def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Keep janitors from being started; gives the descriptors (by now closed) of the lock that each would have had."""
     guards: list[int] = []
-    monkeypatch.setattr(janitor, "_start", lambda _locks, _key, guard: guards.append(guard))
+    monkeypatch.setattr(janitor, "_start", lambda _locks, _key, guard, _users: guards.append(guard))
     return guards
 
 
@@ -31,12 +32,15 @@ def cleared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def be_janitor(locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
     guard = os.open(f"{locks}/network.janitor", os.O_RDWR | os.O_CREAT, 0o600)
+    users = os.open(f"{locks}/network.users", os.O_RDWR | os.O_CREAT, 0o600)
     monkeypatch.setattr(janitor, "_JANITOR_FD", guard)
+    monkeypatch.setattr(janitor, "_USERS_FD", users)
     fcntl.flock(guard, fcntl.LOCK_EX)
     try:
         janitor.main(locks, "key")
     finally:
         os.close(guard)
+        os.close(users)
 
 
 def test_many_can_use_the_bridge_at_once(locks: str) -> None:
@@ -112,6 +116,29 @@ def test_a_janitor_waits_again_after_a_use_in_between(
     be_janitor(locks, monkeypatch)
     assert len(naps) == 2
     assert cleared == ["key"]
+
+
+def test_a_janitor_does_its_work_also_for_a_root_that_was_deleted(
+    locks: str, cleared: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.network.janitor.time.sleep", lambda _seconds: shutil.rmtree(locks))
+    be_janitor(locks, monkeypatch)
+    assert cleared == ["key"]
+
+
+def test_a_janitor_leaves_the_bridge_of_a_root_that_was_made_anew(
+    locks: str, cleared: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_anew(_seconds: float) -> None:
+        os.rename(locks, f"{locks}.old")
+        os.mkdir(locks)
+        user = janitor.try_use(locks)
+        assert user is not None
+        os.close(user)
+
+    monkeypatch.setattr("runtime.network.janitor.time.sleep", make_anew)
+    be_janitor(locks, monkeypatch)
+    assert cleared == []
 
 
 def test_a_link_in_place_of_a_lock_file_is_not_followed(locks: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,10 +49,10 @@ _CROWD = (
     + """
 janitor.LINGER = 0
 start = janitor._start
-def impatient(locks, key, guard):
+def impatient(locks, key, guard, users):
     # A janitor without patience, in a child: the bridge is taken away as often as can be.
     if os.fork() == 0:
-        os.dup2(guard, 3)
+        janitor._JANITOR_FD, janitor._USERS_FD = guard, users
         janitor.main(locks, key)
         os._exit(0)
 janitor._start = impatient
@@ -168,6 +169,14 @@ def test_what_a_killed_user_left_goes_with_the_next_command(context: Context, st
     cleanup.sweep(context)
     assert eventually(lambda: left_over(KEY) == [])
     assert eventually(lambda: held_addresses(store) == [])
+
+
+def test_a_root_that_is_deleted_at_once_leaves_no_bridge(context: Context) -> None:
+    with Store.open(context) as store, plan(context, store, owner="step:1"):
+        pass
+    shutil.rmtree(context.layout.root)
+    assert left_over(KEY) != []
+    assert eventually(lambda: left_over(KEY) == [])
 
 
 def test_a_sweep_leaves_a_bridge_in_use_alone(context: Context, store: Store) -> None:
