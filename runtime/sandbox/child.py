@@ -161,9 +161,9 @@ def sysctl(setup: Setup) -> None:
     """Set linux.sysctl; only what belongs to a namespace of the container's own, never a setting of the machine."""
     for name, value in (setup.linux.get("sysctl") or {}).items():
         own = (
-            (name.startswith("net.") and _is_private(setup, "network", sys.CLONE_NEWNET))
-            or ((name in _IPC_SYSCTLS or name.startswith("fs.mqueue.")) and _is_private(setup, "ipc", sys.CLONE_NEWIPC))
-            or (name == "kernel.domainname" and _is_private(setup, "uts", sys.CLONE_NEWUTS))
+            (name.startswith("net.") and setup.new & sys.CLONE_NEWNET)
+            or ((name in _IPC_SYSCTLS or name.startswith("fs.mqueue.")) and setup.new & sys.CLONE_NEWIPC)
+            or (name == "kernel.domainname" and setup.new & sys.CLONE_NEWUTS)
         )
         if not own:
             raise refused("sysctl", f"sysctl {name}: it does not belong to a namespace of this container", path=name)
@@ -173,21 +173,15 @@ def sysctl(setup: Setup) -> None:
             raise from_error("sysctl", error, f"sysctl {name}={value}") from None
 
 
-def _is_private(setup: Setup, kind: str, flag: int) -> bool:
-    joined = any(entry["type"] == kind and entry.get("path") for entry in setup.linux.get("namespaces") or ())
-    return bool(setup.new & flag) or joined
-
-
-def limits(setup: Setup) -> None:
-    """Set oom_score_adj and rlimits: first, as the former belongs to a user while this process can be dumped."""
+def adjust_oom(setup: Setup) -> None:
+    """Set oom_score_adj: first, as the file belongs to a user only while this process can be dumped."""
     adjustment = setup.process.get("oomScoreAdj")
     if adjustment is not None:
         try:
             cgroups.write("/proc/self/oom_score_adj", str(adjustment))
         except OSError as error:
             if adjustment:  # the default, 0, may be below what this process was started with
-                raise from_error("limits", error, f"oom_score_adj {adjustment}") from None
-    privileges.set_rlimits(setup.process.get("rlimits") or [])
+                raise from_error("adjust_oom", error, f"oom_score_adj {adjustment}") from None
 
 
 def loopback(setup: Setup) -> None:
@@ -360,8 +354,15 @@ def stdio(setup: Setup) -> None:
     for number, fd in enumerate(copies):
         os.dup2(fd, number)
         os.close(fd)
-    # from here on paths are followed that the image chose: /proc/self/fd must not lead anywhere
-    sys.close_all_but([setup.control.fileno(), setup.stub_fd])
+    # from here on paths are followed that the image chose: /proc/self/fd must not lead anywhere. And limits may
+    # follow under which no descriptor can be had: what is left gets the number it needs now
+    control = fcntl(setup.control.detach(), F_DUPFD_CLOEXEC, 10)
+    if setup.stub_fd >= 0:
+        setup.stub_fd = fcntl(setup.stub_fd, F_DUPFD_CLOEXEC, 10)
+    sys.close_all_but([control, setup.stub_fd])
+    os.dup2(control, CONTROL, inheritable=False)
+    os.close(control)
+    setup.control = socket(fileno=CONTROL)
     user = setup.process["user"]["uid"]
     for number in range(3):
         status = os.fstat(number)
@@ -398,6 +399,7 @@ def user(setup: Setup) -> None:
     if not process.get("noNewPrivileges"):
         seccomp(setup)
     entered = _enter_directory(cwd, last=False)
+    privileges.set_rlimits(process.get("rlimits") or [])
     privileges.change_user(account.get("uid", 0), account.get("gid", 0), account.get("additionalGids") or [])
     sets.apply()
     if not setup.new & sys.CLONE_NEWPID:
@@ -467,17 +469,17 @@ def execute(setup: Setup) -> None:
                 raise refused("program", f"an init is not available here ({sys.MACHINE}, or vm.memfd_noexec is set)")
             setup.control.send(READY)
             execute_directly(setup.program, arguments, environment)
-        control = fcntl(setup.control.fileno(), F_DUPFD_CLOEXEC, 10)
-        program_fd = fcntl(setup.stub_fd, F_DUPFD_CLOEXEC, 10)
-        os.dup2(control, CONTROL, inheritable=True)
+        os.set_inheritable(CONTROL, True)
         setup.control.send(READY)
-        os.execve(program_fd, ["init" if setup.request.get("init") else "exec", setup.program, *arguments], environment)
+        os.execve(
+            setup.stub_fd, ["init" if setup.request.get("init") else "exec", setup.program, *arguments], environment
+        )
     except ValueError as error:
         raise refused("program", f"arguments or environment: {error}") from None
 
 
 STEPS: tuple[Callable[[Setup], None], ...] = (
-    limits,
+    adjust_oom,
     isolate,
     keyring,
     hostname,

@@ -75,7 +75,7 @@ def launch(order: dict[str, object], result: dict[str, object], opened: dict[str
     if order.get("old_kernel"):
         vars(rootfs)["new_filesystem"] = no_lowerdir
     if order.get("no_stub"):
-        stub.available = lambda _: False
+        vars(stub)["available"] = lambda _: False
     os.write(opened["feeder"], str(order.get("input", "")).encode())
     os.close(opened.pop("feeder"))
 

@@ -251,6 +251,13 @@ def test_rlimits_are_set(sandbox: Any) -> None:
     assert line.split()[3:5] == ["100", "200"]
 
 
+@pytest.mark.parametrize("limit", [("nofile", 3, 3), ("fsize", 0, 0), ("as", 8 << 20, 8 << 20), ("nproc", 0, 0)])
+def test_limits_too_small_for_the_launcher_itself_do_not_hinder_it(sandbox: Any, limit: tuple[str, int, int]) -> None:
+    user = runtimespec.User(uid=33, gid=33)
+    assert sandbox("true", rlimits=[limit], user=user).status == 0
+    assert sandbox("true", rlimits=[limit], user=user, request={"init": limit[0] != "nproc"}).status == 0
+
+
 def test_a_limit_that_cannot_be_raised_is_refused_with_the_reason(sandbox: Any) -> None:
     if not sandbox.rootless:
         pytest.skip("root may raise limits where it has CAP_SYS_RESOURCE")
