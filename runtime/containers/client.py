@@ -107,6 +107,7 @@ class Session:
         }
         self._outcome: Outcome | None = None
         self._interrupts = 0
+        self._abandoned = False
         self._running = False
 
     @property
@@ -125,9 +126,13 @@ class Session:
                 self._resize()
             while self._outcome is None or any(output.waiting for output in self._outputs.values()):
                 self._turn(signals)
-                if self._outcome is not None and self._outcome.kind in ("detached", "signalled"):
+                if self._outcome is not None and (self._abandoned or self._outcome.kind in ("detached", "signalled")):
                     break
             return self._outcome
+
+    def forward(self, caught: int) -> None:
+        """Pass on a signal that came before `run` did."""
+        self._signal(caught)
 
     def _turn(self, signals: int) -> None:
         """Wait for something and do it."""
@@ -238,6 +243,8 @@ class Session:
                 self._outcome = Outcome(kind="signalled", code=128 + caught)
         else:
             self._interrupts += caught in (signal.SIGINT, signal.SIGTERM)
+            # Once the container has ended, a signal says that nobody waits any longer for a reader that does not read.
+            self._abandoned = self._outcome is not None
             self._send(protocol.SIGNAL, number(signal.SIGKILL if self._interrupts >= _PATIENCE else caught, 1))
 
     def _resize(self) -> None:

@@ -59,6 +59,9 @@ def run_attached(
         keys=keys,
         started=lambda _pid: containers.started(container),
     )
+    early = containers.store.context.cancel.signal
+    if early:
+        session.forward(early)
     with containers.store.idle():
         outcome = session.run()
     code = _conclude(containers, container, outcome, monitor)

@@ -14,6 +14,7 @@ from runtime.containers.protocol import Frames, frame, number
 from runtime.containers.quantities import parse_signal
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, PybuildError
+from runtime.store.leases import is_alive
 
 DEFAULT_STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL."""
@@ -65,8 +66,24 @@ def stop(containers: Containers, container: Container, *, signal_number: int = 0
         if _await_end(containers, sock, timeout) is None:
             sock.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
             if _await_end(containers, sock, DEFAULT_STOP_TIMEOUT) is None:
-                raise PybuildError(f"container {container.name} does not end although it was killed")
+                _kill_monitor(containers, container)
     containers.reconcile()
+
+
+def _kill_monitor(containers: Containers, container: Container) -> None:
+    """Kill a monitor that does not answer, and with it its container; a process that only has its pid is left alone."""
+    try:
+        pidfd = os.pidfd_open(int(container.monitor.partition("-")[0]))
+    except (OSError, ValueError):
+        return
+    try:
+        if is_alive(container.monitor):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select([pidfd], [], [], DEFAULT_STOP_TIMEOUT)
+    finally:
+        os.close(pidfd)
+    if containers.is_held(container.id):
+        raise PybuildError(f"container {container.name} does not end although it was killed")
 
 
 def wait(containers: Containers, container: Container) -> int:

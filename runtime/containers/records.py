@@ -46,8 +46,7 @@ _TABLES = (
         name TEXT NOT NULL UNIQUE,
         image TEXT NOT NULL,
         state TEXT NOT NULL,
-        path TEXT NOT NULL,
-        args TEXT NOT NULL,
+        command TEXT NOT NULL,
         config TEXT NOT NULL,
         host_config TEXT NOT NULL,
         mounts TEXT NOT NULL,
@@ -183,15 +182,14 @@ class Containers:
         try:
             with self.database.write() as connection:
                 connection.execute(
-                    "INSERT INTO containers(id, name, image, state, path, args, config, host_config, mounts, network,"
-                    " auto_remove, created) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO containers(id, name, image, state, command, config, host_config, mounts, network,"
+                    " auto_remove, created) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         container.id,
                         container.name,
                         container.image,
                         container.state,
-                        container.path,
-                        json.dumps(container.args),
+                        json.dumps((container.path, *container.args)),
                         json.dumps(container.config),
                         json.dumps(container.host_config),
                         json.dumps(container.mounts),
@@ -253,7 +251,7 @@ class Containers:
         with self.database.write() as connection:
             connection.execute(
                 "UPDATE containers SET state = 'created', exit_code = ?, error = ?, pid = 0 WHERE id = ?",
-                (exit_code, error, container.id),
+                (exit_code, _text(error), container.id),
             )
             release_owner(self.database, _owner(container.id))
 
@@ -300,7 +298,7 @@ class Containers:
             changed = connection.execute(
                 "UPDATE containers SET state = 'exited', finished = ?, exit_code = ?, oom_killed = ?, error = ?,"
                 " pid = 0 WHERE id = ? AND state = 'running'",
-                (finished, how.code, how.oom_killed, how.error, container.id),
+                (finished, how.code, how.oom_killed, _text(how.error), container.id),
             ).rowcount
             if changed:
                 if how.oom_killed:
@@ -352,6 +350,11 @@ class Containers:
             remove_tree(doomed)
 
 
+def _text(text: str) -> str:
+    """Return text that SQLite can hold: bytes of names that are no UTF-8 are shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _owner(container_id: str) -> str:
     return f"container:{container_id}"
 
@@ -367,13 +370,14 @@ def _event(connection: sqlite3.Connection, container: Container, action: str, ti
 
 
 def _container(row: Row) -> Container:
+    path, *args = json.loads(row["command"])
     return Container(
         id=row["id"],
         name=row["name"],
         image=row["image"],
         state=cast(State, row["state"]),
-        path=row["path"],
-        args=tuple(json.loads(row["args"])),
+        path=path,
+        args=tuple(args),
         config=json.loads(row["config"]),
         host_config=json.loads(row["host_config"]),
         mounts=tuple(json.loads(row["mounts"])),

@@ -133,6 +133,7 @@ def start(
             "auto_remove": container.auto_remove,
             "remover": command(context, container.id),
         }
+        context.cancel.check()
         containers.forget_end(container)
         containers.handed_over(container, f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}", _facts(network))
         descriptors = [alive, directory]

@@ -13,6 +13,7 @@ from runtime.store.layers.tree import Metadata, make_node, write_metadata
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
+    from runtime.context import Cancel
     from runtime.store import Store
     from runtime.store.view import MergedView
 
@@ -55,7 +56,7 @@ class Volumes:
             if not data.is_dir():
                 self._make(name, source)
             elif source is not None and not any(os.scandir(data)):
-                _fill(data, *source)
+                _fill(data, *source, self.store.context.cancel)
             if self.store.database.one("SELECT 1 FROM volumes WHERE name = ?", name) is None:
                 with self.store.database.write() as connection:
                     connection.execute(
@@ -72,7 +73,7 @@ class Volumes:
             os.mkdir(data)
             os.chmod(data, 0o755)
             if source is not None:
-                _fill(data, *source)
+                _fill(data, *source, self.store.context.cancel)
             self.store.layout.volumes.mkdir(mode=0o700, exist_ok=True)
             remove_tree(self.store.layout.volumes / name)  # half of one, deleted by hand
             os.rename(made, self.store.layout.volumes / name)
@@ -96,12 +97,13 @@ class Volumes:
                 remove_tree(doomed)
 
 
-def _fill(data: Path, view: MergedView, path: PurePosixPath) -> None:
+def _fill(data: Path, view: MergedView, path: PurePosixPath, cancel: Cancel) -> None:
     """Copy a directory of an image into an empty directory; a path that is no directory there leaves it as it is."""
     top = os.fsencode(str(view.resolve(path)))
     links: dict[tuple[int, int], str] = {}
     directories: list[tuple[str, Metadata]] = []
     for relative, metadata, _ in view.walk(top):
+        cancel.check()
         target = os.path.join(data, os.fsdecode(relative)) if relative else str(data)
         if metadata.kind == "directory":
             if relative:

@@ -355,3 +355,32 @@ def test_a_full_disk_at_standard_output_is_told(box: Program) -> None:
         )
     assert result.returncode == 125
     assert b"No space left on device" in result.stderr
+
+
+def test_names_that_are_no_text_pass_as_they_are(box: Program) -> None:
+    result = subprocess.run(
+        [os.fsencode(word) for word in box.command(*RUN, "-e")]
+        + [b"A=\xff", b"box", b"sh", b"-c", b'echo "$A$1"', b"x", b"\xfe"],
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (0, b"\xff\xfe\n")
+
+
+@pytest.mark.slow
+def test_a_stopped_monitor_does_not_save_its_container(box: Program) -> None:
+    box("run", "-d", "--network", "none", "--name", "hung", "box", "sleep", "60")
+    os.kill(_monitor(box, "hung"), signal.SIGSTOP)
+    box("stop", "-t", "0", "hung")
+    assert box.text("ps", "-a", "--format", "{{.Status}}").startswith("Exited (137)")
+    box("rm", "hung")
+
+
+def test_the_output_after_a_signal_is_not_lost(box: Program) -> None:
+    script = "trap 'yes | head -c 300000; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
+    with _started(box, *RUN, "box", "sh", "-c", script) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        assert len(process.stdout.read()) == 300000
+        assert process.wait(20) == 9
