@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.interfaces import Result
 from builder.keys import base_content
+from frozen import Frozen
 from runtime.errors import NotFound, PybuildError
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from runtime.store.images import Image
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseImage:
+class BaseImage(Frozen):
     """An image that a build stands on: `name` as the Dockerfile has it, `document` its configuration as JSON."""
 
     name: str
@@ -44,7 +43,7 @@ def find_base(store: Store, name: str, platform: str, *, suggestion: str | None)
     if image is None:
         image = _embedded(store, name)
     if image is None:
-        raise NotFound(f"No such image: {name}", hint=_hint(name, suggestion))
+        raise _missing(store, name, suggestion)
     document = image.config.raw
     _check_platform(name, document, platform)
     chain = store.images.unpacked(image)
@@ -71,9 +70,14 @@ def _check_platform(name: str, document: Mapping[str, Any], wanted: str) -> None
         )
 
 
-def _hint(name: str, suggestion: str | None) -> str:
+def _missing(store: Store, name: str, suggestion: str | None) -> NotFound:
+    """Say that an image is missing, and what was perhaps meant: a stage, an image that is there, or one to bring."""
+    from runtime.store.images import nearest  # loaded already: the store was asked
+
     if suggestion:
-        return f"did you mean the stage {suggestion}?"
-    return (
-        f"bring it here first: 'pybuild load -i FILE' or 'pybuild import FILE {name}'; localhost/base is always there"
-    )
+        return NotFound(f"No such image: {name}", hint=f"did you mean the stage {suggestion}?")
+    near = nearest(name, (str(known) for image in store.images.list() for known in image.names))
+    if near:
+        return NotFound(f"No such image: {name}", hint=f"did you mean {near}?")
+    ways = f"'pybuild load -i FILE' or 'pybuild import FILE {name}'"
+    return NotFound(f"No such image: {name}", hint=f"bring it here first: {ways}; localhost/base is always there")
