@@ -50,8 +50,8 @@ def run(args: Arguments, context: Context) -> int:
             stream,
             args.texts("change"),
             names=names,
-            message=args.text("message") or "",
-            source=source if _is_url(source) else "-",
+            message=args.text("message") or f"Imported from {source if _is_url(source) else '-'}",
+            source=source,
             platform=parse_platform(platform) if platform else None,
         )
     context.stdout.write(f"{image.id}\n")

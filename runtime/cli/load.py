@@ -7,6 +7,7 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.inputs import opened_input
 from runtime.cli.output import printable
 from runtime.context import Context
+from runtime.errors import StoreError
 from runtime.store import Store
 
 VERB = Verb(
@@ -30,7 +31,12 @@ def run(args: Arguments, context: Context) -> int:
     platform = args.text("platform")
     wanted = parse_platform(platform) if platform else None
     with Store.open(context) as store, opened_input(args.text("input")) as stream:
-        loaded = load(store, stream, platform=wanted)
+        try:
+            loaded = load(store, stream, platform=wanted)
+        except StoreError as error:
+            if args.given("input"):
+                error.message = f"{args.text('input')}: {error.message}"
+            raise
     for item in loaded:
         for name in item.names:
             context.stdout.write(f"Loaded image: {printable(name.familiar())}\n")

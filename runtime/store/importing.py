@@ -41,7 +41,8 @@ def import_tar(
     """
     config = apply_changes(ContainerConfig(), changes)
     where = platform or host_platform()
-    snapshot = import_layer(store, decompressed(stream, source), source)
+    what = "standard input" if source == "-" else source
+    snapshot = import_layer(store, decompressed(stream, what), what)
     created = rfc3339(store.context.now())
     document = ImageConfig(
         architecture=where.architecture,
