@@ -49,10 +49,12 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     from builder.graphcache import load_graph
     from builder.plan import make_plan
     from builder.reporter import Reporter
+    from builder.secretfiles import sweep_secrets
     from builder.solver import Solver
     from builder.stepclient import StepServer
     from runtime.store import Store
 
+    sweep_secrets(context)
     source = read_dockerfile(request.dockerfile, request.context, context)
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(context))

@@ -11,14 +11,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from builder.imagestate import absolute
 from builder.options import BuildOptions
+from builder.secretfiles import secret_file
 from builder.steps.cachemounts import cache_directory
 from builder.steps.layered import layered_mount
+from frozen import Frozen, field
 from runtime.errors import NotFound, PybuildError
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ _SECRET_MODE = 0o400
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(Frozen):
     """Mounts as OCI runtime-spec has them, in the order written, and variables of the step."""
 
     mounts: tuple[Mapping[str, object], ...] = ()
@@ -173,18 +173,8 @@ def _secret(
 
 @contextmanager
 def _secret_file(secret: Secret, mount: Mount, given: Given) -> Iterator[Mapping[str, object]]:
-    """Keep the value in a file for as long as the step runs, below the directory that does not outlive a boot."""
     from runtime.oci.runtimespec import bind
 
-    context = given.context
-    context.layout.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = context.layout.run / f"secret-{os.getpid()}-{context.token(12)}"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(secret.value)
-            os.fchown(file.fileno(), mount.uid or 0, mount.gid or 0)
-            os.fchmod(file.fileno(), _SECRET_MODE if mount.mode is None else mount.mode)
+    mode = _SECRET_MODE if mount.mode is None else mount.mode
+    with secret_file(given.context, secret.value, uid=mount.uid or 0, gid=mount.gid or 0, mode=mode) as path:
         yield bind(os.fspath(path), _target(mount, given), readonly=True, options=_FILE_OPTIONS)
-    finally:
-        path.unlink(missing_ok=True)
