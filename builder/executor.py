@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from builder.options import BuildOptions
 from builder.plan import PlannedNode
 from builder.records import Miss, Record, Records
 from builder.reporter import Reporter, Vertex
+from frozen import asdict, replace
 from grammar.instructions import Copy
 from runtime.context import Cancel
 from runtime.errors import PybuildError, StepFailed
@@ -93,7 +93,9 @@ class Executor:
                     # Whoever held the lock may just have done the work.
                     record = None if anew else self._records.lookup(key)
                     if record is None:
-                        changed, record = self._run(planned, given, stage, title(), key, parts, anew=anew)
+                        changed, record = self._run(
+                            planned, given, stage=stage, title=title(), key=key, parts=parts, anew=anew
+                        )
                         if record is None:
                             continue
                         return record, True
@@ -144,11 +146,11 @@ class Executor:
         self,
         planned: PlannedNode,
         given: Given,
+        *,
         stage: Stage,
         title: str,
         key: Digest,
         parts: KeyParts,
-        *,
         anew: bool,
     ) -> tuple[str, Record | None]:
         """Run a step; gives its record, or the path of a source that changed meanwhile."""

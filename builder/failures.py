@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from builder.progress.sanitise import clean_line
+from frozen import Frozen
 from grammar.errors import DockerfileError
 from runtime.errors import PybuildError
 
@@ -23,8 +23,7 @@ class InstructionFailed(PybuildError):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceText:
+class SourceText(Frozen):
     """The Dockerfile: its `name` as messages show it, its text, and its `path`, None for one from standard input."""
 
     name: str

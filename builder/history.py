@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from builder import goformat
 
 if TYPE_CHECKING:
-    from grammar.instructions import Copy, Healthcheck, ResolvedInstruction, Run
+    from grammar.instructions import Arg, Copy, Healthcheck, ResolvedInstruction, Run
 
 COMMENT = "buildkit.dockerfile.v0"
 """The comment of every entry, as BuildKit's: tools tell by it which builder's conventions `created_by` follows."""
@@ -46,8 +46,7 @@ def created_by(
         case typed.Label():
             return "LABEL " + _pairs(instruction.labels)
         case typed.Arg():
-            words = (word.name if word.value is None else f"{word.name}={word.value}" for word in instruction.arguments)
-            return "ARG " + " ".join(words)
+            return "ARG " + _arguments(instruction)
         case typed.Cmd():
             return "CMD " + goformat.quoted_list(command_words(instruction.command, shell))
         case typed.Entrypoint():
@@ -107,6 +106,10 @@ def _copy(instruction: Copy) -> str:
     words.extend(f"<<{file.name}" for file in instruction.files)
     words.append(instruction.destination)
     return " ".join(words)
+
+
+def _arguments(instruction: Arg) -> str:
+    return " ".join(word.name if word.value is None else f"{word.name}={word.value}" for word in instruction.arguments)
 
 
 def _pairs(pairs: Sequence[tuple[str, str]]) -> str:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from builder.history import COMMENT, DEFAULT_SHELL, command_words, created_by
+from frozen import Frozen, field, replace
 
 if TYPE_CHECKING:
     from grammar.instructions import Healthcheck, ResolvedInstruction, Workdir
@@ -26,8 +26,7 @@ _OF_CONTAINERS = frozenset(
 _OF_CLASSIC_BUILDER = frozenset(("container", "container_config", "docker_version", "id", "parent", "throwaway"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(Frozen):
     """One entry of the history: `document` without `created` where the build made it and `created` (ns) says when.
 
     `created` None is: not known yet; it takes its neighbour's when the image is written.
@@ -42,8 +41,7 @@ class Entry:
         return bool(self.document.get("empty_layer"))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageState:
+class ImageState(Frozen):
     """An image's configuration so far.
 
     `config` is the object of that name, `outer` what stands around it (architecture, os, author, unknown fields), but

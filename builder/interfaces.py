@@ -20,11 +20,11 @@ the key held, in one thread; several steps run at once, and share `BuildContext`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from builder.trees import SourceTree
+from frozen import Frozen
 from runtime.oci.digests import ChainID, Digest
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ KeyParts: TypeAlias = dict[str, object]
 """What a key is made of: a JSON object, kept with the record so that a later miss can name the first difference."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Frozen):
     """A tree: what a node of the graph led to.
 
     `chain` names the stack of layers on disk, None for an empty tree. `content` digests what the tree holds, times
@@ -68,8 +67,7 @@ class BuildContext(SourceTree, Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(Frozen):
     """All that a step may look at.
 
     `parent` is the tree that it changes, `view` the same tree to read. `sources` are the trees that the instruction

@@ -8,9 +8,9 @@ no inode counts; a base image enters it by its chain ID, which says everything a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from builder.interfaces import KeyParts
+from frozen import Frozen
 from runtime.oci.digests import ChainID, Digest, canonical_json, sha256_of
 
 SEMANTICS = 1
@@ -47,8 +47,7 @@ def key_of(parts: KeyParts) -> Digest:
     return sha256_of(canonical_json(parts))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(Frozen):
     """One part in which two keys differ: `name` as `environment.CFLAGS`; None on a side that lacks it."""
 
     name: str

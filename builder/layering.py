@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 from builder.interfaces import SourceChanged
 from builder.modes import ModeChange
 from builder.trees import Plan, SourceTree, join, plan_copy
+from frozen import Frozen
 from runtime.errors import PybuildError
 from runtime.oci.digests import Digest
 from runtime.store.layers.tree import Metadata, make_node, read_metadata, write_metadata, write_open
@@ -32,8 +32,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Style:
+class Style(Frozen):
     """How files arrive: `owner` (uid, gid) and `mode` override theirs; `created_ns` is the time of what has none.
 
     `replace` lets a file take the place of a directory and the reverse, as unpacking an archive does; a copy refuses.
@@ -59,17 +58,19 @@ class Style:
         return Metadata("directory", 0o755 if octal is None else octal, uid, gid, mtime_ns=self.created_ns)
 
 
-@dataclass(slots=True)
 class _Directory:
     """A directory of the layer; `fresh` where nothing lies below it, `metadata` is set when all is written.
 
     `filled` is the number of the copy that alone put something into it: names of one copy never meet.
     """
 
-    metadata: Metadata
-    fresh: bool
-    filled: int = 0
-    taped: bool = False
+    __slots__ = ("filled", "fresh", "metadata", "taped")
+
+    def __init__(self, metadata: Metadata, *, fresh: bool) -> None:
+        self.metadata = metadata
+        self.fresh = fresh
+        self.filled = 0
+        self.taped = False
 
 
 class LayerTree:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from frozen import Frozen
 from runtime.errors import UsageError
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)")
@@ -14,8 +14,7 @@ _SHIFTS = {"u": 6, "g": 3, "o": 0}
 _MAX = 0o7777
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModeChange:
+class ModeChange(Frozen):
     """A parsed `--chmod`: `octal` is the mode itself, else `clauses` are (who, operator, permissions) in order."""
 
     text: str

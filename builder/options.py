@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from builder.secrets import Secret
+from frozen import Frozen, field
 
 NETWORK_HOST = "network.host"
 SECURITY_INSECURE = "security.insecure"
@@ -14,8 +14,7 @@ DEFAULT_HOSTNAME = "buildkitsandbox"
 """What a step's host name is: BuildKit's, because builds come to depend on such things."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOptions:
+class BuildOptions(Frozen):
     """Wishes for one build.
 
     `network` serves the RUNs that name none: "default", "none" or "host"; `add_hosts` are NAME:ADDRESS. `allow` holds

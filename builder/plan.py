@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder import imagestate
@@ -18,6 +17,7 @@ from builder.interfaces import BuildContext, Step
 from builder.options import BuildOptions
 from builder.stepclient import StepServer
 from builder.steps.select import step_of
+from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
 from runtime.errors import Cancelled, PybuildError, StepFailed
@@ -25,6 +25,7 @@ from runtime.errors import Cancelled, PybuildError, StepFailed
 if TYPE_CHECKING:
     from grammar.graph import InstructionGraph, Node, Stage
     from grammar.scope import Scope
+    from grammar.stages import Base
     from runtime.store.facade import Store
 
 _BUILD_CONTEXT = "context"
@@ -32,16 +33,14 @@ _THIRTY_TWO_BIT = {"linux/amd64": "linux/386", "linux/arm64": "linux/arm"}
 """What a processor executes beside its own programs."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(Frozen):
     """Where `--from` or `from=` leads: another stage of this build, or an image."""
 
     stage: int | None = None
     image: BaseImage | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedNode:
+class PlannedNode(Frozen):
     """One instruction: what it means, the variables before and after it, and the step that does it, if any.
 
     `name` is its line of the progress, without the count; `sources` are keyed as the resolved instruction names them.
@@ -60,8 +59,7 @@ class PlannedNode:
         return self.node.instruction.start_line
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StagePlan:
+class StagePlan(Frozen):
     """One stage: `base` is its image, or None for `scratch` and for a stage that stands on another (`parent`)."""
 
     stage: Stage
@@ -75,8 +73,7 @@ class StagePlan:
         return self.nodes[-1].after if self.nodes else self.start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Frozen):
     """All stages that the target needs, each after those that it needs."""
 
     graph: InstructionGraph
@@ -96,21 +93,9 @@ def make_plan(
 ) -> Plan:
     """Find the bases, let their triggers into the graph, expand everything, check every step.
 
-    Raises DockerfileError with its line for what the file gets wrong, NotFound and PybuildError for what is missing.
+    Raises DockerfileError with its line for what the file gets wrong, InstructionFailed for what is missing.
     """
-    images: dict[tuple[str, str], BaseImage] = {}
-    graph = _with_triggers(graph, store, images)
-    plans: dict[int, StagePlan] = {}
-    for stage in graph.stages:
-        plans[stage.index] = _plan_stage(stage, graph, store, images, plans, options, server)
-    for plan in plans.values():
-        for planned in plan.nodes:
-            if planned.step is not None:
-                with located(planned.line):
-                    if isinstance(planned.instruction, Run):
-                        _refuse_emulation(plan.stage.platform, graph.build_platform)
-                    planned.step.check(build_context)
-    return Plan(graph=graph, stages=tuple(plans.values()))
+    return _Planner(graph, store, options, server).plan(build_context)
 
 
 @contextmanager
@@ -130,6 +115,110 @@ def located(line: int) -> Iterator[None]:
         raise InstructionFailed(error.message, line=line, hint=error.hint) from error
 
 
+class _Planner:
+    """The planning of one build; images are looked up once."""
+
+    def __init__(self, graph: InstructionGraph, store: Store, options: BuildOptions, server: StepServer) -> None:
+        self._graph = graph
+        self._store = store
+        self._options = options
+        self._server = server
+        self._images: dict[tuple[str, str], BaseImage] = {}
+        self._stages: dict[int, StagePlan] = {}
+
+    def plan(self, build_context: BuildContext) -> Plan:
+        """Plan all stages, then check all steps."""
+        self._let_triggers_in()
+        for stage in self._graph.stages:
+            self._stages[stage.index] = self._plan_stage(stage)
+        for plan in self._stages.values():
+            for planned in plan.nodes:
+                if planned.step is not None:
+                    with located(planned.line):
+                        if isinstance(planned.instruction, Run):
+                            _refuse_emulation(plan.stage.platform, self._graph.build_platform)
+                        planned.step.check(build_context)
+        return Plan(graph=self._graph, stages=tuple(self._stages.values()))
+
+    def _let_triggers_in(self) -> None:
+        """Look up the bases; their triggers become nodes, which may need further stages."""
+        done: set[int] = set()
+        while True:
+            stage = next((stage for stage in self._graph.stages if stage.index not in done), None)
+            if stage is None:
+                return
+            done.add(stage.index)
+            if stage.base.kind == "image":
+                with located(_from_line(stage)):
+                    base = self._image(stage.base, stage)
+                if base.triggers:
+                    self._graph = self._graph.with_base(stage.index, base.environment, base.triggers)
+
+    def _image(self, base: Base, stage: Stage) -> BaseImage:
+        platform = base.platform or stage.platform
+        found = self._images.get((base.name, platform))
+        if found is None:
+            found = find_base(self._store, base.name, platform, suggestion=self._graph.suggest(base.name))
+            self._images[base.name, platform] = found
+        return found
+
+    def _plan_stage(self, stage: Stage) -> StagePlan:
+        base = None
+        match stage.base.kind:
+            case "stage":
+                assert stage.base.stage is not None
+                start = self._stages[stage.base.stage].end
+            case "image":
+                base = self._image(stage.base, stage)
+                start = self._graph.scope(base.environment)
+            case "scratch":
+                start = self._graph.scope()
+            case kind:
+                text = f"FROM {stage.base.name}: a base of kind {kind} is not supported"
+                raise DockerfileError(text, line=_from_line(stage))
+        nodes: list[PlannedNode] = []
+        scope = start
+        for node in stage.nodes[1:]:
+            after, instruction = scope.apply(node.instruction)
+            with located(node.instruction.start_line):
+                planned = PlannedNode(
+                    node=node,
+                    instruction=instruction,
+                    before=scope,
+                    after=after,
+                    step=step_of(instruction, self._options, self._server),
+                    sources=self._sources(node, instruction, stage),
+                    name=_name(node, instruction),
+                )
+            nodes.append(planned)
+            scope = after
+        parent = stage.base.stage if stage.base.kind == "stage" else None
+        return StagePlan(stage=stage, base=base, parent=parent, start=start, nodes=tuple(nodes))
+
+    def _sources(self, node: Node, instruction: ResolvedInstruction, stage: Stage) -> dict[str, Source]:
+        """Pair the names that an instruction uses with what the graph says they mean."""
+        names = _names(instruction)
+        if not names:
+            return {}
+        found: dict[str, Source] = {}
+        for edge in node.depends:
+            if edge.kind not in ("copy", "mount"):
+                continue
+            if edge.node is not None:
+                index = self._graph.node(edge.node).stage
+                name = _named(names, self._graph.stage(index).name, str(index))
+                found[name] = Source(stage=index)
+            elif edge.source is not None and edge.source.kind == "image":
+                found[_named(names, edge.source.name)] = Source(image=self._image(edge.source, stage))
+            elif edge.source is not None and edge.source.name != _BUILD_CONTEXT:
+                raise PybuildError(f"{edge.source.name}: reading from a {edge.source.kind} is not supported")
+        return found
+
+
+def _from_line(stage: Stage) -> int:
+    return stage.nodes[0].instruction.start_line
+
+
 def _refuse_emulation(platform: str, host: str) -> None:
     """Raise PybuildError where this machine's processor does not execute programs for `platform`."""
     executes = {host, _THIRTY_TWO_BIT.get(host, host)}
@@ -138,106 +227,6 @@ def _refuse_emulation(platform: str, host: str) -> None:
             f"RUN for {platform} cannot be executed on this machine ({host})",
             hint="let the stage run here with FROM --platform=$BUILDPLATFORM, and cross-compile",
         )
-
-
-def _with_triggers(graph: InstructionGraph, store: Store, images: dict[tuple[str, str], BaseImage]) -> InstructionGraph:
-    """Look up the bases; triggers become nodes, which may need further stages."""
-    done: set[int] = set()
-    while True:
-        stage = next((stage for stage in graph.stages if stage.index not in done), None)
-        if stage is None:
-            return graph
-        done.add(stage.index)
-        if stage.base.kind == "image":
-            with located(_from_line(stage)):
-                base = _image(graph, store, images, stage.base.name, stage.base.platform or stage.platform)
-            if base.triggers:
-                graph = graph.with_base(stage.index, base.environment, base.triggers)
-
-
-def _image(
-    graph: InstructionGraph, store: Store, images: dict[tuple[str, str], BaseImage], name: str, platform: str
-) -> BaseImage:
-    found = images.get((name, platform))
-    if found is None:
-        found = find_base(store, name, platform, suggestion=graph.suggest(name))
-        images[name, platform] = found
-    return found
-
-
-def _from_line(stage: Stage) -> int:
-    return stage.nodes[0].instruction.start_line
-
-
-def _plan_stage(
-    stage: Stage,
-    graph: InstructionGraph,
-    store: Store,
-    images: dict[tuple[str, str], BaseImage],
-    plans: Mapping[int, StagePlan],
-    options: BuildOptions,
-    server: StepServer,
-) -> StagePlan:
-    base = None
-    match stage.base.kind:
-        case "stage":
-            assert stage.base.stage is not None
-            start = plans[stage.base.stage].end
-        case "image":
-            base = _image(graph, store, images, stage.base.name, stage.base.platform or stage.platform)
-            start = graph.scope(base.environment)
-        case "scratch":
-            start = graph.scope()
-        case kind:
-            raise DockerfileError(
-                f"FROM {stage.base.name}: a base of kind {kind} is not supported", line=_from_line(stage)
-            )
-    nodes: list[PlannedNode] = []
-    scope = start
-    for node in stage.nodes[1:]:
-        after, instruction = scope.apply(node.instruction)
-        with located(node.instruction.start_line):
-            planned = PlannedNode(
-                node=node,
-                instruction=instruction,
-                before=scope,
-                after=after,
-                step=step_of(instruction, options, server),
-                sources=_sources(node, instruction, stage, graph, store, images),
-                name=_name(node, instruction),
-            )
-        nodes.append(planned)
-        scope = after
-    parent = stage.base.stage if stage.base.kind == "stage" else None
-    return StagePlan(stage=stage, base=base, parent=parent, start=start, nodes=tuple(nodes))
-
-
-def _sources(
-    node: Node,
-    instruction: ResolvedInstruction,
-    stage: Stage,
-    graph: InstructionGraph,
-    store: Store,
-    images: dict[tuple[str, str], BaseImage],
-) -> dict[str, Source]:
-    """Pair the names that an instruction uses with what the graph says they mean."""
-    names = _names(instruction)
-    if not names:
-        return {}
-    found: dict[str, Source] = {}
-    for edge in node.depends:
-        if edge.kind not in ("copy", "mount"):
-            continue
-        if edge.node is not None:
-            index = graph.node(edge.node).stage
-            name = _named(names, graph.stage(index).name, str(index))
-            found[name] = Source(stage=index)
-        elif edge.source is not None and edge.source.kind == "image":
-            image = _image(graph, store, images, edge.source.name, edge.source.platform or stage.platform)
-            found[_named(names, edge.source.name)] = Source(image=image)
-        elif edge.source is not None and edge.source.name != _BUILD_CONTEXT:
-            raise PybuildError(f"{edge.source.name}: reading from a {edge.source.kind} is not supported")
-    return found
 
 
 def _names(instruction: ResolvedInstruction) -> Sequence[str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.interfaces import KeyParts
 from builder.keys import Difference, differences
+from frozen import Frozen
 from runtime.oci.digests import ChainID, Digest, canonical_json
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ _TABLES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(Frozen):
     """What a step with this key led to.
 
     `content` and `chain` are those of the whole tree afterwards (of the layer alone for a linked step), `chain` None
@@ -65,8 +64,7 @@ class Record:
     parts: KeyParts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Miss:
+class Miss(Frozen):
     """Why a step has to run: `reason` is one sentence; `difference` the first part that is not as it was, if known."""
 
     reason: str

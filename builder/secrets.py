@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from frozen import Frozen, field
 from runtime.errors import NotFound, UsageError
 
 _LARGEST = 500 << 10
 """Bytes of one secret: BuildKit's limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Secret:
+class Secret(Frozen):
     """One secret; its value is in no message, no representation and no cache key."""
 
     id: str

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from builder.trees import SourceTree, clean, join, resolve
+from frozen import Frozen
 from runtime.errors import NotFound, UsageError
 
 _WILDCARDS = frozenset("*?[")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class Selected(Frozen):
     """One thing to copy: `path` is where it lies (links followed), `named` the path that the source's word led to.
 
     `directory` is True where its content, and not it itself, is copied. `pivot` counts the components of `named` that

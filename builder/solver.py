@@ -11,7 +11,6 @@ import os
 import select
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from builder import imagestate
@@ -23,6 +22,7 @@ from builder.keys import base_content
 from builder.options import BuildOptions
 from builder.plan import Plan, PlannedNode, StagePlan, located, makes_layer, start_state
 from builder.reporter import Reporter
+from frozen import Frozen, replace
 from runtime.context import Cancel
 from runtime.errors import Cancelled
 
@@ -33,16 +33,14 @@ _GRACE = 4.0
 """Seconds that threads have to end after a cancellation; the contract gives the whole program five."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageResult:
+class StageResult(Frozen):
     """What a stage led to: its tree and its image's configuration."""
 
     result: Result
     state: ImageState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildResult:
+class BuildResult(Frozen):
     """What a build led to; `executed` counts the steps that were not remembered."""
 
     stage: StageResult

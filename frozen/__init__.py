@@ -56,7 +56,9 @@ def field(
 class _FrozenType(type):
     """Takes a class's annotations for its fields, those of its bases first, and gives them slots."""
 
-    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _FrozenType:
+    def __new__(
+        mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, kw_only: bool = True
+    ) -> _FrozenType:
         fields: dict[str, _Field] = {}
         for base in bases:
             fields.update(getattr(base, "__frozen_fields__", {}))
@@ -69,19 +71,32 @@ class _FrozenType(type):
         inherited = {key for base in bases for key in getattr(base, "__frozen_fields__", {})}
         namespace["__slots__"] = tuple(key for key in own if key not in inherited)
         namespace["__frozen_fields__"] = fields
+        namespace["__frozen_ordered__"] = () if kw_only else tuple(fields)
         namespace["__frozen_compared__"] = tuple(key for key, about in fields.items() if about.compare)
         return super().__new__(mcs, name, bases, namespace)
 
 
 class Frozen(metaclass=_FrozenType):
-    """The base of all values; subclasses only annotate their fields."""
+    """The base of all values; subclasses only annotate their fields.
+
+    `class Point(Frozen, kw_only=False)` takes its fields without their names as well, in the order written.
+    """
 
     if TYPE_CHECKING:
         __frozen_fields__: ClassVar[dict[str, _Field]]
         __frozen_compared__: ClassVar[tuple[str, ...]]
+        __frozen_ordered__: ClassVar[tuple[str, ...]]
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, *ordered: Any, **values: Any) -> None:
         assign = object.__setattr__
+        if ordered:
+            names = type(self).__frozen_ordered__
+            if len(ordered) > len(names):
+                raise TypeError(f"{type(self).__name__}() takes {len(names)} arguments without names")
+            for name, value in zip(names, ordered, strict=False):
+                if name in values:
+                    raise TypeError(f"{type(self).__name__}() got the argument {name!r} twice")
+                values[name] = value
         for name, about in type(self).__frozen_fields__.items():
             if name in values:
                 assign(self, name, values.pop(name))

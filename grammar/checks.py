@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import get_args
 
+from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.expansion import expand
 from grammar.flags import KEYWORDS, Flags, read_flags
@@ -24,8 +24,7 @@ HEREDOC_MARKER = re.compile(r"""\d*<<-?(?:\\.|[^\s'"<\\]|'[^'<]*'|"[^"<]*")+""",
 """A whole word that announces a here-document."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Frozen, kw_only=False):
     """An instruction of a known keyword with its flags read; `escape` is the file's escape character."""
 
     node: Instruction

@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from frozen import Frozen
 from grammar.checks import HEREDOC_MARKER
 from grammar.flags import clean_flag, read_flags
 from grammar.instructions import Copy, ResolvedInstruction, Run
@@ -24,8 +24,7 @@ EdgeKind = Literal["previous", "base", "copy", "mount"]
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(Frozen):
     """What a node reads: the result of another node, or something outside the file, never both.
 
     `paths` are the files that it takes from there, expanded as far as the file alone can say; empty means the whole
@@ -38,8 +37,7 @@ class Edge:
     paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Frozen):
     """One instruction of a stage. `id` is unique in the graph and stays the same in graphs made by `with_base`.
 
     `index` counts the nodes of a stage, the first being its FROM. `trigger` says that the base's ONBUILD put it here.
@@ -56,8 +54,7 @@ class Node:
     digest: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Frozen):
     """One stage of the file that the target needs; `nodes` begin with its FROM.
 
     `platform` is the one its commands run on. `comment` describes the stage: the comment above FROM that begins with

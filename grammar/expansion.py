@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 
 from grammar import globs
@@ -58,23 +57,33 @@ def expand_heredoc(body: str, env: Mapping[str, str]) -> str:
     return _Scanner(body, env, "\\", quotes=False).run().text()
 
 
-@dataclass(slots=True)
 class _Frame:
     """A stretch of text being collected: the whole word, a double-quoted part, or an operand of `${…}`.
 
     `stop` ends it (empty: the end of the word does). In a `raw` frame escapes keep their escape character, because a
     pattern reads them again. `name` and `operator` belong to the substitution it is an operand of; for `/` the operand
-    before it is kept in `pattern`.
+    before it is kept in `pattern`. `parts` are pieces of text, each with whether blanks in it separate words.
     """
 
-    stop: str = ""
-    raw: bool = False
-    quoted: bool = False
-    name: str = ""
-    operator: str = ""
-    pattern: str | None = None
-    parts: list[tuple[str, bool]] = field(default_factory=list)
-    """Pieces of text, each with whether blanks in it separate words."""
+    __slots__ = ("name", "operator", "parts", "pattern", "quoted", "raw", "stop")
+
+    def __init__(
+        self,
+        *,
+        stop: str = "",
+        raw: bool = False,
+        quoted: bool = False,
+        name: str = "",
+        operator: str = "",
+        pattern: str | None = None,
+    ) -> None:
+        self.stop = stop
+        self.raw = raw
+        self.quoted = quoted
+        self.name = name
+        self.operator = operator
+        self.pattern = pattern
+        self.parts: list[tuple[str, bool]] = []
 
     def text(self) -> str:
         return "".join([part for part, _ in self.parts])

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.nearest import nearest
 from grammar.nodes import Instruction
@@ -61,8 +61,7 @@ FLAGS: Mapping[str, Mapping[str, Kind]] = {
 KEYWORDS = tuple(FLAGS)
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Frozen, kw_only=False):
     """The flags of one instruction, quotes removed: name -> values in the order written."""
 
     given: Mapping[str, tuple[str, ...]]

@@ -8,9 +8,9 @@ image is known, `with_base` gives a new graph with its ONBUILD triggers as nodes
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from frozen import Frozen, field
 from grammar.checks import validate
 from grammar.elements import Edge, EdgeKind, Node, Stage, make_stages
 from grammar.errors import DockerfileError
@@ -36,8 +36,7 @@ __all__ = ["Base", "Edge", "EdgeKind", "InstructionGraph", "Node", "Stage", "War
 _PREDECLARED = frozenset(PROXIES) | {"SOURCE_DATE_EPOCH", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(Frozen):
     """Something that builds but is probably not meant: a rule's name, a sentence, and the line if there is one."""
 
     rule: str
@@ -45,16 +44,14 @@ class Warned:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Known:
+class _Known(Frozen):
     """A base's config as far as the graph needs it: `NAME=value` entries, and ONBUILD's texts."""
 
     environment: tuple[str, ...]
     onbuild: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstructionGraph:
+class InstructionGraph(Frozen):
     """The stages that `target` (an index into the file's stages) needs, in the file's order.
 
     `global_args` are what `ARG name` without a default fetches, those of the platforms included.

@@ -14,11 +14,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from typing import TypeAlias
 
+from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.expansion import SPACES
 
@@ -40,8 +40,7 @@ class Wild(Enum):
     """Anything at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class CharacterClass:
+class CharacterClass(Frozen, kw_only=False):
     """`[a-z]`, `[^abc]`: ranges of characters, both ends included."""
 
     negated: bool
@@ -168,12 +167,12 @@ class _Positions:
         return reached | self.slashes >> lowest << lowest + 1
 
 
-@dataclass(frozen=True)
 class _Pattern:
     """One line: its tokens, and whether it begins with `!`."""
 
-    tokens: tuple[Token, ...]
-    includes: bool
+    def __init__(self, *, tokens: tuple[Token, ...], includes: bool) -> None:
+        self.tokens = tokens
+        self.includes = includes
 
     @cached_property
     def source(self) -> str | None:

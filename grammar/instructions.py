@@ -7,9 +7,9 @@ Durations are nanoseconds, as in an image's config; sizes are bytes; `None` and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from frozen import Frozen
 from grammar.nodes import Form, Heredoc
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
@@ -18,8 +18,7 @@ NetworkMode = Literal["default", "none", "host"]
 SecurityMode = Literal["sandbox", "insecure"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class From:
+class From(Frozen):
     """FROM: the base as written and expanded; `name` is the stage's, in lower case, or empty."""
 
     image: str
@@ -27,8 +26,7 @@ class From:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Frozen):
     """One `RUN --mount`; which fields count depends on `type`.
 
     `mode` is 0oNNN. `env` is the variable that a secret is put in: None for none, empty for the secret's own name.
@@ -50,24 +48,21 @@ class Mount:
     env: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Frozen):
     """One `RUN --device`: the name of a CDI device, class or the like."""
 
     name: str
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InlineFile:
+class InlineFile(Frozen):
     """A file whose content stands in the Dockerfile: a here-document of COPY, ADD, or a RUN that is a script."""
 
     name: str
     content: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Frozen):
     """RUN: `command` is the text for a shell, or the strings of an exec form.
 
     A RUN with here-documents is one of two: `script` is a file that begins with `#!` and is to be executed itself, and
@@ -84,8 +79,7 @@ class Run:
     devices: tuple[Device, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy:
+class Copy(Frozen):
     """COPY or ADD: `sources` are paths (ADD: also URLs and git repositories), `files` are here-documents.
 
     All go to `destination`. `from_` is a stage's name, its number, a named context or an image. `unpack` and
@@ -107,95 +101,82 @@ class Copy:
     unpack: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Env:
+class Env(Frozen):
     """ENV: names and values, in the order written."""
 
     variables: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
+class Label(Frozen):
     """LABEL: names and values, in the order written."""
 
     labels: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument:
+class Argument(Frozen):
     """One word of ARG; `value` is what it has from here on, or None where nothing gives it one."""
 
     name: str
     value: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg:
+class Arg(Frozen):
     """ARG, with the values that the command line, the global scope or the defaults give."""
 
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workdir:
+class Workdir(Frozen):
     """WORKDIR."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Frozen):
     """USER: `name[:group]` or numbers."""
 
     user: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expose:
+class Expose(Frozen):
     """EXPOSE: ports as `80/tcp`, ranges spelled out, in the order BuildKit gives them."""
 
     ports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(Frozen):
     """VOLUME."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cmd:
+class Cmd(Frozen):
     """CMD: text for the image's shell, or the strings of an exec form."""
 
     command: str | tuple[str, ...]
     form: Form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrypoint:
+class Entrypoint(Frozen):
     """ENTRYPOINT: text for the image's shell, or the strings of an exec form."""
 
     command: str | tuple[str, ...]
     form: Form
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell:
+class Shell(Frozen):
     """SHELL: the words before the text of a shell form."""
 
     command: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopSignal:
+class StopSignal(Frozen):
     """STOPSIGNAL: a number or a name, as written."""
 
     signal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(Frozen):
     """HEALTHCHECK: `test` is ("NONE",), ("CMD", word, …) or ("CMD-SHELL", text); durations in ns, 0 for not given."""
 
     test: tuple[str, ...]
@@ -206,15 +187,13 @@ class Healthcheck:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Onbuild:
+class Onbuild(Frozen):
     """ONBUILD: the text of the instruction that a build on this image runs, here-documents included."""
 
     trigger: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maintainer:
+class Maintainer(Frozen):
     """MAINTAINER."""
 
     name: str

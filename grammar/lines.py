@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 
+from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.nodes import Directives
 
@@ -25,8 +25,7 @@ _DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")
 _DIRECTIVE_NAMES = ("syntax", "escape", "check")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogicalLine:
+class LogicalLine(Frozen):
     """The lines of one instruction as one text, spaces around it cut off.
 
     `end_line` is the last physical line read: continued lines, comments and blank lines between them included.

@@ -5,14 +5,14 @@ Everything here is frozen: the graph and its expansion make new values and never
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from frozen import Frozen
 
 Form = Literal["exec", "shell"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heredoc:
+class Heredoc(Frozen):
     """One here-document: `content` ends with a newline unless empty; `expand` is False for a quoted delimiter.
 
     `written` is the body as it stood, where `strip_tabs` took leading tabs from its lines, else None.
@@ -38,8 +38,7 @@ class Heredoc:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
+class Instruction(Frozen):
     """One instruction; `arguments` has the shape that each keyword gives it (see `grammar.parser`).
 
     `flags` are as written, in order. Lines count from 1; `end_line` is the last line the instruction swallowed.
@@ -75,8 +74,7 @@ class Instruction:
         return document
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directives:
+class Directives(Frozen):
     """The `# name=value` lines at the top of the file."""
 
     syntax: str | None = None
@@ -87,8 +85,7 @@ class Directives:
         return {"syntax": self.syntax, "escape": self.escape, "check": self.check}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(Frozen):
     """A whole file: its directives and at least one instruction."""
 
     directives: Directives

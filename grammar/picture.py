@@ -7,8 +7,9 @@ drawn decides where it goes, so equal graphs give equal bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from xml.sax.saxutils import escape
+
+from frozen import Frozen
 
 _CHARACTER = 7.3
 """Width of a character of the monospaced font at 12 pixels."""
@@ -21,8 +22,7 @@ _HEAD = 34
 """Pixels above the first row, for the titles."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Box:
+class Box(Frozen):
     """One box; `name` is unique, `column` counts from 0."""
 
     name: str
@@ -31,8 +31,7 @@ class Box:
     rounded: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrow:
+class Arrow(Frozen):
     """An arrow between two boxes; one with a text is dashed."""
 
     begin: str
@@ -40,8 +39,7 @@ class Arrow:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Frozen, kw_only=False):
     x: float
     y: float
     width: float

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from frozen import Frozen
 from grammar.errors import DockerfileError
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_.-]+")
@@ -23,8 +23,7 @@ _KNOWN_ARCHITECTURES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Platform:
+class Platform(Frozen, kw_only=False):
     """An operating system, an architecture and its variant, in the spelling of OCI image indexes."""
 
     os: str

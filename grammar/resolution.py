@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import ChainMap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import cast
 
+from frozen import Frozen
 from grammar import instructions as typed
 from grammar.checks import HEREDOC_MARKER, Written, validate
 from grammar.errors import DockerfileError
@@ -25,8 +25,7 @@ _MARKER_ALONE = re.compile(r"""\s*\d*<<-?\s*(?:\\.|[^\s'"<\\]|'[^'<]*'|"[^"<]*")
 _REMOTE = ("http://", "https://")
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(Frozen, kw_only=False):
     """One instruction and the variables that its line sees."""
 
     written: Written

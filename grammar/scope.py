@@ -8,8 +8,8 @@ the other's last.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from frozen import Frozen, field
 from grammar.instructions import Arg, Env, ResolvedInstruction
 from grammar.nodes import Instruction
 from grammar.resolution import resolve
@@ -25,8 +25,7 @@ PROXIES = tuple(
 """Arguments that need no ARG: RUN sees them where they are given, and they do not count for the cache."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(Frozen):
     """The variables that one line of a stage sees. All mappings keep the order in which names first appeared."""
 
     visible: Mapping[str, str] = field(default_factory=dict)

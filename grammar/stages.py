@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Literal
 
+from frozen import Frozen, replace
 from grammar.checks import validate
 from grammar.errors import DockerfileError
 from grammar.flags import Flags
@@ -27,8 +27,7 @@ BaseKind = Literal["scratch", "stage", "image", "context", "remote"]
 _RESERVED = ("scratch", "context")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class Base(Frozen):
     """Where files come from: what a stage begins with, or what COPY, ADD and RUN --mount read.
 
     `name` is the stage's name (empty if it has none), the image as written and expanded, the named context, or the URL
@@ -45,20 +44,26 @@ class Base:
 BUILD_CONTEXT = Base(kind="context", name="context")
 
 
-@dataclass(slots=True, kw_only=True)
 class Outline:
-    """One stage before its nodes are made: its FROM, base, and instructions, triggers of its base first."""
+    """One stage before its nodes are made: its FROM, base, and instructions, triggers of its base first.
 
-    index: int
-    name: str
-    begin: Instruction
-    base: Base
-    platform: Platform
-    replaced: bool = False
-    """Whether a named context stands for the whole stage, whose instructions then do not count."""
-    triggers: Sequence[Instruction] = ()
-    """What ONBUILD of the base brings, each still at its own line; many stages may share one sequence."""
-    instructions: list[Instruction] = field(default_factory=list)
+    `replaced` says that a named context stands for the whole stage, whose instructions then do not count. `triggers`
+    are what ONBUILD of the base brings, each still at its own line; many stages may share one sequence.
+    """
+
+    __slots__ = ("base", "begin", "index", "instructions", "name", "platform", "replaced", "triggers")
+
+    def __init__(
+        self, *, index: int, name: str, begin: Instruction, base: Base, platform: Platform, replaced: bool = False
+    ) -> None:
+        self.index = index
+        self.name = name
+        self.begin = begin
+        self.base = base
+        self.platform = platform
+        self.replaced = replaced
+        self.triggers: Sequence[Instruction] = ()
+        self.instructions: list[Instruction] = []
 
     @property
     def label(self) -> str:
@@ -111,8 +116,7 @@ class Outlines:
         return list(self._by_name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(Frozen):
     """What a build asks for besides the file."""
 
     build_args: Mapping[str, str]

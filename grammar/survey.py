@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from grammar.errors import DockerfileError
 from grammar.instructions import Arg, Env, ResolvedInstruction
@@ -43,12 +42,14 @@ class _Asked(Mapping[str, str]):
         return len(self.known)
 
 
-@dataclass(slots=True)
 class _Variables:
     """The variables at one line; `complete` if no others can be set there."""
 
-    visible: dict[str, str] = field(default_factory=dict)
-    complete: bool = False
+    __slots__ = ("complete", "visible")
+
+    def __init__(self, visible: dict[str, str], *, complete: bool = False) -> None:
+        self.visible = visible
+        self.complete = complete
 
     def take(self, resolved: ResolvedInstruction) -> None:
         if isinstance(resolved, Env):
@@ -82,7 +83,7 @@ def survey(
             children[parent] -= 1
             variables = ends[parent]
             if children[parent]:  # the last of the children needs no copy
-                variables = _Variables(dict(variables.visible), variables.complete)
+                variables = _Variables(dict(variables.visible), complete=variables.complete)
         for place, node in enumerate(outline.all()):
             found[outline.index, place] = _step(node, variables, settings, global_args)
         ends[outline.index] = variables
@@ -92,7 +93,7 @@ def survey(
 def _beginning(outline: Outline, environments: Mapping[int, Sequence[str]]) -> _Variables:
     environment = environments.get(outline.index, () if outline.base.kind == "scratch" else None)
     if environment is None:
-        return _Variables()
+        return _Variables({})
     return _Variables(base_environment(environment), complete=True)
 
 

@@ -10,10 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from frozen import Frozen, field
 from runtime.errors import Cancelled
 
 
@@ -39,8 +39,7 @@ class Cancel:
             raise Cancelled(self.signal)
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Frozen, kw_only=False):
     """Where everything lies below one root (`--root`); makes no directory by itself.
 
     ::
@@ -103,8 +102,7 @@ def _random_hex(length: int) -> str:
     return os.urandom((length + 1) // 2).hex()[:length]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class Context(Frozen):
     """What one run of the program knows about its surroundings.
 
     `now` returns nanoseconds since the epoch. `token(n)` returns n random hex digits. `rootless` is True where the

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
+from frozen import Frozen
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag
 from runtime.context import Context
@@ -77,8 +77,7 @@ FLAGS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildRequest:
+class BuildRequest(Frozen):
     """All that one command line of `build` says."""
 
     context: str

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -16,6 +15,7 @@ from builder.options import BuildOptions
 from builder.records import Records
 from builder.reporter import Reporter, Vertex
 from builder.solver import BuildResult
+from frozen import Frozen
 from runtime.errors import PybuildError, UsageError
 from runtime.oci.digests import ChainID, DiffID, Digest, canonical_json, sha256_of
 from runtime.oci.references import Reference, parse_reference
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 _COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
+class Exported(Frozen):
     """The image: its id, and the names that it has now."""
 
     id: Digest
@@ -58,7 +57,7 @@ def export(
                 _keep(store, config, image_id, wanted, vertex)
                 kept = tuple(name.tagged() for name in wanted)
             else:
-                _write(build, store, output, config, wanted, vertex)
+                _write(build, store, output, vertex, config=config, names=wanted)
     return Exported(id=image_id, names=kept)
 
 
@@ -109,7 +108,7 @@ def _keep(store: Store, config: bytes, image_id: Digest, names: Sequence[Referen
 
 
 def _write(
-    build: BuildResult, store: Store, output: Output, config: bytes, names: Sequence[Reference], vertex: Vertex
+    build: BuildResult, store: Store, output: Output, vertex: Vertex, *, config: bytes, names: Sequence[Reference]
 ) -> None:
     from builder.exporters.trees import write_tree, write_tree_tar  # lazy: most builds write no tree
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
+from frozen import Frozen, field
 from runtime.errors import UsageError
 
 TYPES = ("image", "docker", "oci", "tar", "local", "cacheonly")
@@ -25,8 +25,7 @@ _LATER = {
 STANDARD_OUTPUT = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
+class Output(Frozen):
     """One wish: `destination` is a path, "-" for standard output, or None for the store."""
 
     type: str

@@ -7,12 +7,12 @@ order in which vertices were seen. Times are nanoseconds since the epoch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from frozen import Frozen
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepStarted:
+
+class StepStarted(Frozen):
     """A vertex began to work. `line` is the first line of its instruction in the Dockerfile, None for internal ones."""
 
     vertex: int
@@ -23,8 +23,7 @@ class StepStarted:
     """Why it has to run, "" where nothing was looked up."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepOutput:
+class StepOutput(Frozen):
     """Bytes that a step printed on stream 1 or 2."""
 
     vertex: int
@@ -33,8 +32,7 @@ class StepOutput:
     at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepStatus:
+class StepStatus(Frozen):
     """One part of a vertex that is worth a line: `text` as "writing image sha256:…"; finished where `done`."""
 
     vertex: int
@@ -45,8 +43,7 @@ class StepStatus:
     """Nanoseconds that the part took, where it is done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepCached:
+class StepCached(Frozen):
     """A vertex' result was remembered: it did not run."""
 
     vertex: int
@@ -55,8 +52,7 @@ class StepCached:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepFinished:
+class StepFinished(Frozen):
     """A vertex ended; `error` is None, or says how it failed; `canceled` where another's failure ended it."""
 
     vertex: int
@@ -65,8 +61,7 @@ class StepFinished:
     canceled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warned:
+class Warned(Frozen):
     """Something that the user should know and that does not end the build; `line` in the Dockerfile, if any."""
 
     message: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from builder.modes import parse_mode
 from builder.ownership import find_owner
 from builder.selection import Selected, select
 from builder.trees import Exclude, ImageTree, Plan, SourceTree, join, plan_copy, resolve
+from frozen import Frozen
 from runtime.errors import PybuildError, UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ _OLDEST_NS = 315_532_800 * 10**9
 """1980-01-01, the time of what has none: fixed, so that equal builds give equal layers; old, and zip can hold it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Source:
+class _Source(Frozen):
     """One thing to copy with its plan; `archive` is the compression of a tar that ADD unpacks, None for all else."""
 
     selected: Selected

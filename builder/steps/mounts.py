@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -95,7 +95,9 @@ def prepared(mounts: Sequence[Mount], given: Given, options: BuildOptions, direc
                 case "tmpfs":
                     made.append(_tmpfs(mount, given))
                 case "secret":
-                    _secret(mount, given, options, stack, made, environment)
+                    mounted = _secret(mount, given, options, environment)
+                    if mounted is not None:
+                        made.append(stack.enter_context(mounted))
                 case _:
                     raise PybuildError(f"RUN --mount=type={mount.type} is not supported")
         yield Prepared(mounts=tuple(made), environment=environment)
@@ -153,22 +155,18 @@ def _secret_id(mount: Mount) -> str:
 
 
 def _secret(
-    mount: Mount,
-    given: Given,
-    options: BuildOptions,
-    stack: ExitStack,
-    made: list[Mapping[str, object]],
-    environment: dict[str, str],
-) -> None:
+    mount: Mount, given: Given, options: BuildOptions, environment: dict[str, str]
+) -> AbstractContextManager[Mapping[str, object]] | None:
+    """Put a secret into `environment`, or return what holds its file for the step."""
     identifier = _secret_id(mount)
     secret = options.secrets.get(identifier)
     if secret is None:
-        return  # check has refused one that is required
+        return None  # check has refused one that is required
     if mount.env is not None:
         environment[mount.env or identifier] = os.fsdecode(secret.value)
         if not mount.target:
-            return
-    made.append(stack.enter_context(_secret_file(secret, mount, given)))
+            return None
+    return _secret_file(secret, mount, given)
 
 
 @contextmanager

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from builder.options import NETWORK_HOST, SECURITY_INSECURE, BuildOptions
 from builder.stepclient import CommandNotStarted, StepServer
 from builder.steps import mounts
 from builder.steps.stubs import KEPT, stub_directory
+from frozen import Frozen
 from runtime.errors import PybuildError, StepFailed
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ _HOSTS = "127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loop
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStep:
+class RunStep(Frozen):
     """One RUN at work; `server` is shared by all steps of a build."""
 
     instruction: Run
@@ -110,15 +109,10 @@ class RunStep:
     @contextmanager
     def _request(self, given: Given, preparation: Preparation) -> Iterator[dict[str, Any]]:
         """Make the files and the network of one step, and describe its sandbox."""
-        from runtime.containers.users import find_identity
         from runtime.network.plan import plan
-        from runtime.oci import runtimespec
-        from runtime.sandbox import seccomp
 
         context = given.context
         name = context.token(12)
-        insecure = self.instruction.security == "insecure"
-        identity = find_identity(given.view, given.user)
         with ExitStack() as stack:
             directory = stack.enter_context(_step_directory(given.store.workspace() / f"step-{name}"))
             network = stack.enter_context(
@@ -131,42 +125,66 @@ class RunStep:
                     add_hosts=self.options.add_hosts,
                 )
             )
+            own = stack.enter_context(mounts.prepared(self.instruction.mounts, given, self.options, directory))
             bound = [
                 _file_mount(directory, path, text)
                 for path, text in zip(_FILES, (self._hosts(network.hosts), network.resolv_conf), strict=True)
             ]
-            extra = stack.enter_context(mounts.prepared(self.instruction.mounts, given, self.options, directory))
-            if self.instruction.script is not None:
-                bound.append(_script_mount(directory, self.instruction.script.name, self.instruction.script.content))
-            environment = {"HOME": identity.home, **given.proxies, **given.variables, **extra.environment}
-            spec = runtimespec.container_spec(
-                args=run_words(self.instruction, given.shell),
-                env=[f"{key}={value}" for key, value in environment.items()],
-                cwd=given.working_directory,
-                # As Docker's: a file that denies its group something would else not deny it to this one.
-                user=runtimespec.User(
-                    uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))
-                ),
-                hostname=self.options.hostname,
-                mounts=[*bound, *extra.mounts],
-                capabilities=runtimespec.resolve_capabilities(privileged=insecure),
-                privileged=insecure,
-                rootless=context.rootless,
-                network="host" if self.network == "host" else "private",
-                rlimits=self.options.ulimits,
-                shm_size=self.options.shm_size,
+            script = self.instruction.script
+            if script is not None:
+                bound.append(_script_mount(directory, script.name, script.content))
+            mounted = [*bound, *own.mounts]
+            spec = self._spec(given, mounted, own.environment)
+            stubs = stub_directory(
+                given.store.workspace(),
+                spec["mounts"],
+                given.view,
+                own=[str(mount["destination"]) for mount in mounted],
             )
-            own = [str(mount["destination"]) for mount in (*bound, *extra.mounts)]
-            stubs = stub_directory(given.store.workspace(), spec["mounts"], given.view, own=own)
-            filter_ = None if insecure else seccomp.compiled(context, runtimespec.DEFAULT_CAPABILITIES)
             yield {
                 "spec": spec,
                 "rootfs": _rootfs(preparation, stubs, overlay=given.store.snapshots.overlay),
-                "seccomp": None if filter_ is None else os.fspath(filter_),
+                "seccomp": self._filter(given),
                 "cgroup": None,
                 "init": False,
                 "network": network.document,
             }
+
+    def _spec(
+        self, given: Given, mounted: Sequence[Mapping[str, object]], variables: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """Describe the process; `mounted` is its own beside what every container has, `variables` come from secrets."""
+        from runtime.containers.users import find_identity
+        from runtime.oci import runtimespec
+
+        insecure = self.instruction.security == "insecure"
+        identity = find_identity(given.view, given.user)
+        environment = {"HOME": identity.home, **given.proxies, **given.variables, **variables}
+        # As Docker's: a file that denies its group something would else not deny it to this one.
+        groups = tuple(sorted({identity.gid, *identity.groups}))
+        return runtimespec.container_spec(
+            args=run_words(self.instruction, given.shell),
+            env=[f"{name}={value}" for name, value in environment.items()],
+            cwd=given.working_directory,
+            user=runtimespec.User(uid=identity.uid, gid=identity.gid, groups=groups),
+            hostname=self.options.hostname,
+            mounts=mounted,
+            capabilities=runtimespec.resolve_capabilities(privileged=insecure),
+            privileged=insecure,
+            rootless=given.context.rootless,
+            network="host" if self.network == "host" else "private",
+            rlimits=self.options.ulimits,
+            shm_size=self.options.shm_size,
+        )
+
+    def _filter(self, given: Given) -> str | None:
+        """Return the path of the system call filter, None where all is allowed."""
+        from runtime.oci.runtimespec import DEFAULT_CAPABILITIES
+        from runtime.sandbox import seccomp
+
+        if self.instruction.security == "insecure":
+            return None
+        return os.fspath(seccomp.compiled(given.context, DEFAULT_CAPABILITIES))
 
 
 def _rootfs(preparation: Preparation, stubs: Path, *, overlay: bool) -> dict[str, Any]:

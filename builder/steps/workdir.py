@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from builder.imagestate import absolute
 from builder.ownership import find_owner
+from frozen import Frozen
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext, Given, KeyParts
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from runtime.store.snapshots import Preparation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkdirStep:
+class WorkdirStep(Frozen):
     """One WORKDIR at work."""
 
     instruction: Workdir

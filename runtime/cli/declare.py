@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from frozen import Frozen
 
 Kind = Literal["switch", "text", "texts", "integer", "optional"]
 
 
-@dataclass(frozen=True, slots=True)
 class Flag:
     """One flag; `names` holds long forms (`--tag`), at most one short form (`-t`), the first long one names it.
 
@@ -16,12 +16,7 @@ class Flag:
     is a text that may stand alone and then means `bare`. A `hidden` flag is accepted and not shown in the help.
     """
 
-    names: tuple[str, ...]
-    kind: Kind
-    metavar: str
-    help: str
-    bare: str
-    hidden: bool
+    __slots__ = ("bare", "help", "hidden", "kind", "metavar", "names")
 
     def __init__(
         self,
@@ -32,15 +27,12 @@ class Flag:
         bare: str = "",
         hidden: bool = False,
     ) -> None:
-        for attribute, value in (
-            ("names", names),
-            ("kind", kind),
-            ("metavar", metavar),
-            ("help", help),
-            ("bare", bare),
-            ("hidden", hidden),
-        ):
-            object.__setattr__(self, attribute, value)
+        self.names = names
+        self.kind = kind
+        self.metavar = metavar
+        self.help = help
+        self.bare = bare
+        self.hidden = hidden
 
     @property
     def name(self) -> str:
@@ -48,8 +40,7 @@ class Flag:
         return next(name for name in self.names if name.startswith("--"))[2:]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verb:
+class Verb(Frozen):
     """One verb: how it is called, how many words it takes (`None` is any number), and what it needs.
 
     `name` may be two words (`network create`). `usage_status` is the exit status of wrong usage; `failure_status` of

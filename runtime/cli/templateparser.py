@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from frozen import Frozen
 from runtime.errors import UsageError
 
 _NESTING = 64
@@ -38,15 +39,13 @@ _CLOSED = re.compile(
 Value = object
 
 
-@dataclass(frozen=True, slots=True)
-class Literal:
+class Literal(Frozen, kw_only=False):
     """A string, number, boolean or nil."""
 
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Frozen, kw_only=False):
     """Fields after a start: the dot ("."), a variable ("$x"), or an expression in parentheses."""
 
     start: str | Pipeline
@@ -54,8 +53,7 @@ class Path:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Frozen, kw_only=False):
     """A function by name, the head of a command or one without arguments."""
 
     name: str
@@ -64,8 +62,7 @@ class Function:
 Operand = Literal | Path | Function
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(Frozen, kw_only=False):
     """Commands joined by `|`; `declares` are the variables that get the value, `assigns` if with `=`."""
 
     commands: tuple[tuple[Operand, ...], ...]
@@ -73,22 +70,19 @@ class Pipeline:
     assigns: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Frozen, kw_only=False):
     """Text between actions."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Frozen, kw_only=False):
     """A pipeline whose value is written."""
 
     pipeline: Pipeline
 
 
-@dataclass(frozen=True, slots=True)
-class Jump:
+class Jump(Frozen, kw_only=False):
     """`break` or `continue` of the innermost range."""
 
     word: str

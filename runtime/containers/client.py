@@ -10,9 +10,9 @@ import socket
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Literal
 
+from frozen import Frozen
 from runtime.containers import protocol
 from runtime.containers.protocol import Frames, frame, number
 from runtime.containers.terminal import KeyFilter, raw_mode, window
@@ -34,8 +34,7 @@ _NOT_PROXIED = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Frozen):
     """How a session ended: `code` is the container's status, where it has one; `text` says what failed.
 
     `lost`: the monitor went away without a word. `signalled`: this process was, `code` is 128+n, the container goes on.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from frozen import Frozen
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+
+class Record(Frozen):
     """A piece of output: a whole line with its newline, or a part of one that goes on in the stream's next record.
 
     `time` is RFC 3339 in UTC; `begins` says whether it is the first piece of its line.

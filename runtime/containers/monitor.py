@@ -25,7 +25,7 @@ from runtime.containers.exits import Exit, write_exit
 from runtime.containers.logfile import LogFile
 from runtime.containers.protocol import Frames, ProtocolError, frame
 from runtime.network import attach as network
-from runtime.sandbox import launcher, syscalls
+from runtime.sandbox import cgroups, launcher, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -461,6 +461,10 @@ def main(control: int) -> None:
     syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, control)
     os.set_inheritable(control, False)
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    if not poller.poll(0):
+        cgroups.expect_move()
     received = receive_start(sock)
     if received is None:
         os._exit(0)

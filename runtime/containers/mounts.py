@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 
+from frozen import Frozen
 from runtime.containers.documents import Config, HostConfig, MountDocument
 from runtime.containers.quantities import parse_size
 from runtime.errors import UsageError
@@ -26,8 +26,7 @@ _TMPFS_VALUES = frozenset("size mode uid gid nr_inodes nr_blocks mpol".split())
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Frozen):
     """One mount that is wanted: `target` is an absolute, clean path in the container.
 
     `source` is a host path of a bind, the name of a volume (empty: anonymous); `mode` is what `-v` has behind the

@@ -23,11 +23,11 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Literal, cast
 
+from frozen import Frozen
 from runtime.containers.documents import Config, HostConfig, MountPoint
 from runtime.containers.exits import Exit, read_exit
 from runtime.errors import Conflict, NotFound, UsageError
@@ -71,8 +71,7 @@ _TABLES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(Frozen):
     """One row. Times are nanoseconds since the epoch, 0 for never; `path` and `args` are the command as it is run."""
 
     id: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
+from frozen import Frozen
 from runtime.errors import NotFound, UsageError
 
 _LARGEST_ID = 2**31 - 1
@@ -21,8 +21,7 @@ class Tree(Protocol):
         """Return a file's text, None where there is no such file."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(Frozen):
     """Who a process is: numeric ids, supplementary groups (sorted, without duplicates), home directory."""
 
     uid: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
+
+from frozen import Frozen
 
 ELF_MAGIC = b"\x7fELF"
 ELFCLASS64 = 2
@@ -23,8 +24,7 @@ class ElfError(ValueError):
     """A file whose ELF headers contradict themselves."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Elf:
+class Elf(Frozen):
     """One program or library: `machine` and `bits` say what loads it.
 
     `interpreter` is None for a library or a static program. `needed` are the names of shared libraries,
@@ -39,8 +39,7 @@ class Elf:
     runpath: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
+class _Segment(Frozen, kw_only=False):
     kind: int
     offset: int
     address: int

@@ -7,9 +7,9 @@ an RPATH leads to keep their path; others go where the C library lies, which eve
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from frozen import Frozen
 from runtime.embedded.elf import ElfError
 from runtime.embedded.files import DIRECTORIES, TERMINALS, os_release, texts
 from runtime.embedded.libraries import Library, LibraryMissing, Resolver
@@ -48,8 +48,7 @@ _NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2")
 """What glibc before 2.34 loads for itself when it reads /etc/nsswitch.conf."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Frozen):
     """One entry of the image: a directory, a file with a `text` or copied from `source`, or a link to `target`.
 
     `mode`: permission bits, 0oNNNN. `hard` makes the link a hard one, `target` then being a path of the image.

@@ -9,9 +9,9 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from frozen import Frozen
 from runtime.errors import NetworkError, UsageError
 from runtime.network import bridge, janitor, leases, resolv, subnets
 from runtime.store.leases import boot_mark, is_alive, own_name, start_time
@@ -32,7 +32,6 @@ _WAIT = 0.002
 """Seconds between two looks while an unused bridge is being taken away (50 ms in all)."""
 
 
-@dataclass(slots=True, kw_only=True)
 class Plan:
     """How one container is connected; valid inside the `with` block of `plan`.
 
@@ -42,16 +41,30 @@ class Plan:
     container's life; None where there is no bridge.
     """
 
-    mode: str
-    document: dict[str, Any]
-    resolv_conf: str
-    hosts: str
-    address: str | None = None
-    gateway: str | None = None
-    prefix: int | None = None
-    mac: str | None = None
-    users_fd: int | None = None
-    _lease: _Lease | None = field(default=None, repr=False)
+    __slots__ = (
+        *("_lease", "address", "document", "gateway", "hosts", "mac", "mode", "prefix", "resolv_conf", "users_fd"),
+    )
+
+    def __init__(
+        self,
+        *,
+        mode: str,
+        document: dict[str, Any],
+        resolv_conf: str,
+        hosts: str,
+        address: str | None = None,
+        gateway: str | None = None,
+    ) -> None:
+        self.mode = mode
+        self.document = document
+        self.resolv_conf = resolv_conf
+        self.hosts = hosts
+        self.address = address
+        self.gateway = gateway
+        self.prefix: int | None = None
+        self.mac: str | None = None
+        self.users_fd: int | None = None
+        self._lease: _Lease | None = None
 
     def follow(self, pid: int) -> None:
         """Let the address belong to process `pid`: it stays leased after the block for as long as that one lives."""
@@ -121,8 +134,7 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
         yield made
 
 
-@dataclass(frozen=True, slots=True)
-class _Resolving:
+class _Resolving(Frozen, kw_only=False):
     """What the caller wants of names; makes the two files of a plan."""
 
     add_hosts: tuple[str, ...]

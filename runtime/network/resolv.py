@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+from frozen import Frozen, replace
 from runtime.errors import UsageError
 
 HOST_RESOLV_CONF = Path("/etc/resolv.conf")
@@ -28,8 +28,7 @@ _LOCALHOST = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
+class Resolver(Frozen):
     """What a resolv.conf says; `rest` are lines of other kinds, as written."""
 
     servers: tuple[str, ...] = ()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from frozen import Frozen
 from runtime.errors import NetworkError
 from runtime.network.helpers import READY_FD
 
@@ -29,8 +29,7 @@ _SLIRP_DNS = "10.0.2.3"
 _SLIRP_MTU = 65520
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Helper:
+class Helper(Frozen):
     """A helper found on this machine: its mode, path, and the address at which it answers questions for names."""
 
     mode: str

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
+from frozen import replace
 from runtime.errors import UsageError
 from runtime.oci.documents import ContainerConfig, Healthcheck
 

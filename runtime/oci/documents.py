@@ -1,6 +1,6 @@
 """See manifests, indexes and image configs as typed values; what is unknown here survives a change.
 
-Each view is frozen and changed with `dataclasses.replace`. `raw` gives the document again: the known fields, and in
+Each view is frozen and changed with `frozen.replace`. `raw` gives the document again: the known fields, and in
 `extra` whatever else was there, annotations of strangers included. `encode` writes it in canonical JSON, null and
 empty fields left out. A document that has a digest is kept by the store byte for byte; encoding is for new ones.
 
@@ -12,9 +12,9 @@ moby/docker-image-spec's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import NoReturn
 
+from frozen import Frozen, field
 from runtime.errors import DocumentError
 from runtime.oci.digests import ChainID, DiffID, Digest, canonical_json, chain_ids
 from runtime.oci.fields import Reader, decode_object
@@ -61,8 +61,7 @@ def layer_compression(media_type: str) -> str | None:
     return _LAYER_COMPRESSION.get(media_type)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class Descriptor(Frozen):
     """What a document says of a blob: type, digest, size in bytes (descriptor.md)."""
 
     media_type: str
@@ -107,8 +106,7 @@ def decode_descriptor(reader: Reader) -> Descriptor:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Frozen):
     """One image of one platform: a config and layers, bottom first (manifest.md)."""
 
     config: Descriptor
@@ -165,8 +163,7 @@ def decode_manifest(data: bytes) -> Manifest:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(Frozen):
     """A list of manifests, for several platforms or several names (image-index.md)."""
 
     manifests: tuple[Descriptor, ...]
@@ -211,8 +208,7 @@ def decode_index(data: bytes) -> Index:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(Frozen):
     """How to see that a container works; times in nanoseconds, 0 for the default."""
 
     test: tuple[str, ...] = ()
@@ -252,8 +248,7 @@ def _decode_healthcheck(reader: Reader) -> Healthcheck:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerConfig:
+class ContainerConfig(Frozen):
     """What a container of the image runs with: the object `config` of an image config.
 
     `env` are `NAME=value`, in order. `exposed_ports` (`80/tcp`) and `volumes` are sets, sorted. `entrypoint`, `cmd`
@@ -333,8 +328,7 @@ def _decode_container_config(reader: Reader) -> ContainerConfig:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Frozen):
     """How one layer, or with `empty_layer` a piece of the config, came to be (config.md § history)."""
 
     created: str | None = None
@@ -372,8 +366,7 @@ def _decode_history(reader: Reader) -> History:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(Frozen):
     """An image but for its layers' content; the digest of its encoding is the image id (config.md).
 
     `diff_ids` name the layers, bottom first. `created` is RFC 3339 as written, or None.

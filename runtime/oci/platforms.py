@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from frozen import Frozen, field, replace
 from runtime.errors import UsageError
 from runtime.oci.fields import Reader
 
@@ -38,8 +38,7 @@ _KNOWN_ARCHITECTURES = frozenset(
 _FIELDS = ("architecture", "os", "os.version", "os.features", "variant")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Platform:
+class Platform(Frozen):
     """An operating system, an architecture and its variant ("" where there is none), normalised by `normalised`."""
 
     os: str

@@ -7,8 +7,8 @@ domain if it has a dot, a colon or an upper-case letter, or is `localhost`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
+from frozen import Frozen, replace
 from runtime.errors import DocumentError, ReferenceInvalid
 from runtime.oci.digests import Digest, parse_digest
 
@@ -28,8 +28,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
+class Reference(Frozen):
     """A normalised name; `tag` and `digest` are None where they were not said (see `tagged`)."""
 
     domain: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from frozen import Frozen
 from runtime.errors import UsageError
 
 SPEC_VERSION = "1.2.1"
@@ -60,8 +60,7 @@ _NAMESPACES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup", "us
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class User(Frozen):
     """Who the command runs as; `groups` are the additional ones (the main one need not be repeated)."""
 
     uid: int = 0
@@ -69,8 +68,7 @@ class User:
     groups: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
+class Resources(Frozen):
     """Limits that were asked for; None is: not asked, leave it. Sizes in bytes, times in microseconds.
 
     `swap` is memory plus swap as in Docker's --memory-swap, -1 unlimited. `pids` -1 is unlimited.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from errno import EINVAL, ENOSPC, EPERM
 from typing import TYPE_CHECKING
 
+from frozen import Frozen
 from runtime.errors import SandboxError
 from runtime.sandbox import syscalls
 from runtime.sandbox.privileges import CAPABILITIES, permitted
@@ -26,8 +26,7 @@ Extent = tuple[int, int, int]
 """Ids of a namespace: (first inside, first outside, count)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdMap:
+class IdMap(Frozen):
     """How ids inside the namespace map to ids outside, for users and for groups.
 
     `single` is True where there is one id of each only: ownership changes then fail with EINVAL. `str()` is the

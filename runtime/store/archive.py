@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from frozen import Frozen, replace
 from runtime.errors import NotFound
 from runtime.oci.digests import Digest, algorithm_of, hex_of
 from runtime.oci.documents import CONTAINERD_NAME, INDEX_TYPES, REF_NAME, Descriptor, Index, decode_index
@@ -32,8 +32,7 @@ class Sink(Protocol):
         """Take all of `data`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selected:
+class Selected(Frozen):
     """One image to save, under `names`, none for one that was given by its id; `target` is an index or its manifest."""
 
     image: Image

@@ -60,8 +60,12 @@ class BlobWriter:
             raise self._store.failed(error) from error
         return len(data)
 
-    def commit(self) -> tuple[Digest, int]:
-        """Verify digest and size, sync, and name the blob; returns both. Raises DigestMismatch."""
+    def open(self) -> BinaryIO:
+        """Open the file for reading what was written so far; it can be read on after its end as a blob, or without."""
+        return open(self._path, "rb", buffering=0)
+
+    def verify(self) -> Digest:
+        """Compare digest and size of what was written, all of it; returns the digest. Raises DigestMismatch."""
         if self._expected_size is not None and self.size != self._expected_size:
             raise DigestMismatch(
                 f"size of blob {self._expected or ''}".rstrip(),
@@ -71,6 +75,11 @@ class BlobWriter:
         digest = Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
         if self._expected is not None and digest != self._expected:
             raise DigestMismatch("digest of a blob", expected=self._expected, actual=digest)
+        return digest
+
+    def commit(self) -> tuple[Digest, int]:
+        """Verify, sync, and name the blob; returns digest and size. Raises DigestMismatch."""
+        digest = self.verify()
         if not self._store.has(digest):
             self._store.admit(self._path, digest)
         return digest, self.size

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frozen import Frozen
 from runtime.errors import PybuildError, ReferenceInvalid
 from runtime.oci import documents
 from runtime.oci.digests import HEX_LENGTHS, ChainID, DiffID, Digest, chain_ids, hex_of, is_digest
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from runtime.store.facade import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Frozen):
     """One thing that is wrong: `what` is the object (a path, digest or name), `message` the fault."""
 
     what: str
@@ -30,8 +29,7 @@ class Problem:
         return f"{self.what}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Frozen):
     """What was verified, counted, and what is wrong."""
 
     blobs: int

@@ -8,15 +8,16 @@ unpacked from another program's tar needs one of its blobs, since only that has 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frozen import Frozen
 from runtime.errors import PybuildError
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, Digest, chain_ids
 from runtime.oci.fields import MANIFEST_LIMIT
 from runtime.store.projection import project, stored_descriptor
+from runtime.store.referrers import Referrers
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from runtime.store.facade import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
+class Collected(Frozen):
     """What a collection deleted; `size` in bytes: blobs, and file content of layers."""
 
     snapshots: tuple[ChainID, ...] = ()
@@ -35,12 +35,12 @@ class Collected:
     size: int = 0
 
 
-@dataclass(slots=True)
 class _Marked:
     """What the roots need."""
 
-    snapshots: set[str] = field(default_factory=set)
-    blobs: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.snapshots: set[str] = set()
+        self.blobs: set[str] = set()
 
 
 def collect(store: Store, *, wait: bool = True) -> Collected:
@@ -59,6 +59,7 @@ def collect(store: Store, *, wait: bool = True) -> Collected:
             store.blobs.delete(digest)
         with store.database.write() as connection:
             connection.executemany("DELETE FROM layer_blobs WHERE digest = ?", [(digest,) for digest in doomed.blobs])
+            connection.executemany("DELETE FROM referrers WHERE digest = ?", [(digest,) for digest in doomed.blobs])
     for path in trash:
         remove_tree(path)
     return doomed
@@ -79,6 +80,8 @@ def _mark(store: Store) -> _Marked:
             _mark_descriptor(store, stored_descriptor(row["manifest"]), marked)
     for row in store.database.read("SELECT target FROM names WHERE target IS NOT NULL"):
         _mark_descriptor(store, stored_descriptor(row["target"]), marked)
+    for row in store.database.read("SELECT digest FROM repository_digests"):
+        marked.blobs.add(row["digest"])  # the manifest or index that an image came by, perhaps with images that did not
     for row in store.database.read("SELECT kind, target FROM pins"):
         if row["kind"] == "snapshot":
             marked.snapshots.add(row["target"])
@@ -86,6 +89,7 @@ def _mark(store: Store) -> _Marked:
             marked.blobs.add(row["target"])
         else:
             _mark_image(store, Digest(row["target"]), marked)
+    _mark_referrers(store, marked)
     _mark_below(store, marked)
     _mark_only_copies(store, marked)
     return marked
@@ -115,6 +119,17 @@ def _mark_descriptor(store: Store, descriptor: Descriptor, marked: _Marked) -> N
                 marked.blobs.update(blob.digest for blob in (manifest.config, *manifest.layers))
         except PybuildError:
             continue
+
+
+def _mark_referrers(store: Store, marked: _Marked) -> None:
+    """Add what speaks of a manifest that is needed, and what speaks of that."""
+    referrers = Referrers(store)
+    left = referrers.subjects()
+    while found := left & marked.blobs:
+        left -= found
+        for subject in found:
+            for descriptor in referrers.of(subject):
+                _mark_descriptor(store, descriptor, marked)
 
 
 def _mark_below(store: Store, marked: _Marked) -> None:

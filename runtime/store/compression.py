@@ -92,11 +92,11 @@ def detect(start: bytes) -> str:
     return "zstd" if start[:4] in _SKIPPABLE else "none"
 
 
-def decompressed(stream: BinaryIO, what: str) -> BinaryIO:
+def decompressed(stream: BinaryIO, what: str, *, limit: int | None = None) -> BinaryIO:
     """Give a reader of the plain bytes of `stream`, which need not be seekable and is not closed.
 
-    Reads raise StoreError, which names `what`, for a damaged or cut off stream. Memory is bounded, whatever the
-    stream says.
+    Reads raise StoreError, which names `what`, for a damaged or cut off stream, and for a compressed one that has
+    more than `limit` plain bytes. Memory is bounded, whatever the stream says.
     """
     start = b""
     while len(start) < 6 and (more := stream.read(6 - len(start))):
@@ -105,7 +105,7 @@ def decompressed(stream: BinaryIO, what: str) -> BinaryIO:
     kind = detect(start)
     if kind == "none":
         return cast(BinaryIO, rest)
-    return cast(BinaryIO, _Plain(_decoder(kind), rest, what, kind))
+    return cast(BinaryIO, _Plain(_decoder(kind), rest, what, kind, limit))
 
 
 class _Decoder(Protocol):
@@ -198,8 +198,12 @@ class _Joined(io.RawIOBase):
 class _Plain(io.RawIOBase):
     """Decompress several streams one after the other, as `gzip -d` and `zstd -d` do."""
 
-    def __init__(self, decoder: Callable[[], _Decoder], source: io.RawIOBase, what: str, kind: str) -> None:
+    def __init__(
+        self, decoder: Callable[[], _Decoder], source: io.RawIOBase, what: str, kind: str, limit: int | None
+    ) -> None:
         super().__init__()
+        self._limit = limit
+        self._given = 0
         self._new = decoder
         self._decoder: _Decoder | None = decoder()
         self._source = source
@@ -239,6 +243,11 @@ class _Plain(io.RawIOBase):
         except Exception as error:  # each library has an exception of its own
             raise StoreError(f"{self._what}: the {self._kind} stream is damaged: {error}") from error
         self._input = b""
+        self._given += len(self._output)
+        if self._limit is not None and self._given > self._limit:
+            raise StoreError(
+                f"{self._what} is refused: it unpacks to more than {self._limit} bytes, far more than its size allows"
+            )
         if self._decoder.eof:
             self._input = self._decoder.unused_data
             self._decoder = None

@@ -7,10 +7,10 @@ only built has no manifest until one is asked for (`manifest`), which makes its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from frozen import Frozen
 from runtime.errors import NotFound, ReferenceInvalid, StoreError
 from runtime.oci.digests import ChainID, Digest, chain_ids, hex_of, is_digest
 from runtime.oci.documents import (
@@ -59,8 +59,7 @@ SHORT_ID = 12
 """Hex digits of an id in lists."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Frozen):
     """An image of the store; `manifest` is None while its layers are no blobs.
 
     `names` and `digests` (name@digest, as pulled or pushed) are sorted. `size`: bytes of file content of all layers.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, BinaryIO
 
 from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
@@ -157,17 +158,35 @@ class LayerBlobs:
             self.remember(diff_id, descriptor)
 
     def _unpack(self, parent: ChainID | None, diff_id: DiffID, chain_id: ChainID, path: Path) -> None:
+        self.unpack(parent, diff_id, chain_id, lambda: open(path, "rb"))  # noqa: SIM115 a context manager
+
+    def unpack(
+        self,
+        parent: ChainID | None,
+        diff_id: DiffID,
+        chain_id: ChainID,
+        opened: Callable[[], AbstractContextManager[BinaryIO]],
+        *,
+        limit: int | None = None,
+    ) -> bool:
+        """Make the snapshot of a layer on top of `parent` of a blob; False, with nothing opened, where it is there.
+
+        One process unpacks a layer, others wait for it. `limit` is how many bytes it may have uncompressed, where it
+        is compressed and a stranger's. Raises LayerError, DigestMismatch, StoreError where the disk
+        does not take it, and what reading raises.
+        """
         with self._store.locked("unpack", chain_id):
             if self._store.snapshots.get(chain_id) is not None:
-                return
-            with open(path, "rb") as file:
+                return False
+            with opened() as file:
                 what = f"layer {diff_id}"
                 try:
-                    self._store.snapshots.apply(parent, decompressed(file, what), expected=diff_id)
+                    self._store.snapshots.apply(parent, decompressed(file, what, limit=limit), expected=diff_id)
                 except LayerError as error:
                     raise LayerError(f"{what}: {error.message}", entry=error.entry, hint=error.hint) from error
                 except OSError as error:
                     raise disk_error(self._store.layout.root, f"unpacking {what}", error) from error
+        return True
 
     def compare(self, diff_id: DiffID, path: Path, sink: Compressor | None = None) -> None:
         """Read a blob, and raise DigestMismatch if it does not hold the layer; `sink` gets the plain bytes."""

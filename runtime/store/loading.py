@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from frozen import Frozen, replace
 from runtime.errors import DigestMismatch, DocumentError, LayerError, ReferenceInvalid, StoreError
 from runtime.oci import documents
 from runtime.oci.digests import Digest, algorithm_of, hex_of, is_digest, sha256_of
@@ -34,16 +34,14 @@ _LINK_LIMIT = 16
 _MEMBER_LIMIT = 200_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
+class Loaded(Frozen):
     """One image that was loaded, with the names that it got, which may be none."""
 
     image: Image
     names: tuple[Reference, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Candidate:
+class _Candidate(Frozen):
     """An image of the archive that will be recorded: its documents, its layers' descriptors and files."""
 
     config_data: bytes

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from frozen import replace
 from runtime.errors import StoreError
 from runtime.oci.documents import REF_NAME, Descriptor, Index, decode_descriptor
 from runtime.oci.fields import Reader, decode_object

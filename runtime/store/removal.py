@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frozen import Frozen
 from runtime.errors import Conflict, ReferenceInvalid
 from runtime.oci.digests import hex_of
 from runtime.oci.references import Reference, parse_reference
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _CONTAINER = "container:"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
+class Removed(Frozen):
     """What happened, in order: names that were taken away, and the id where the image went, too."""
 
     untagged: tuple[Reference, ...]

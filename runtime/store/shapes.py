@@ -5,9 +5,9 @@ The one place where these are built; the command line formats them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from frozen import replace
 from runtime.errors import DocumentError
 from runtime.oci.digests import ChainID, chain_ids
 from runtime.oci.times import parse_time, rfc3339

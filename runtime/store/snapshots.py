@@ -19,11 +19,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from frozen import Frozen
 from runtime.errors import DigestMismatch, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids, hex_of, sha256_of
 from runtime.store.layers.content import CHECK_SIZE, digest_tree, entry_at, read_content
@@ -63,8 +63,7 @@ _STACK = """WITH RECURSIVE stack(chain_id, parent, depth) AS (
 _BARE_ROOT = Metadata("directory", 0o755, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Frozen):
     """One layer on disk. `path`: its upperdir. `size`: bytes of file content; `tar_size`: bytes of its tar."""
 
     chain_id: ChainID

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from builder.progress.events import Event, StepCached, StepFinished, StepOutput,
 from builder.reporter import Reporter
 from builder.solver import Solver
 from builder.stepclient import StepServer
+from frozen import replace
 from runtime.context import Context
 from runtime.oci.references import parse_reference
 from runtime.store import Store

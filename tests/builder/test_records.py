@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from builder.interfaces import KeyParts
 from builder.keys import key_of
 from builder.records import Record, Records
+from frozen import replace
 from runtime.context import Context
 from runtime.oci.digests import ChainID, Digest
 from runtime.store import Store
@@ -44,7 +44,7 @@ def record(chain: ChainID | None, parts: KeyParts, **changes: object) -> Record:
         statement="RUN x",
         parts=parts,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
 def test_what_is_stored_is_found_as_it_was(store: Store) -> None:

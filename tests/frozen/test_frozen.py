@@ -45,6 +45,24 @@ def test_fields_come_from_keywords_and_defaults() -> None:
     assert (named.x, named.y, named.name, named.notes) == (1, 0, "n", [])
 
 
+class Ordered(Frozen, kw_only=False):
+    """A value made without names."""
+
+    first: int
+    second: int = 2
+
+
+def test_a_class_may_take_its_fields_in_order() -> None:
+    assert Ordered(1) == Ordered(first=1, second=2)
+    assert Ordered(1, 3).second == 3
+    with pytest.raises(TypeError, match="'first' twice"):
+        Ordered(1, first=2)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="takes 2 arguments"):
+        Ordered(1, 2, 3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="takes 0 arguments"):
+        Point(1)  # type: ignore[call-arg]
+
+
 def test_each_object_has_a_default_of_its_own_where_it_is_made() -> None:
     assert Named(x=1).notes is not Named(x=1).notes
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
+from frozen import replace
 from grammar import instructions as typed
 from grammar.checks import validate
 from grammar.errors import DockerfileError

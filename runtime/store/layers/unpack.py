@@ -11,8 +11,8 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from frozen import Frozen
 from runtime.errors import LayerError
 from runtime.oci.digests import DiffID
 from runtime.store.layers import reader
@@ -47,8 +47,7 @@ _KINDS: dict[bytes, Kind] = {
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerStats:
+class LayerStats(Frozen):
     """What was unpacked.
 
     `diff_id` and `tar_size` (bytes) are of the whole stream, `size` counts bytes of file content. `dropped_xattrs` are

@@ -12,10 +12,10 @@ import hashlib
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from frozen import Frozen, field
 from runtime.errors import LayerError, StoreError
 from runtime.oci.digests import DiffID, Digest
 from runtime.store.layers.content import ContentDigest, layer_xattrs
@@ -43,8 +43,7 @@ class Sink(Protocol):
         """Take all of `data`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TimePolicy:
+class TimePolicy(Frozen):
     """What happens to modification times: those after `latest` (seconds since the epoch) become `latest`.
 
     The meaning of SOURCE_DATE_EPOCH for files (reproducible-builds.org/specs/source-date-epoch).
@@ -53,8 +52,7 @@ class TimePolicy:
     latest: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerDigests:
+class LayerDigests(Frozen):
     """What one read of a layer gives.
 
     `size`: bytes of file content, hard links once. `tar_size`: bytes of the tar. `checks`: four bytes an entry, see

@@ -6,12 +6,13 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from builder.cli import build
+from frozen import replace
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context
 from runtime.errors import NotFound, PybuildError, UsageError

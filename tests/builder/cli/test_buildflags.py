@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builder.cli.build import VERB
 from builder.cli.buildflags import BuildRequest, read_request
+from frozen import replace
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context
 from runtime.errors import UsageError

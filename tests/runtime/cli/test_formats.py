@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frozen import replace
 from runtime.cli.formats import align, write_list, write_objects
 from runtime.cli.human import calendar_time, human_duration, human_size, since
 from runtime.context import Context

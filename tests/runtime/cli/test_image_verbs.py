@@ -5,13 +5,13 @@ import json
 import sys
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from frozen import replace
 from runtime.cli import history, images, importimage, inspect, load, prune, rmi, save, system, tag
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context

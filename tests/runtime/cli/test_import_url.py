@@ -4,12 +4,12 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
 
+from frozen import replace
 from runtime.cli import importimage
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context

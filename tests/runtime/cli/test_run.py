@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from frozen import replace
 from runtime.cli.arguments import Arguments, read_arguments
 from runtime.cli.containerflags import FLAGS, REFUSED, refuse_unsupported
 from runtime.cli.containersettings import read_config, read_host_config

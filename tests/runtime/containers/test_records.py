@@ -4,11 +4,11 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from frozen import replace
 from runtime.containers.exits import Exit, read_exit, write_exit
 from runtime.containers.logs import LogReader
 from runtime.containers.records import Container, Containers
@@ -54,7 +54,7 @@ def containers(store: Store) -> Containers:
 
 def _make(containers: Containers, name: str, *, digit: str = "a", held: bool = False, **changes: object) -> Container:
     """Record a container; its lock is free again unless `held`, which leaks the descriptor to the test."""
-    container = replace(TEMPLATE, id=digit * 64, name=name, **changes)  # type: ignore[arg-type]
+    container = replace(TEMPLATE, id=digit * 64, name=name, **changes)
     with containers.new_directory(container.id) as alive:
         containers.insert(container)
     if not held:

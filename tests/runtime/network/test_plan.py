@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from frozen import replace
 from runtime.context import Context
 from runtime.errors import UsageError
 from runtime.network import attach, rootless
@@ -52,7 +52,7 @@ def test_an_unprivileged_bridge_is_a_helper(
 ) -> None:
     monkeypatch.setattr(rootless, "_TUN", "/dev/null")
     (tmp_path / "pasta").touch(mode=0o755)
-    user = dataclasses.replace(context, rootless=True, environ={"PATH": str(tmp_path)})
+    user = replace(context, rootless=True, environ={"PATH": str(tmp_path)})
     with plan(user, store, owner="container:a") as found:
         assert found.mode == "pasta"
         assert Path(found.document["place"]).is_file()

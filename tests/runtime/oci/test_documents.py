@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frozen import replace
 from runtime.errors import DocumentError
 from runtime.oci.digests import ChainID
 from runtime.oci.documents import (

@@ -6,13 +6,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from struct import iter_unpack
 from typing import Any
 
 import pytest
 
+from frozen import replace
 from runtime.context import Context, Layout
 from runtime.oci import runtimespec
 from runtime.sandbox import profile, seccomp

@@ -8,13 +8,13 @@ import lzma
 import os
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
+from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, NotFound, PybuildError
 from runtime.oci.digests import canonical_json, digest_of, hex_of, sha256_of

@@ -4,11 +4,11 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, StoreError
 from runtime.store import Store, facade, placement

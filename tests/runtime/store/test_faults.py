@@ -10,12 +10,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from frozen import replace
 from runtime.context import Cancel, Context
 from runtime.errors import Cancelled
 from runtime.store import Store

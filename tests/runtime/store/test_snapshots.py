@@ -9,11 +9,11 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, chain_ids, hex_of
