@@ -1,0 +1,165 @@
+"""Let a blob be read while it still arrives: one thread writes it, another reads behind the writer.
+
+The end is given only after the whole blob was verified, so that whoever reads to the end has read the right bytes.
+Nothing is kept in memory: the bytes lie in the file that becomes the blob.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from runtime.registry.events import BlobProgress, Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.oci.documents import Descriptor
+    from runtime.registry.client import Repository
+    from runtime.registry.session import Session
+    from runtime.store.facade import Store
+
+_SLICE = 0.1
+"""Seconds between two looks at the cancellation."""
+_STEP = 1 << 20
+"""Bytes between two reports of progress."""
+
+
+class Arrival:
+    """One blob on its way into the store; any number of threads may read it meanwhile."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._changed = threading.Condition()
+        self._file: BinaryIO | None = None
+        self._blob: Callable[[], BinaryIO] | None = None
+        self._available = 0
+        self._verified = False
+
+    def begin(self, file: BinaryIO) -> None:
+        """Say that there will be bytes in `file`, which is closed when the blob has its name."""
+        with self._changed:
+            self._file = file
+            self._changed.notify_all()
+
+    def advance(self, available: int, *, verified: bool = False) -> None:
+        """Say how many bytes can be read; `verified` that those are all, and the right ones."""
+        with self._changed:
+            self._available = available
+            self._verified = self._verified or verified
+            self._changed.notify_all()
+
+    def end(self, blob: Callable[[], BinaryIO], size: int) -> None:
+        """Say that the blob is in the store, where `blob` opens it."""
+        with self._changed:
+            self._blob = blob
+            self._available, self._verified = size, True
+            self._changed.notify_all()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close what `begin` gave; a reader that is at it reads on from its own descriptor."""
+        with self._changed:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    def wait_begun(self) -> None:
+        """Wait until there is something to read; raises what stopped the session."""
+        with self._changed:
+            while self._file is None and self._blob is None:
+                self._changed.wait(_SLICE)
+                self._session.check()
+
+    @contextmanager
+    def opened(self, progress: Callable[[int], None]) -> Iterator[BinaryIO]:
+        """Read the blob from its start, waiting for bytes that are not there yet; the end comes once it is verified.
+
+        `progress` gets the bytes that were read so far.
+        """
+        while True:
+            self.wait_begun()
+            with self._changed:
+                if self._blob is not None:
+                    with self._blob() as file:
+                        fd = os.dup(file.fileno())
+                elif self._file is not None:
+                    fd = os.dup(self._file.fileno())
+                else:  # abandoned by a download that failed
+                    continue
+            break
+        try:
+            yield cast(BinaryIO, _Following(self, fd, progress))
+        finally:
+            os.close(fd)
+
+    def read_at(self, fd: int, position: int, size: int) -> bytes:
+        """Read at most `size` bytes, at least one unless the blob ends there."""
+        with self._changed:
+            while self._available <= position and not self._verified:
+                self._changed.wait(_SLICE)
+                self._session.check()
+            here = self._available - position
+        return os.pread(fd, min(size, here), position) if here > 0 else b""
+
+
+class _Following(io.RawIOBase):
+    """The reading end: a stream without seek."""
+
+    def __init__(self, arrival: Arrival, fd: int, progress: Callable[[int], None]) -> None:
+        super().__init__()
+        self._progress = progress
+        self._arrival = arrival
+        self._fd = fd
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        data = self._arrival.read_at(self._fd, self._position, size)
+        self._position += len(data)
+        self._progress(self._position)
+        return data
+
+
+def download(store: Store, repository: Repository, descriptor: Descriptor, arrival: Arrival, progress: Sink) -> None:
+    """Bring a blob into the store unless it is there; one process does, and the others look again.
+
+    Raises DigestMismatch, RegistryError, StoreError for a full disk, Cancelled; nothing stays then.
+    """
+    digest = descriptor.digest
+
+    def report(done: int, phase: str = "downloading") -> None:
+        progress(BlobProgress(key=digest, phase=phase, done=done, total=descriptor.size))  # type: ignore[arg-type]
+
+    with store.locked("blob", digest):
+        if not store.blobs.has(digest):
+            with (
+                store.blobs.writer(digest, descriptor.size) as writer,
+                repository.blob(digest, descriptor.size, verify=False, urls=descriptor.urls) as stream,
+            ):
+                arrival.begin(writer.open())
+                try:
+                    shown = 0
+                    report(0)
+                    while data := stream.read(_STEP):
+                        writer.write(data)
+                        arrival.advance(writer.size)
+                        if writer.size - shown >= _STEP:
+                            shown = writer.size
+                            report(shown)
+                    writer.verify()
+                    arrival.advance(writer.size, verified=True)
+                    writer.commit()
+                except BaseException:
+                    arrival.abandon()
+                    raise
+    arrival.end(lambda: store.blobs.open(digest), store.blobs.size(digest))
+    report(descriptor.size, "downloaded")
