@@ -11,7 +11,6 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 from struct import pack
-from tempfile import NamedTemporaryFile, TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from runtime.errors import SandboxError
@@ -60,6 +59,8 @@ def compiled(context: Context, capabilities: Collection[str]) -> Path:
     path = directory / f"{_key(machine, relevant)}.bpf"
     if path.exists():
         return path
+    from tempfile import NamedTemporaryFile  # lazy: 3 ms
+
     program = compile_program(machine, relevant)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=directory, delete=False) as file:
@@ -111,6 +112,8 @@ def compile_program(machine: str, capabilities: frozenset[str]) -> bytes:
             step="seccomp",
             hint="install libseccomp (Debian: `apt install libseccomp2`), or give --security-opt seccomp=unconfined",
         ) from error
+    from tempfile import TemporaryFile
+
     library: Any = pyseccomp
     names = profile.allowed(machine, capabilities)
     rules = library.SyscallFilter(library.ERRNO(errno.EPERM))
