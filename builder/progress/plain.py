@@ -78,8 +78,8 @@ class PlainDisplay:
             return
         self._switch(vertex)
         elapsed = (at - self._started.get(vertex, at)) / _SECOND
-        for line in lines:
-            self._write(vertex, f"{elapsed:.3f} {clean_line(line, colours=False)}")
+        head = f"#{vertex} {elapsed:.3f} "
+        self._stream.write("".join(f"{head}{clean_line(line, colours=False)}\n" for line in lines))
 
     def _heading(self, vertex: int, name: str) -> None:
         self._names[vertex] = clean_line(name.replace("\n", " "), colours=False)

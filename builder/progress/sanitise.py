@@ -26,6 +26,8 @@ def clean_line(text: str, *, colours: bool) -> str:
 
     A carriage return begins the line anew, as on a terminal: what stood before it is dropped.
     """
+    if text.isprintable():  # nearly every line: nothing to look for
+        return text
     text = text.rstrip("\r").rpartition("\r")[2]
     kept: list[str] = []
     coloured = False
