@@ -107,7 +107,11 @@ class StepServer:
         with self._lock:
             if self._control is None:
                 self._control = self._start()
-            socket.send_fds(self._control, [b"r"], list(fds))
+            try:
+                socket.send_fds(self._control, [b"r"], list(fds))
+            except OSError as error:
+                text = f"the step server cannot be reached: {error.strerror}"
+                raise SandboxError(text, step="supervise", errno=error.errno or 0, hint="build again") from error
 
     def _start(self) -> socket.socket:
         import socket

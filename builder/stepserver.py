@@ -96,10 +96,11 @@ def _supervise(fds: "list[int]") -> None:
         names = ("step", "errno", "path", "exit_code")
         _reply(reply, {"failure": {**{name: getattr(failure, name) for name in names}, "text": str(failure)}})
         return
-    except OSError as error:
-        text = error.strerror or str(error)
-        failure_ = {"step": "network", "errno": error.errno or 0, "path": error.filename or "", "exit_code": 125}
-        _reply(reply, {"failure": {**failure_, "text": text}})
+    except OSError as error:  # of `attach`, with words of its own
+        _refuse(reply, "network", error.errno or 0, error.strerror or str(error))
+        return
+    except Exception as error:  # a fault of ours: the builder tells it
+        _refuse(reply, "launch", 0, f"{type(error).__name__}: {error}")
         return
     for fd in (stdin, stdout, stderr):
         os.close(fd)
@@ -111,6 +112,11 @@ def _supervise(fds: "list[int]") -> None:
     if child.pidfd not in ended:
         signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
     _reply(reply, {"status": launcher.wait(child)})
+
+
+def _refuse(reply: socket.socket, step: str, errno: int, text: str) -> None:
+    """Reply that the sandbox could not be made."""
+    _reply(reply, {"failure": {"step": step, "errno": errno, "path": "", "exit_code": 125, "text": text}})
 
 
 def _reply(reply: socket.socket, document: "dict[str, Any]") -> None:
