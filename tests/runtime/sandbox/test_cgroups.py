@@ -227,3 +227,9 @@ def test_a_limit_that_the_kernel_does_not_offer_is_refused(version_2: tuple[cgro
     (directory / "memory.swap.max").unlink()
     with pytest.raises(LaunchFailure, match=r"swap limit of 10 cannot be set .*: this kernel does not offer it"):
         cgroups._set_all(cgroup, cgroups._settings({"memory": {"limit": 10, "swap": 10}}))
+
+
+def test_expecting_a_move_moves_nobody() -> None:
+    before = Path("/proc/self/cgroup").read_text()
+    cgroups.expect_move()
+    assert Path("/proc/self/cgroup").read_text() == before
