@@ -153,6 +153,7 @@ class Solver:
             return False
         nodes = stage.plan.nodes
         while stage.position < len(nodes):
+            self._store.context.cancel.check()
             planned = nodes[stage.position]
             with located(planned.line):
                 if not self._do(stage, planned, execute=execute):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +36,12 @@ def read_dockerfile(wanted: str | None, directory: str, context: Context) -> Sou
     if directory == STANDARD_INPUT:
         if wanted == STANDARD_INPUT:
             raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
-        return _from_stream(wanted)
+        return _from_stream(wanted, context)
     if not os.path.isdir(directory):
         what = "is not a directory" if os.path.exists(directory) else "no such directory"
         raise UsageError(f"unable to prepare context: path {directory!r}: {what}", hint="name a directory that exists")
     if wanted == STANDARD_INPUT:
-        return _from_stream(None)
-    del context
+        return _from_stream(None, context)
     path = Path(wanted) if wanted is not None else _default(Path(directory))
     try:
         with path.open("rb") as file:
@@ -73,13 +73,34 @@ def open_build_context(request: BuildRequest, source: SourceText, store: Store) 
         yield opened
 
 
-def _from_stream(wanted: str | None) -> SourceText:
+def _from_stream(wanted: str | None, context: Context) -> SourceText:
     if wanted is not None:
         raise UsageError("a context on standard input is not supported", hint="unpack it and name the directory")
-    data = sys.stdin.buffer.read(_LARGEST + 1)
+    data = _read_standard_input(context)
     if data.startswith(_ARCHIVES) or data[_USTAR] == b"ustar":
         raise UsageError("an archive on standard input is not supported", hint="unpack it and name the directory")
     return SourceText(name="Dockerfile", text=_decode(data, "standard input"), path=None)
+
+
+def _read_standard_input(context: Context) -> bytes:
+    """Read all of it, at most one byte more than a Dockerfile may have; an interruption ends the wait for more."""
+    stream = sys.stdin.buffer
+    try:
+        fd = stream.fileno()
+    except OSError:
+        return stream.read(_LARGEST + 1)
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    poll.register(context.cancel.fd, select.POLLIN)
+    pieces: list[bytes] = []
+    while sum(map(len, pieces)) <= _LARGEST:
+        poll.poll()
+        context.cancel.check()
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            break
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _default(directory: Path) -> Path:

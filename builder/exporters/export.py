@@ -49,6 +49,7 @@ def export(
     image_id = sha256_of(config)
     kept: tuple[Reference, ...] = ()
     for output in outputs:
+        store.context.cancel.check()
         if output.type == "cacheonly":
             continue
         wanted = (*names, *(parse_reference(name) for name in output.names))
