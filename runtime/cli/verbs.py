@@ -11,6 +11,8 @@ VERBS: dict[str, str] = {
     "load": "runtime.cli.load",
     "logs": "runtime.cli.logs",
     "ps": "runtime.cli.ps",
+    "pull": "runtime.cli.pull",
+    "push": "runtime.cli.push",
     "rm": "runtime.cli.rm",
     "rmi": "runtime.cli.rmi",
     "run": "runtime.cli.run",

@@ -40,6 +40,8 @@ _ROOM = 1 << 30
 """Bytes that any layer may unpack to."""
 _RATIO = 256
 """Times its own size that a larger layer may unpack to; real ones stay below 30."""
+_REFERRERS = 256
+"""Manifests that speak of one image and are brought with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +61,14 @@ def pull(
     *,
     platform: Platform | None = None,
     named: bool = True,
+    referrers: bool = False,
     progress: Sink = nowhere,
 ) -> Pulled:
     """Pull one image and give it its name; of a reference with a digest that digest alone, as Docker does.
 
     `platform` chooses from an index (else this machine's), and is refused for an image of another. Without `named`
-    the tag stays where it is in the store, and the image is known by its digest. Raises NotFound, RegistryError,
+    the tag stays where it is in the store, and the image is known by its digest. With `referrers`, what the registry
+    has that speaks of the image is kept with it. Raises NotFound, RegistryError,
     DigestMismatch, LayerError, StoreError, Cancelled; the store is as it was then, but for whole blobs and layers.
     """
     reference = reference.tagged()
@@ -72,10 +76,12 @@ def pull(
     repository = session.repository(reference)
     progress(TransferStarted(target=target, repository=reference.path))
     current = _unchanged(store, reference, repository, platform) if named else None
-    if current is not None:
-        return current
     with lease(store) as held:
-        return _Pull(store, reference, repository, session, held, progress).run(target, platform, named)
+        work = _Pull(store, reference, repository, session, held, progress)
+        pulled = current or work.run(target, platform, named)
+        if referrers:
+            work.referrers(pulled)
+    return pulled
 
 
 def pull_all(
@@ -84,11 +90,13 @@ def pull_all(
     session: Session,
     *,
     platform: Platform | None = None,
+    referrers: bool = False,
     progress: Sink = nowhere,
 ) -> Iterator[Pulled]:
     """Pull all tags of a repository, one after the other in the registry's order."""
     for tag in session.repository(reference).tags():
-        yield pull(store, replace(reference, tag=tag, digest=None), session, platform=platform, progress=progress)
+        name = replace(reference, tag=tag, digest=None)
+        yield pull(store, name, session, platform=platform, referrers=referrers, progress=progress)
 
 
 def _unchanged(store: Store, reference: Reference, repository: Repository, platform: Platform | None) -> Pulled | None:
@@ -168,6 +176,22 @@ class _Pull:
         memory.seen(self._reference, (item.digest for item in blobs))
         memory.note_platform(self._reference, platform or host_platform(), image)
         return Pulled(reference=self._reference, image=image, digest=resolved.top.descriptor.digest, changed=True)
+
+    def referrers(self, pulled: Pulled) -> None:
+        """Bring what speaks of the image and of its index, and what speaks of that, level by level."""
+        pending = [pulled.digest]
+        if pulled.image.manifest is not None and pulled.image.manifest.digest != pulled.digest:
+            pending.append(pulled.image.manifest.digest)
+        seen = set(pending)
+        while pending:
+            subject = pending.pop()
+            found = [item for item in self._repository.referrers(subject) if item.digest not in seen][:_REFERRERS]
+            self._session.wait([self._session.submit(self._artifact(item)) for item in found])
+            for item in found:
+                if self._store.blobs.has(item.digest):
+                    Referrers(self._store).add(subject, item)
+            seen |= {item.digest for item in found}
+            pending += [item.digest for item in found] if len(seen) < _REFERRERS else []
 
     def _keep(self, digest: Digest, data: bytes) -> None:
         """Put a document into the store under the digest that it has there, sha256 or not."""

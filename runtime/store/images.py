@@ -191,6 +191,14 @@ class ImageStore:
             )
         project(self._store)
 
+    def add_digest(self, image: Image, reference: Reference) -> None:
+        """Note under which digest a registry has an image; `reference` is a name@digest."""
+        with self._database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO repository_digests(repository, digest, image) VALUES(?, ?, ?)",
+                (reference.name, reference.digest, image.id),
+            )
+
     def untag(self, *references: Reference) -> None:
         """Take names (or, for a name@digest, that digest) away; those that are not there are fine."""
         with self._database.write() as connection:

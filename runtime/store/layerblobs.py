@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids
@@ -21,6 +21,7 @@ from runtime.store.placement import disk_error
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from runtime.store.blobs import BlobWriter
     from runtime.store.facade import Store
 
 TABLES = (
@@ -31,6 +32,29 @@ TABLES = (
         size INTEGER NOT NULL,
         PRIMARY KEY (diff_id, digest)) WITHOUT ROWID""",
 )
+
+
+class Watcher(Protocol):
+    """Whoever reads a blob while it is made."""
+
+    def begin(self, file: BinaryIO, /) -> None:
+        """Take the file that grows, to be closed by the watcher."""
+
+    def advance(self, available: int, /, *, verified: bool = False) -> None:
+        """Hear how many bytes are there; `verified` that those are all."""
+
+
+class _Watched:
+    """A sink that tells a watcher how much was written."""
+
+    def __init__(self, writer: BlobWriter, watcher: Watcher) -> None:
+        self._writer = writer
+        self._watcher = watcher
+        watcher.begin(writer.open())
+
+    def write(self, data: bytes, /) -> None:
+        self._writer.write(data)
+        self._watcher.advance(self._writer.size)
 
 
 class LayerBlobs:
@@ -88,7 +112,7 @@ class LayerBlobs:
         def one(item: tuple[DiffID, ChainID]) -> Descriptor:
             diff_id, chain_id = item
             found = self.remembered(diff_id, compression) or (None if force else self.remembered(diff_id))
-            return found or self._make(diff_id, chain_id, compression, level)
+            return found or self.make(diff_id, chain_id, compression, level)
 
         if len(work) < 2:
             return tuple(map(one, work))
@@ -97,16 +121,30 @@ class LayerBlobs:
         with ThreadPoolExecutor(max_workers=min(len(work), os.cpu_count() or 1)) as pool:
             return tuple(pool.map(one, work))
 
-    def _make(self, diff_id: DiffID, chain_id: ChainID, compression: Compression, level: int | None) -> Descriptor:
+    def make(
+        self,
+        diff_id: DiffID,
+        chain_id: ChainID,
+        compression: Compression,
+        level: int | None = None,
+        *,
+        watcher: Watcher | None = None,
+    ) -> Descriptor:
+        """Make the blob of one layer, unless there is one with this compression, and remember it.
+
+        `watcher` can read along while it is made; it hears nothing where the blob is there.
+        """
         store = self._store
         with store.locked("blob", f"{diff_id} {compression}"):
             found = self.remembered(diff_id, compression)
             if found:
                 return found
             with store.blobs.writer() as writer:
-                compressor = Compressor(writer, compression, level)
+                compressor = Compressor(_Watched(writer, watcher) if watcher else writer, compression, level)
                 self._write_plain(diff_id, chain_id, compressor)
                 compressor.close()
+                if watcher is not None:
+                    watcher.advance(writer.size, verified=True)
                 digest, size = writer.commit()
             descriptor = Descriptor(media_type=layer_media_type(compression), digest=digest, size=size)
             self.remember(diff_id, descriptor)
