@@ -39,8 +39,7 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Pull, and print the name of what is here now."""
-    from dataclasses import replace
-
+    from frozen import replace
     from runtime.oci.platforms import parse_platform  # lazy: not for the help
     from runtime.oci.references import DEFAULT_TAG, parse_reference
     from runtime.registry.pull import pull_all

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from frozen import Frozen
 
 Phase = Literal[
     "waiting", "downloading", "downloaded", "extracting", "complete", "exists", "preparing", "uploading", "uploaded"
@@ -12,16 +13,14 @@ Phase = Literal[
 """Where a blob stands: on its way here up to `complete`, on its way out up to `uploaded`; `exists` needs no way."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferStarted:
+class TransferStarted(Frozen):
     """An image begins to move: `target` is its tag or digest, `repository` as the registry knows it (`library/app`)."""
 
     target: str
     repository: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlobProgress:
+class BlobProgress(Frozen):
     """One blob got on: `done` of `total` bytes in its `phase`.
 
     `key` is the digest under which it is shown: the blob's, or of a layer that goes out its diff ID.

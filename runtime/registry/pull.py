@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
+from frozen import Frozen, replace
 from runtime.errors import BlobMissing, DigestMismatch, NotFound
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
@@ -44,8 +44,7 @@ _REFERRERS = 256
 """Manifests that speak of one image and are brought with it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
+class Pulled(Frozen):
     """What a pull led to: `digest` is the registry's for the name; `changed` False where all was here already."""
 
     reference: Reference

@@ -7,10 +7,10 @@ sent. A layer that is no blob yet is compressed while it is sent, and the blob i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from frozen import Frozen, replace
 from runtime.errors import BlobMissing, NotFound, StoreError
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
@@ -37,8 +37,7 @@ _STREAMED = 16 << 20
 """Bytes of a layer's tar from which on it is sent while it is compressed; smaller ones are asked for first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pushed:
+class Pushed(Frozen):
     """What a push led to: the digest that the tag stands for now, and the size of that manifest in bytes."""
 
     reference: Reference

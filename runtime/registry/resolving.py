@@ -6,9 +6,9 @@ OCI image-spec: image-index.md, manifest.md. What is asked is a registry, or any
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from frozen import Frozen
 from runtime.errors import DigestMismatch, NotFound, RegistryError
 from runtime.oci import documents
 from runtime.oci.digests import Digest
@@ -39,16 +39,14 @@ class Source(Protocol):
         """Give a small blob, verified."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Frozen):
     """A manifest or index with the bytes that its digest is of."""
 
     descriptor: Descriptor
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class Resolved(Frozen):
     """What a name led to.
 
     `top` is what the name stands for, `documents` all that led to the image, from the top down, its manifest last.

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from frozen import replace
 from runtime.context import Cancel
 from runtime.errors import Cancelled
 from runtime.registry.client import Repository
