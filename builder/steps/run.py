@@ -95,7 +95,7 @@ class RunStep(Frozen):
         except CommandNotStarted as error:
             given.output(2, f"{error.message}\n".encode())
             raise _failed(words, error.exit_code) from error
-        _remove_mountpoints(preparation.upperdir, end.mountpoints)
+        _remove_mountpoints(Path(request["rootfs"].get("path", preparation.upperdir)), end.mountpoints)
         if end.status:
             raise _failed(words, end.status)
         return None
@@ -228,14 +228,17 @@ def _script_mount(directory: Path, name: str, content: str) -> dict[str, object]
     return bind(os.fspath(path), script_path(name), readonly=True)
 
 
-def _remove_mountpoints(upperdir: Path, paths: tuple[str, ...]) -> None:
-    """Take away what was made only to mount on: empty files and directories, the last made first."""
+def _remove_mountpoints(tree: Path, paths: tuple[str, ...]) -> None:
+    """Take away what was made only to mount on: empty files and directories, the last made first.
+
+    `tree` is the layer, or the whole tree where the step ran in one.
+    """
     for path in reversed(paths):
         if path in KEPT:
             continue
         parent, _, name = path.lstrip("/").rpartition("/")
         with suppress(OSError):  # not ours any more: the step has put something there
-            fd = _open_below(upperdir, parent)
+            fd = _open_below(tree, parent)
             try:
                 found = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):

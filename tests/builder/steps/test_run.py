@@ -266,3 +266,12 @@ def test_two_builds_at_once_do_one_work(box: Bench) -> None:
         thread.join()
     assert sorted(built.executed for built in results) == [0, 1]
     assert len({built.id for built in results}) == 1
+
+
+def test_without_overlayfs_a_step_leaves_no_mount_points_either(box: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "FROM box\nRUN --mount=type=tmpfs,target=/a/b echo hi > /tmp/f; rm /etc/group\nRUN cat /tmp/f\n"
+    monkeypatch.setattr("runtime.store.snapshots.SnapshotStore.overlay", False)
+    built = box.build(text, options=OFFLINE)
+    assert layer_files(box, built, -2) == ["etc", "etc/group", "tmp", "tmp/f"]
+    # Where files came and went in it, a directory has another time: it is in the layer, and nothing in it.
+    assert layer_files(box, built) in ([], ["etc"])
