@@ -13,6 +13,7 @@ VERBS: dict[str, str] = {
     "ps": "runtime.cli.ps",
     "pull": "runtime.cli.pull",
     "push": "runtime.cli.push",
+    "registry serve": "runtime.cli.registryserve",
     "rm": "runtime.cli.rm",
     "rmi": "runtime.cli.rmi",
     "run": "runtime.cli.run",
