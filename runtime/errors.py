@@ -11,6 +11,7 @@ PybuildError
 ├── DocumentError         a JSON document with a wrong field
 ├── ReferenceInvalid      an image name that cannot be read
 ├── RegistryError
+│   └── RegistryMissing   a repository or manifest that a registry has not, or does not show; a NotFound, too
 ├── NetworkError
 ├── SandboxError          a sandbox that could not be made
 ├── StepFailed            a RUN that ended with another status than 0
@@ -89,6 +90,10 @@ class RegistryError(PybuildError):
         super().__init__(message, hint=hint)
         self.status = status
         self.code = code
+
+
+class RegistryMissing(RegistryError, NotFound):
+    """A registry has no such repository or manifest, or does not show it to this user."""
 
 
 class NetworkError(PybuildError):

@@ -90,7 +90,7 @@ class Authorization:
     """What one server wants to know, and the tokens it was given. Threads share one.
 
     `secure` is False for a server that is spoken to over plain HTTP. `account` looks up the credentials, when they are
-    asked for and not before.
+    asked for and not before. `challenge` is what the server asked about another of its repositories.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Authorization:
         *,
         secure: bool,
         now: Callable[[], int],
+        challenge: Challenge | None = None,
     ) -> None:
         self._host = host
         self._account = account
@@ -108,7 +109,7 @@ class Authorization:
         self._secure = secure
         self._now = now
         self._lock = threading.RLock()
-        self._challenge: Challenge | None = None
+        self._challenge = challenge
         self._tokens: dict[tuple[str, ...], _Bearer] = {}
         self.refresh_token: str = ""
         """What a token server gave in place of the password, for later logins."""

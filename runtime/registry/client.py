@@ -5,82 +5,123 @@ OCI distribution-spec v1.1. Whatever a registry sends is bounded, and is verifie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
 
-from runtime.oci.digests import Digest
-from runtime.oci.documents import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
-from runtime.registry.transport import Body, Readable, Transport
+from runtime.errors import DigestMismatch, DocumentError, RegistryError, RegistryMissing
+from runtime.oci import documents
+from runtime.oci.digests import Digest, algorithm_of, digest_of, hex_of, is_digest, sha256_of
+from runtime.oci.documents import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Index
+from runtime.oci.fields import MANIFEST_LIMIT, decode_object
+from runtime.registry.answers import ConnectionCut, Response, Unreachable
+from runtime.registry.blobstream import BlobStream, Hash
+from runtime.registry.hosts import Endpoint
+from runtime.registry.paging import pages
+from runtime.registry.transport import Body, Readable, Transport, Tries
+from runtime.registry.uploads import Uploads
 
 if TYPE_CHECKING:
     from runtime.oci.references import Reference
 
+__all__ = ["ACCEPTED", "BlobStream", "Body", "Hash", "Readable", "Repository"]
+
 ACCEPTED = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
-
-
-class Hash(Protocol):
-    """An object of hashlib."""
-
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-class BlobStream:
-    """A blob on its way here; a context manager.
-
-    `read` raises DigestMismatch as soon as the blob is longer than its size, and at its end where size or digest
-    are wrong: b"" is returned only by a blob that is whole. A cut connection is taken up again where it broke.
-    """
-
-    size: int
-    """In bytes: the descriptor's, or where that was not known what the registry says."""
-    offset: int
-    """Where the next byte stands in the blob."""
-
-    def read(self, size: int = 1 << 20) -> bytes:
-        """Read at most `size` bytes; raises DigestMismatch, RegistryError, Cancelled."""
-        raise NotImplementedError
-
-    def __enter__(self) -> BlobStream:
-        raise NotImplementedError
-
-    def __exit__(self, *_: object) -> None:
-        raise NotImplementedError
+_DELETED = (200, 202, 204)
 
 
 class Repository:
     """One repository of a registry, through its mirrors when reading; threads may share one.
 
-    `target` is a tag or a digest everywhere. Raises NotFound where the repository or object is not there or must not
-    be seen (docker's words: `pull access denied for X, …`, `manifest unknown`), RegistryError otherwise.
+    `target` is a tag or a digest everywhere. With `push`, nothing is asked of mirrors and tokens allow writing.
+    Raises RegistryMissing (a NotFound) where the repository or object is not there or must not be seen, in Docker's
+    words (`pull access denied for X, …`, `manifest unknown`), RegistryError otherwise.
     """
 
-    def __init__(self, transport: Transport, reference: Reference) -> None:
-        raise NotImplementedError
+    def __init__(self, transport: Transport, reference: Reference, *, push: bool = False) -> None:
+        self.reference = reference
+        self.transport = transport
+        self._pushing = push
+        self._passed: set[Endpoint] = set()
+        """Mirrors that could not be reached, and are asked no more."""
+        self._uploads: Uploads | None = None
 
     # -- manifests -------------------------------------------------------------------------------------------------
 
     def head_manifest(self, target: str, *, accept: Sequence[str] = ACCEPTED) -> Descriptor | None:
         """Ask for media type, digest and size alone; None where it is not there.
 
-        Falls back to a GET where the registry's HEAD names no digest.
+        Falls back to a GET where the registry does not answer a HEAD in full.
         """
-        raise NotImplementedError
+        try:
+            answer = self._read("HEAD", f"manifests/{target}", {"Accept": ", ".join(accept)}, by_digest=":" in target)
+        except RegistryError as error:
+            if error.status == 404:
+                return None
+            if error.status not in (400, 405, 501):
+                raise self._explained(error, target) from error
+            return self._found_by_get(target, accept)
+        with answer:
+            digest = answer.headers.get("Docker-Content-Digest", target)
+            size = answer.headers.get("Content-Length", "")
+            media_type = _media_type(answer)
+        if not is_digest(digest) or not size.isdecimal() or not media_type:
+            return self._found_by_get(target, accept)
+        if ":" in target and digest != target:
+            raise DigestMismatch(f"{self._name(target)}", expected=target, actual=digest)
+        return Descriptor(media_type=media_type, digest=Digest(digest), size=int(size))
 
     def get_manifest(self, target: str, *, accept: Sequence[str] = ACCEPTED) -> tuple[Descriptor, bytes]:
         """Fetch a manifest or index, at most 4 MiB, verified; media type from the document, else the header.
 
-        Raises NotFound, DigestMismatch, DocumentError (a schema 1 manifest, or what is no manifest), RegistryError.
+        Raises RegistryMissing, DigestMismatch, DocumentError (a schema 1 manifest, or what is none), RegistryError.
         """
-        raise NotImplementedError
+        tries = Tries(self.transport.context, self.transport.timing)
+        while True:
+            try:
+                with self._read(
+                    "GET", f"manifests/{target}", {"Accept": ", ".join(accept)}, by_digest=":" in target
+                ) as answer:
+                    data = answer.whole(MANIFEST_LIMIT)
+                break
+            except ConnectionCut as cut:  # in the middle of the document
+                tries.again(cut)
+            except RegistryError as error:
+                raise self._explained(error, target) from error
+        said = target if ":" in target else answer.headers.get("Docker-Content-Digest", "")
+        digest = digest_of(data, algorithm_of(said)) if is_digest(said) else sha256_of(data)
+        if is_digest(said) and digest != said:
+            raise DigestMismatch(
+                f"{self._name(target)}: the registry sent another manifest", expected=said, actual=digest
+            )
+        media_type = _document_type(data, _media_type(answer), self._name(target))
+        return Descriptor(media_type=media_type, digest=digest, size=len(data)), data
+
+    def _found_by_get(self, target: str, accept: Sequence[str]) -> Descriptor | None:
+        try:
+            return self.get_manifest(target, accept=accept)[0]
+        except RegistryMissing as error:
+            if error.status == 404:
+                return None
+            raise
 
     def put_manifest(self, target: str, media_type: str, data: bytes) -> tuple[Digest, Digest | None]:
         """Store a manifest under a tag or digest; returns its digest and the subject the registry took note of."""
-        raise NotImplementedError
+        digest = digest_of(data, algorithm_of(target)) if ":" in target else sha256_of(data)
+        answer = self._write("PUT", f"manifests/{target}", (201, 200, 202), {"Content-Type": media_type}, data)
+        with answer:
+            stored = answer.headers.get("Docker-Content-Digest", "")
+            subject = answer.headers.get("OCI-Subject", "")
+        if is_digest(stored) and stored != digest and algorithm_of(stored) == algorithm_of(digest):
+            raise DigestMismatch(
+                f"{self._name(target)}: the registry stored another manifest", expected=digest, actual=stored
+            )
+        return digest, Digest(subject) if is_digest(subject) else None
 
     def delete_manifest(self, target: str) -> None:
         """Delete a manifest by digest, or a tag."""
-        raise NotImplementedError
+        self._write("DELETE", f"manifests/{target}", _DELETED).close()
 
     # -- blobs -----------------------------------------------------------------------------------------------------
 
@@ -98,24 +139,51 @@ class Repository:
 
         With an offset, `hasher` must have taken in the bytes before it. `verify=False` leaves the digest (not the
         size) to the caller, who hashes anyway. `urls` are a foreign layer's own places, tried when the registry has
-        it not. Nothing is asked before the first read or `__enter__`.
+        it not. Nothing is asked before the first read.
         """
-        raise NotImplementedError
+        return BlobStream(
+            digest,
+            size,
+            lambda position: self._open_blob(digest, position, tuple(urls)),
+            lambda: Tries(self.transport.context, self.transport.timing),
+            offset=offset,
+            hasher=hasher,
+            verify=verify,
+        )
 
     def read_blob(self, digest: Digest, size: int | None, *, limit: int) -> bytes:
         """Fetch a small blob (a config) whole and verified; RegistryError where it has more than `limit` bytes."""
-        raise NotImplementedError
+        if size is not None and size > limit:
+            raise RegistryError(f"blob {digest} of {self._name()} has {size} bytes, more than the {limit} it may have")
+        parts: list[bytes] = []
+        with self.blob(digest, size) as stream:
+            while data := stream.read(limit + 1):
+                parts.append(data)
+                if stream.offset > limit:
+                    raise RegistryError(f"blob {digest} of {self._name()} has more than the {limit} bytes it may have")
+        return b"".join(parts)
 
     def has_blob(self, digest: Digest) -> int | None:
-        """Give a blob's size in bytes, None where it is not there (HEAD)."""
-        raise NotImplementedError
+        """Give a blob's size in bytes, None where it is not there; asked of the registry itself, not of mirrors."""
+        endpoint = self._primary()
+        path = f"/v2/{endpoint.repository}/blobs/{digest}"
+        try:
+            answer = self.transport.request("HEAD", endpoint, path, scopes=self._scopes(endpoint), expect=(200, 404))
+        except RegistryError as error:
+            raise self._explained(error, digest) from error
+        with answer:
+            size = answer.headers.get("Content-Length", "")
+            return None if answer.status == 404 else int(size) if size.isdecimal() else 0
 
     def upload_blob(self, body: Body, digest: Digest, *, progress: Callable[[int], None] | None = None) -> None:
-        """Upload a blob of known digest and size in one piece (POST, PUT); a cut one is resumed where that is possible.
+        """Upload a blob of known digest and size in one piece; a cut one is resumed where that is possible.
 
         `body.open()` is called once a try. `progress` gets the bytes sent so far, which go down after a cut.
         """
-        raise NotImplementedError
+        try:
+            self._uploading().whole(body, digest, progress or _nothing)
+        except RegistryError as error:
+            raise self._explained(error, digest) from error
 
     def upload_stream(
         self,
@@ -129,22 +197,240 @@ class Repository:
 
         `chunk` bytes are in memory at a time, for a chunk whose connection was cut is sent again.
         """
-        raise NotImplementedError
+        try:
+            return self._uploading().stream(stream, algorithm, chunk, progress or _nothing)
+        except RegistryError as error:
+            raise self._explained(error, "a blob") from error
 
     def mount_blob(self, digest: Digest, from_repository: str) -> bool:
         """Ask the registry to take a blob from another of its repositories (a path as `library/app`); False if not."""
-        raise NotImplementedError
+        return self._uploading().mount(digest, from_repository)
 
     def delete_blob(self, digest: Digest) -> None:
         """Delete a blob."""
-        raise NotImplementedError
+        self._write("DELETE", f"blobs/{digest}", _DELETED).close()
 
     # -- discovery -------------------------------------------------------------------------------------------------
 
     def tags(self, *, page: int | None = None, last: str | None = None) -> Iterator[str]:
-        """List tags in the registry's order, page after page (Link headers followed)."""
-        raise NotImplementedError
+        """List tags in the registry's order, `page` at a time, those behind `last` alone; raises RegistryMissing."""
+        endpoint = self._primary()
+        query = urlencode({name: value for name, value in (("n", page), ("last", last)) if value is not None})
+        path = f"/v2/{endpoint.repository}/tags/list" + (f"?{query}" if query else "")
+        try:
+            for document in pages(self.transport, endpoint, path, self._scopes(endpoint)):
+                yield from document.texts("tags")
+        except RegistryError as error:
+            raise self._explained(error, "") from error
 
     def referrers(self, digest: Digest, *, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
-        """List manifests whose subject is `digest`: the referrers API, else the tag `sha256-HEX`; filtered here, too."""
-        raise NotImplementedError
+        """List manifests whose subject is `digest`: the referrers API, else the tag `sha256-HEX` (§ Listing Referrers).
+
+        `artifact_type` filters, here too where the registry does not.
+        """
+        endpoint = self._primary()
+        query = "?" + urlencode({"artifactType": artifact_type}) if artifact_type else ""
+        path = f"/v2/{endpoint.repository}/referrers/{digest}{query}"
+        found: list[Descriptor] = []
+        try:
+            for document in pages(self.transport, endpoint, path, self._scopes(endpoint)):
+                found += [documents.decode_descriptor(item) for item in document.items("manifests")]
+        except RegistryError as error:
+            if error.status not in (400, 404, 405):
+                raise self._explained(error, digest) from error
+            found = list(self._tagged_referrers(digest))
+        if artifact_type is not None:
+            found = [item for item in found if item.artifact_type == artifact_type]
+        return tuple(dict.fromkeys(found))
+
+    def add_referrer(self, subject: Digest, referrer: Descriptor) -> None:
+        """Note a referrer in the tag `sha256-HEX`: for registries whose answer to its push named no subject."""
+        known = self._tagged_referrers(subject)
+        if all(item.digest != referrer.digest for item in known):
+            data = Index(manifests=(*known, referrer)).encode()
+            self.put_manifest(_referrers_tag(subject), OCI_INDEX, data)
+
+    def _tagged_referrers(self, digest: Digest) -> tuple[Descriptor, ...]:
+        try:
+            _, data = self.get_manifest(_referrers_tag(digest), accept=(OCI_INDEX,))
+            return documents.decode_index(data).manifests
+        except RegistryMissing:
+            return ()
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def _primary(self) -> Endpoint:
+        return self.transport.hosts.endpoints(self.reference.domain, self.reference.path, push=True)[-1]
+
+    def _uploading(self) -> Uploads:
+        if self._uploads is None:
+            endpoint = self._primary()
+            scope = f"repository:{endpoint.repository}:pull,push"
+            self._uploads = Uploads(self.transport, endpoint, (scope,))
+        return self._uploads
+
+    def _scopes(self, endpoint: Endpoint, *, push: bool | None = None, delete: bool = False) -> tuple[str, ...]:
+        actions = "pull,push" if (self._pushing if push is None else push) else "pull"
+        return (f"repository:{endpoint.repository}:{'delete,' if delete else ''}{actions}",)
+
+    def _read(
+        self, method: str, path: str, headers: Mapping[str, str], *, by_digest: bool, expect: Sequence[int] = (200,)
+    ) -> Response:
+        """Ask the mirrors, then the registry itself."""
+        endpoints = self.transport.hosts.endpoints(
+            self.reference.domain, self.reference.path, push=self._pushing, by_digest=by_digest
+        )
+        for endpoint in endpoints[:-1]:
+            if endpoint in self._passed:
+                continue
+            try:
+                return self._ask(method, endpoint, path, headers, expect, retry=False)
+            except RegistryError as error:
+                if isinstance(error, ConnectionCut | Unreachable) and not self.transport.context.offline:
+                    self._passed.add(endpoint)
+        return self._ask(method, endpoints[-1], path, headers, expect, retry=True)
+
+    def _ask(
+        self,
+        method: str,
+        endpoint: Endpoint,
+        path: str,
+        headers: Mapping[str, str],
+        expect: Sequence[int],
+        *,
+        retry: bool,
+    ) -> Response:
+        return self.transport.request(
+            method,
+            endpoint,
+            f"/v2/{endpoint.repository}/{path}",
+            scopes=self._scopes(endpoint),
+            headers=headers,
+            expect=expect,
+            retry=retry,
+        )
+
+    def _write(
+        self,
+        method: str,
+        path: str,
+        expect: Sequence[int],
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Response:
+        endpoint = self._primary()
+        scopes = self._scopes(endpoint, push=True, delete=method == "DELETE")
+        url = f"/v2/{endpoint.repository}/{path}"
+        try:
+            return self.transport.request(
+                method, endpoint, url, scopes=scopes, headers=headers, body=data, expect=expect
+            )
+        except RegistryError as error:
+            raise self._explained(error, path.partition("/")[2], writing=method) from error
+
+    def _open_blob(self, digest: Digest, offset: int, urls: Sequence[str]) -> Response:
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        expect = (200, 206) if offset else (200,)
+        try:
+            return self._read("GET", f"blobs/{digest}", headers, by_digest=True, expect=expect)
+        except RegistryError as error:
+            if error.status not in (403, 404) or not urls:
+                raise self._explained(error, digest) from error
+            failure = error
+        for url in urls:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
+                continue
+            try:
+                endpoint = self.transport.hosts.elsewhere(parts.scheme, parts.netloc)
+                return self.transport.request("GET", endpoint, url, headers=headers, expect=expect)
+            except RegistryError as error:
+                failure = error
+        raise self._explained(failure, digest) from failure
+
+    # -- errors ----------------------------------------------------------------------------------------------------
+
+    def _name(self, target: str = "") -> str:
+        name = self.reference.familiar_name
+        return name + (f"@{target}" if ":" in target else f":{target}" if target else "")
+
+    def _explained(self, error: RegistryError, target: str, *, writing: str = "") -> RegistryError:
+        """Put a registry's refusal in the words that Docker's users know, with the host and what to do."""
+        if isinstance(error, RegistryMissing):
+            return error
+        name, host = self.reference.familiar_name, self.reference.domain
+        if error.status in (401, 403):
+            if "incorrect username" in error.message:
+                return error
+            if self._pushing or writing or self._uploads is not None:
+                message = f"denied: requested access to {name} on {host} is denied ({error.message})"
+                return RegistryError(message, status=error.status, code=error.code, hint=self._login(error))
+            return RegistryMissing(
+                f"pull access denied for {name}, repository does not exist or may require 'pybuild login' "
+                f"({error.message})",
+                status=error.status,
+                code=error.code,
+                hint=self._login(error),
+            )
+        if error.status == 404 and error.code == "NAME_UNKNOWN" and not writing:
+            return RegistryMissing(
+                f"pull access denied for {name}, repository does not exist or may require 'pybuild login' "
+                f"({host}: repository name not known)",
+                status=404,
+                code=error.code,
+                hint=f"check the name; private repositories need 'pybuild login {host}'",
+            )
+        if error.status == 404:
+            what = "blob unknown" if is_digest(target) and error.code == "BLOB_UNKNOWN" else "manifest unknown"
+            return RegistryMissing(
+                f"manifest for {self._name(target)} not found: {what} ({host})"
+                if what == "manifest unknown"
+                else f"{name}: blob unknown: {target} ({host})",
+                status=404,
+                code=error.code or "MANIFEST_UNKNOWN",
+                hint=f"check the tag; {host} has the repository or hides it",
+            )
+        if error.status in (405, 501) and writing == "DELETE":
+            return RegistryError(f"{host} does not allow to delete", status=error.status, code="UNSUPPORTED")
+        return error
+
+    def _login(self, error: RegistryError) -> str:
+        host = self.reference.domain
+        return error.hint or f"run 'pybuild login {host}', or ask who runs the registry for access"
+
+
+def _nothing(_: int) -> None:
+    return
+
+
+def _media_type(answer: Response) -> str:
+    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _referrers_tag(digest: Digest) -> str:
+    """Give the tag that stands in for the referrers API (§ Referrers Tag Schema)."""
+    return f"{algorithm_of(digest)[:32]}-{hex_of(digest)[:64]}"
+
+
+def _document_type(data: bytes, said: str, name: str) -> str:
+    """Give a manifest's media type: its own word, else the registry's, else what its fields are."""
+    document = decode_object(data, f"manifest of {name}")
+    own = document.get("mediaType")
+    if document.get("schemaVersion") == 1 or "v1+prettyjws" in said:
+        raise DocumentError(
+            f"{name}: the manifest is of Docker's schema 1, which nothing writes any more",
+            hint="push the image again with a program of this decade",
+        )
+    if own is not None and not isinstance(own, str):
+        raise DocumentError(f"{name}: must be a string", field="mediaType")
+    if "manifests" in document and ("layers" in document or "config" in document):
+        raise DocumentError(f"{name}: the document is a manifest and an index at once, which nothing honest is")
+    if own:
+        return own
+    if said in ACCEPTED:
+        return said
+    if "manifests" in document:
+        return OCI_INDEX
+    if "config" in document:
+        return OCI_MANIFEST
+    raise DocumentError(f"{name}: what the registry sent is no manifest: {json.dumps(document)[:60]}")

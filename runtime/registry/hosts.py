@@ -92,6 +92,13 @@ class Hosts:
             found.append(self._endpoint(Place(host=domain), name, domain))
         return tuple(found)
 
+    def elsewhere(self, scheme: str, host: str) -> Endpoint:
+        """Give an endpoint for a server that a document names (a foreign layer's URL); RegistryError if blocked."""
+        if self.blocked(host):
+            raise RegistryError(f"{host} is blocked by the configuration")
+        schemes: Schemes = ("http",) if scheme == "http" else ("https",)
+        return Endpoint(host=host, credential=host, schemes=schemes, tls=self.tls(host))
+
     def blocked(self, name: str) -> bool:
         """Tell whether nothing may be asked of a registry or repository."""
         said = self._first(name, lambda rule: rule.blocked)

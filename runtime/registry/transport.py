@@ -5,16 +5,43 @@ OCI distribution-spec § Endpoints. Nothing here knows manifests or blobs; `clie
 
 from __future__ import annotations
 
+import select
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from frozen import Frozen
+from runtime.errors import RegistryError
+from runtime.registry.answers import (
+    HEALING,
+    ConnectionCut,
+    Refused,
+    Response,
+    Unreachable,
+    Untrusted,
+    failure,
+    heals,
+)
+from runtime.registry.auth import TOKEN_LIMIT, Authorization, Challenge, parse_challenges
+from runtime.registry.credentials import CredentialSource
+from runtime.registry.hosts import Endpoint, Hosts, Tls
+from runtime.registry.proxies import proxy_for
+from runtime.registry.urls import origin_of, resolve
+from runtime.version import VERSION
 
 if TYPE_CHECKING:
     from runtime.context import Context
-    from runtime.registry.credentials import CredentialSource
-    from runtime.registry.hosts import Endpoint, Hosts
+    from runtime.registry.connections import Connections
+
+__all__ = ["Body", "ConnectionCut", "Readable", "Response", "Timing", "Transport", "Tries", "Unreachable", "Untrusted"]
 
 CHUNK = 1 << 20
+"""Bytes that are in hand at a time."""
+_REDIRECTS = 10
+_MOVED = (301, 302, 303, 307, 308)
+_PROBE_PATIENCE = 10.0
 
 
 class Readable(Protocol):
@@ -23,16 +50,17 @@ class Readable(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """The body of a request; `open` gives it anew from its start for each try, `size` is its length in bytes."""
+class Body(Frozen):
+    """The body of a request; `open` gives it anew from its start for each try, `size` is its length in bytes.
+
+    What `open` gives is closed after the try if it can be.
+    """
 
     open: Callable[[], Readable]
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class Timing(Frozen):
     """How long to wait for what, in seconds."""
 
     connect: float = 30
@@ -46,30 +74,54 @@ class Timing:
     longest_wait: float = 60
     """The longest Retry-After that is waited for."""
     first_wait: float = 0.5
+    """After the first failure; twice as long after each that follows."""
 
 
-class Response:
-    """An answer whose body has not been read; a context manager, and its connection is free after it."""
+class _Request(Frozen):
+    """What `Transport.request` was asked for."""
 
-    status: int
-    headers: Mapping[str, str]
-    """Names in any case."""
+    method: str
+    endpoint: Endpoint
     url: str
-    """Where the answer came from, after redirects."""
+    scopes: tuple[str, ...]
+    headers: Mapping[str, str]
+    body: Body | bytes | None
 
-    def read(self, size: int) -> bytes:
-        """Read at most `size` bytes, b"" at the end; raises ConnectionCut where the body ends early, Cancelled."""
-        raise NotImplementedError
 
-    def whole(self, limit: int) -> bytes:
-        """Read all of the body; raises RegistryError where it has more than `limit` bytes."""
-        raise NotImplementedError
+class Tries:
+    """The patience for one piece of work: counts what failed, and waits a little longer each time."""
 
-    def __enter__(self) -> Response:
-        raise NotImplementedError
+    def __init__(self, context: Context, timing: Timing) -> None:
+        self._context = context
+        self._timing = timing
+        self._start = time.monotonic()
+        self._failed = 0
 
-    def __exit__(self, *_: object) -> None:
-        raise NotImplementedError
+    def again(self, error: RegistryError) -> None:
+        """Wait before another try, as long as a server asked for; raises `error` where there is none."""
+        self._failed += 1
+        wait = error.wait if isinstance(error, Refused) else None
+        if wait is None:
+            wait = self._timing.first_wait * 2 ** (self._failed - 1)
+            wait *= 1 + int(self._context.token(2), 16) / 1024  # clients that failed together come back apart
+        if self._failed >= self._timing.tries:
+            raise error
+        if wait > self._timing.longest_wait or time.monotonic() + wait - self._start > self._timing.total:
+            raise error
+        pause(self._context, wait)
+
+    def progress(self) -> None:
+        """Begin anew: something worth it was done since the last failure."""
+        self._failed = 0
+        self._start = time.monotonic()
+
+
+def pause(context: Context, seconds: float) -> None:
+    """Wait; raises Cancelled as soon as somebody asks to stop."""
+    poller = select.poll()
+    poller.register(context.cancel.fd, select.POLLIN)
+    poller.poll(seconds * 1000)
+    context.cancel.check()
 
 
 class Transport:
@@ -86,7 +138,28 @@ class Transport:
         *,
         timing: Timing | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.context = context
+        self.hosts = hosts if hosts is not None else Hosts.load(context)
+        self.credentials = credentials if credentials is not None else CredentialSource(context)
+        self.timing = timing if timing is not None else Timing()
+        self._connections: Connections | None = None
+        self._authorizations: dict[tuple[str, str, str], Authorization] = {}
+        self._challenges: dict[str, Challenge] = {}
+        self._schemes: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._probing = threading.Lock()
+
+    def __enter__(self) -> Transport:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
 
     def request(
         self,
@@ -104,6 +177,190 @@ class Transport:
 
         `url` is a path (`/v2/…`), or whole (an upload's Location): credentials go along only to the endpoint's own
         origin. `scopes` are what a token must allow (`repository:library/app:pull`). `retry=False` leaves cut
-        connections and 5xx to the caller. Raises RegistryError(status, code), Cancelled.
+        connections and 5xx to the caller. Raises RegistryError(status, code), of which ConnectionCut and Unreachable
+        have status 0, and Cancelled.
         """
-        raise NotImplementedError
+        self._refuse_offline(endpoint.host)
+        sending = _Request(
+            method=method, endpoint=endpoint, url=url, scopes=tuple(scopes), headers=dict(headers or {}), body=body
+        )
+        tries = Tries(self.context, self.timing)
+        while True:
+            try:
+                response = self._converse(sending)
+            except ConnectionCut as cut:
+                if not retry:
+                    raise
+                tries.again(cut)
+                continue
+            if response.status in expect:
+                return response
+            refused = failure(response, self.context.now())
+            if not retry or not heals(refused):
+                raise refused
+            tries.again(refused)
+
+    def origin(self, endpoint: Endpoint) -> str:
+        """Give `scheme://host` of an endpoint, after a look which scheme it speaks if that is not known."""
+        if len(endpoint.schemes) == 1:
+            return f"{endpoint.schemes[0]}://{endpoint.host}"
+        with self._probing:
+            scheme = self._schemes.get(endpoint.host)
+            if scheme is None:
+                scheme = self._schemes[endpoint.host] = self._probe(endpoint)
+        return f"{scheme}://{endpoint.host}"
+
+    def authorization(self, endpoint: Endpoint) -> Authorization:
+        """Give what is known of who we are for an endpoint."""
+        origin = self.origin(endpoint)
+        key = (origin, endpoint.credential, endpoint.repository)
+        with self._lock:
+            if key not in self._authorizations:
+                self._authorizations[key] = Authorization(
+                    endpoint.credential or endpoint.host,
+                    lambda: self.credentials.lookup(endpoint.credential or endpoint.host, endpoint.repository),
+                    self._fetch_token,
+                    secure=origin.startswith("https:"),
+                    now=self.context.now,
+                    challenge=self._challenges.get(origin),
+                )
+            return self._authorizations[key]
+
+    def _refuse_offline(self, host: str) -> None:
+        if self.context.offline:
+            raise Unreachable(
+                f"{host} is not asked: nothing connects with --offline", hint="leave --offline and PYBUILD_OFFLINE away"
+            )
+
+    def _converse(self, sending: _Request) -> Response:
+        """Send a request once, as often as authentication and redirects want it."""
+        endpoint, scopes = sending.endpoint, sending.scopes
+        origin = self.origin(endpoint)
+        authorization = self.authorization(endpoint)
+        url = resolve(origin + "/", sending.url)
+        redirects = challenges = 0
+        while True:
+            own = origin_of(url) == origin_of(origin)
+            sent = authorization.header(scopes) if own else None
+            headers = {**sending.headers, **({"Authorization": sent} if sent else {})}
+            tls = endpoint.tls if own else self._foreign(url)
+            response = self._exchange(sending.method, url, headers, sending.body, tls)
+            if response.status == 401 and own and challenges < 2:
+                challenges += 1
+                asked = response.headers.get("WWW-Authenticate", "")
+                error = failure(response, self.context.now())
+                if not authorization.challenged(asked, scopes, sent):
+                    raise self._unauthorized(error, endpoint)
+                self._challenges.setdefault(origin, parse_challenges(asked)[0])
+            elif response.status in _MOVED and response.headers.get("Location"):
+                redirects += 1
+                with response:
+                    url = self._moved(response, url, sending.method, redirects)
+            else:
+                return response
+
+    def _unauthorized(self, error: RegistryError, endpoint: Endpoint) -> RegistryError:
+        name = endpoint.credential or endpoint.host
+        known = self.credentials.lookup(name, endpoint.repository) is not None
+        reason = "incorrect username or password" if known else "authentication required"
+        hint = f"run 'pybuild login {name}'" + (" again" if known else "")
+        if self.credentials.troubles and not known:
+            hint += f" ({self.credentials.troubles[0]})"
+        return RegistryError(
+            f"unauthorized: {name}: {reason}", status=401, code=error.code or "UNAUTHORIZED", hint=hint
+        )
+
+    def _foreign(self, url: str) -> Tls:
+        """Judge a server that an endpoint sent us to."""
+        host = urlsplit(url).netloc
+        if self.hosts.blocked(host):
+            raise RegistryError(f"{host} is blocked by the configuration, and a registry sent us there")
+        return self.hosts.tls(host)
+
+    def _moved(self, response: Response, url: str, method: str, redirects: int) -> str:
+        """Give the URL that a redirect names, if it may be followed."""
+        target = resolve(url, response.headers["Location"])
+        if redirects > _REDIRECTS:
+            raise RegistryError(f"{response.host} redirects in circles", status=response.status)
+        if method not in ("GET", "HEAD") and (response.status not in (307, 308) or origin_of(target) != origin_of(url)):
+            raise RegistryError(
+                f"{response.host} answers a {method} with a redirect to {urlsplit(target).netloc}: it is not followed",
+                status=response.status,
+            )
+        if url.startswith("https:") and target.startswith("http:"):
+            raise RegistryError(
+                f"{response.host} redirects from HTTPS to plain HTTP at {urlsplit(target).netloc}: it is not followed",
+                status=response.status,
+            )
+        return target
+
+    def _probe(self, endpoint: Endpoint) -> str:
+        """Find out which scheme a server speaks; nothing secret goes along."""
+        failures: list[RegistryError] = []
+        for scheme in endpoint.schemes:
+            url = f"{scheme}://{endpoint.host}/v2/"
+            try:
+                with self._exchange("GET", url, {}, None, endpoint.tls, patience=_PROBE_PATIENCE) as response:
+                    confused = response.status == 400 and scheme == "http"
+                    if not confused or b"https" not in response.whole(65536).lower():
+                        return scheme
+                failures.append(Unreachable(f"{endpoint.host} speaks HTTPS alone"))
+            except Untrusted:
+                raise
+            except RegistryError as error:
+                failures.append(error)
+        cuts = [error for error in failures if isinstance(error, ConnectionCut)]
+        raise cuts[0] if cuts else failures[-1]
+
+    def _opened(self) -> Connections:
+        from runtime.registry.connections import Connections  # lazy: 90 ms of requests
+
+        with self._lock:
+            if self._connections is None:
+                self._connections = Connections(self.context.cancel, self.context.environ)
+            return self._connections
+
+    def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
+        """Ask a token server, as `auth.Fetch` says."""
+        tries = Tries(self.context, self.timing)
+        start = url
+        for _ in range(_REDIRECTS * self.timing.tries):
+            try:
+                with self._exchange(method, url, headers, body, self._foreign(url)) as response:
+                    if response.status in _MOVED and response.headers.get("Location"):
+                        target = resolve(url, response.headers["Location"])
+                        if method != "GET" or (headers and origin_of(target) != origin_of(start)):
+                            raise RegistryError(
+                                f"token server {response.host} sends us elsewhere, which is not followed"
+                            )
+                        url = target
+                        continue
+                    if response.status not in HEALING:
+                        return response.status, response.whole(TOKEN_LIMIT)
+                    error: RegistryError = failure(response, self.context.now())
+            except ConnectionCut as cut:
+                error = cut
+            tries.again(error)
+        raise RegistryError(f"token server {urlsplit(start).netloc} redirects in circles")
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body | bytes | None,
+        tls: Tls,
+        *,
+        patience: float | None = None,
+    ) -> Response:
+        """Send one request to one URL; raises ConnectionCut, Unreachable, Untrusted, Cancelled."""
+        from runtime.registry.connections import Call  # lazy: 90 ms of requests
+        from runtime.registry.exchange import exchange
+
+        self.context.cancel.check()
+        timing = self.timing
+        waiting = timing.answer if body is not None else timing.stall
+        timeout = (min(timing.connect, patience or timing.connect), min(waiting, patience or waiting))
+        headers = {"User-Agent": f"pybuild/{VERSION}", "Accept-Encoding": "identity", **headers}
+        call = Call(method=method, url=url, tls=tls, proxy=proxy_for(url, self.context.environ), timeout=timeout)
+        return exchange(self.context, self._opened(), call, headers, body)
