@@ -47,7 +47,7 @@ FLAGS = (
     Flag("--pids-limit", kind="integer", metavar="N", help="Limit of processes, -1 for none"),
     Flag("--platform", kind="text", metavar="OS/ARCH", help="Platform that the image must have"),
     Flag("--privileged", help="Give it every capability and device"),
-    Flag("--pull", kind="text", metavar="POLICY", help="missing, always or never"),
+    Flag("--pull", kind="text", metavar="POLICY", help="When to ask a registry: missing, always, newer or never"),
     Flag("--quiet", "-q", help="Do not show progress of a pull"),
     Flag("--read-only", help="Mount the root filesystem read-only"),
     Flag("--rm", help="Remove the container and its anonymous volumes when it ends"),

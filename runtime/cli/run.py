@@ -40,13 +40,15 @@ def run(args: Arguments, context: Context) -> int:
         # The monitor's interpreter starts while everything else is loaded, read and prepared.
         monitor = stack.enter_context(monitor_process())
         from runtime.cli.containersettings import read_config, read_host_config
+        from runtime.cli.fetching import find_named_image
         from runtime.containers.create import create
         from runtime.containers.foreground import StartFailed, run_attached, run_detached
-        from runtime.containers.images import find_image
+        from runtime.containers.images import read_policy
         from runtime.containers.records import Containers
         from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
         from runtime.store import Store
 
+        policy = read_policy(args.text("pull"))
         config = read_config(args, context, args.words[0], args.words[1:])
         host = read_host_config(args)
         detach = args.switch("detach")
@@ -55,7 +57,7 @@ def run(args: Arguments, context: Context) -> int:
         keys = args.text("detach-keys")
         detach_keys = DETACH_KEYS if keys is None else parse_detach_keys(keys)
         store = stack.enter_context(Store.open(context))
-        image = find_image(store, args.words[0], pull=args.text("pull") or "missing", platform=args.text("platform"))
+        image = find_named_image(args, context, store, policy)
         containers = Containers(store)
         with id_file(args.text("cidfile")) as write_id:
             container, alive = create(containers, image, config, host, name=args.text("name"))

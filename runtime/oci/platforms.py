@@ -151,6 +151,16 @@ def matches(wanted: Platform, offered: Platform) -> bool:
     return rank(wanted, offered) == 0
 
 
+def suits(wanted: Platform, offered: Platform) -> bool:
+    """Tell whether `offered` runs on `wanted` as one of its own: same system and architecture, no later variant.
+
+    One that names no system suits everything.
+    """
+    return not offered.os or (
+        wanted.normalised().architecture == offered.normalised().architecture and rank(wanted, offered) is not None
+    )
+
+
 def best(wanted: Platform, offered: Sequence[Platform | None]) -> int | None:
     """Choose the index of what serves `wanted` best, the first of equals; None where nothing does."""
     choices = [

@@ -17,7 +17,7 @@ from runtime.oci import documents
 from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
 from runtime.oci.documents import Descriptor, ImageConfig
 from runtime.oci.fields import MANIFEST_LIMIT
-from runtime.oci.platforms import host_platform
+from runtime.oci.platforms import host_platform, suits
 from runtime.registry import resolving
 from runtime.registry.arrivals import Arrival, download
 from runtime.registry.events import BlobProgress, Sink, TransferStarted, nowhere
@@ -101,7 +101,7 @@ def pull_all(
 def _unchanged(store: Store, reference: Reference, repository: Repository, platform: Platform | None) -> Pulled | None:
     """Ask for the digest alone where the name is here; gives the image if the registry has the same one."""
     image = store.images.resolve(str(reference))
-    if image is None or not resolving.serves(image.config, platform or host_platform()):
+    if image is None or not suits(platform or host_platform(), image.config.platform):
         return None
     top = reference.digest
     if top is None:

@@ -154,14 +154,9 @@ def is_attestation(descriptor: Descriptor) -> bool:
     return unknown or _ATTESTATION in descriptor.annotations or descriptor.media_type not in known
 
 
-def serves(config: ImageConfig, platform: Platform) -> bool:
-    """Tell whether an image runs on a platform; one that does not say what it is for is given the benefit."""
-    return not config.os or rank(platform, config.platform) is not None
-
-
 def refuse_other_platform(name: str, config: ImageConfig, platform: Platform | None) -> None:
     """Raise NotFound where somebody asked for another platform than the image, which has no index, is for."""
-    if platform is not None and not serves(config, platform):
+    if platform is not None and config.os and rank(platform, config.platform) is None:
         raise NotFound(
             f"image with reference {name} was found but its platform ({config.platform}) "
             f"does not match the specified platform ({platform.normalised()})",

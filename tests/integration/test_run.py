@@ -87,7 +87,7 @@ def test_streams_and_status_are_the_containers(box: Program) -> None:
         (("--cap-add", "nope", "box", "true"), 125, "capability"),
         (("--mount", "type=bind,src=/no/such,dst=/x", "box", "true"), 125, "bind source path does not exist: /no/such"),
         (("-it", "box", "sh"), 125, "the input device is not a TTY"),
-        (("--pull", "always", "box", "true"), 125, "--pull=always cannot be had"),
+        (("--pull", "sometimes", "box", "true"), 125, "invalid pull option"),
     ],
 )
 def test_what_cannot_be_run_is_one_message_and_leaves_nothing(
