@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import pwd
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from runtime.context import Context, Layout
+from tests.users import find_user
 
 _KEPT = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV", "CI"))
 _NEEDS_ROOT = frozenset(("root", "netadmin", "overlay", "cgroup", "userns"))
@@ -44,6 +48,21 @@ def missing(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def superuser(missing: Callable[[str], None]) -> None:
     if os.geteuid() != 0:
         missing("the superuser")
+
+
+@pytest.fixture
+def ordinary_user(superuser: None, missing: Callable[[str], None]) -> pwd.struct_passwd:
+    """Return the user with subordinate ids as whom the test runs things (`tests.users.become`)."""
+    return find_user(missing)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """Return a directory that every user may enter, which pytest's own are not."""
+    path = Path(tempfile.mkdtemp(prefix="pybuild-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(autouse=True)

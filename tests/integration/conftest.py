@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-import pwd
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import USER, Program, settle
+from tests.integration.programs import Program, settle
+from tests.users import find_user
 
 
 @pytest.fixture
@@ -32,24 +31,9 @@ def _make(kind: str, base: Path, missing: Callable[[str], None]) -> Program:
     base.mkdir(mode=0o755)
     if kind == "root":
         return Program(home=base)
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        missing(f"the user {USER} (tools/needs makes it)")
-    if shutil.which("newuidmap") is None:
-        missing("newuidmap (package uidmap)")
-    program = Program(home=base, user=USER)
+    program = Program(home=base, user=find_user(missing).pw_name)
     program.own(base)
     return program
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """Return a directory that every user may enter, which pytest's own are not (and other runs of it close them)."""
-    path = Path(tempfile.mkdtemp(prefix="pybuild-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(params=["root", "user"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-USER = "pybuild-test"
+from tests.users import become
+
 PROGRAM = Path(sys.executable).with_name("pybuild")
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -44,11 +46,10 @@ class Program:
         """Return what stands before a command so that this user runs it, /dev/net/tun made usable for rootless."""
         if not self.user:
             return []
-        entry = pwd.getpwnam(self.user)
-        become = ["setpriv", f"--reuid={entry.pw_uid}", f"--regid={entry.pw_gid}", "--init-groups"]
-        tun = "[ -w /dev/net/tun ] || { mknod -m 666 $0 c 10 200 2>/dev/null; mount --bind $0 /dev/net/tun; }"
-        script = tun + '; exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", script, str(self.home / "tun"), *become, "env", f"HOME={self.home}"]
+        node = shlex.quote(str(self.home / "tun"))
+        make = f"mknod -m 666 {node} c 10 200 2>/dev/null; mount --bind {node} /dev/net/tun"
+        before = f"[ -w /dev/net/tun ] || {{ {make}; }}\n"
+        return [*become(pwd.getpwnam(self.user).pw_uid, before=before), "env", f"HOME={self.home}"]
 
     def __call__(
         self,

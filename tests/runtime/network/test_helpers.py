@@ -15,10 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.network.machines import OUTSIDE, UPLINK, ask, eventually, server
+from tests.users import become
 
 pytestmark = [pytest.mark.userns, pytest.mark.netadmin]
-
-USER = "pbtest"
 
 _AS_USER = """
 set -e
@@ -28,8 +27,6 @@ chmod 666 /mnt/tun
 mount --bind /mnt/tun /dev/net/tun
 umount -l /mnt
 [ -z "$RESOLV_CONF" ] || mount --bind "$RESOLV_CONF" /etc/resolv.conf
-uid=$1; gid=$2; shift 2
-exec setpriv --reuid "$uid" --regid "$gid" --init-groups "$@"
 """
 
 _CONNECT = """
@@ -84,36 +81,26 @@ Started = tuple["subprocess.Popen[str]", str]
 
 
 @pytest.fixture(params=["pasta", "slirp4netns"])
-def helper(request: pytest.FixtureRequest, missing: Callable[[str], None]) -> str:
+def helper(request: pytest.FixtureRequest, ordinary_user: pwd.struct_passwd, missing: Callable[[str], None]) -> str:
     name = str(request.param)
     if shutil.which(name) is None:
         missing(name)
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        missing(f"the user {USER}")
     if not Path("/dev/net/tun").exists():
         missing("/dev/net/tun")
     return name
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
+def home(open_directory: Path, ordinary_user: pwd.struct_passwd) -> Path:
     """Give a directory of the user's, with nothing but searchable ones above."""
-    entry = pwd.getpwnam(USER)
-    directory = Path(entry.pw_dir) / f"network-{os.getpid()}"
-    directory.mkdir()
-    os.chown(directory, entry.pw_uid, entry.pw_gid)
-    yield directory
-    shutil.rmtree(directory)
+    os.chown(open_directory, ordinary_user.pw_uid, ordinary_user.pw_gid)
+    return open_directory
 
 
 @contextmanager
 def connected(mode: str, home: Path, *, resolv_conf: Path | None = None) -> Iterator[Started]:
     """Connect a container as the user; gives the process that did, and the container's pid or what went wrong."""
-    entry = pwd.getpwnam(USER)
-    command = ["unshare", "-m", "--propagation", "private", "sh", "-c", _AS_USER, "sh", str(entry.pw_uid)]
-    command += [str(entry.pw_gid), sys.executable, "-c", _CONNECT, mode, str(home)]
+    command = [*become(os.stat(home).st_uid, before=_AS_USER), sys.executable, "-c", _CONNECT, mode, str(home)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
     environment["RESOLV_CONF"] = str(resolv_conf or "")
     answer = ""

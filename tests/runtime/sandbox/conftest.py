@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,8 @@ from typing import Any
 import pytest
 
 from runtime.oci import runtimespec
+from tests.users import REPOSITORY, become
 
-REPOSITORY = Path(__file__).parents[3]
-ORDINARY_USER = 2000
-USER_WITHOUT_RANGE = 61234
 APPLETS = (
     "sh cat ls id echo grep sleep stat touch mkdir mknod hostname kill stty tty true readlink env ps wc head rm mv "
     "mount pwd ip find printf dd umount chown tr"
@@ -56,10 +55,10 @@ class Outcome:
 class Sandboxes:
     """Launches sandboxes through the driver, as the superuser or as an ordinary user."""
 
-    def __init__(self, base: Path, *, rootless: bool, single: bool = False) -> None:
+    def __init__(self, base: Path, *, user: int = 0) -> None:
         self.base = base
-        self.rootless = rootless
-        self.single = single
+        self.user = user
+        self.rootless = user != 0
         self.count = 0
         self.lower = base / "lower"
         self.lower.mkdir()
@@ -78,7 +77,7 @@ class Sandboxes:
     def own(self, path: Path) -> None:
         """Give a tree to the caller of the sandbox."""
         if self.rootless:
-            subprocess.run(["chown", "-R", f"{ORDINARY_USER}:{ORDINARY_USER}", str(path)], check=True)
+            subprocess.run(["chown", "-R", f"{self.user}:{self.user}", str(path)], check=True)
 
     def rootfs(self) -> dict[str, Any]:
         """Make a new writable layer over busybox; the upper directory is `upper(n)`, n counting from 1."""
@@ -113,9 +112,7 @@ class Sandboxes:
         words = [sys.executable, "-I", "-S", str(Path(__file__).with_name("driver.py")), str(REPOSITORY), packages]
         if not self.rootless:
             return words
-        user = str(USER_WITHOUT_RANGE if self.single else ORDINARY_USER)
-        become = ["setpriv", "--reuid", user, "--regid", user, "--clear-groups"]
-        return [*become, "env", "HOME=/nonexistent", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *words]
+        return [*become(self.user), "env", "HOME=/nonexistent", "PATH=/usr/bin:/bin:/usr/sbin:/sbin", *words]
 
     def launch(self, request: dict[str, Any], order: dict[str, Any]) -> Outcome:
         """Run the driver with a whole request; nothing that it opened or started may be left."""
@@ -142,28 +139,27 @@ def needs_busybox(missing: Callable[[str], None]) -> None:
 
 
 @pytest.fixture
-def open_directory(tmp_path: Path) -> Path:
-    """Return a temporary directory that an ordinary user can reach."""
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent == Path("/tmp"):
-            break
-        parent.chmod(parent.stat().st_mode | 0o111)
-    return tmp_path
-
-
-@pytest.fixture(params=["root", pytest.param("user", marks=pytest.mark.userns)])
-def sandbox(request: pytest.FixtureRequest, open_directory: Path, needs_busybox: None, nothing_left: None) -> Sandboxes:
-    """Return a launcher of sandboxes: the test runs once for each kind of caller."""
-    base = open_directory / "sandbox"
-    base.mkdir()
-    return Sandboxes(base, rootless=request.param == "user")
-
-
-@pytest.fixture
 def root_sandbox(open_directory: Path, needs_busybox: None, nothing_left: None) -> Sandboxes:
     base = open_directory / "sandbox"
     base.mkdir()
-    return Sandboxes(base, rootless=False)
+    return Sandboxes(base)
+
+
+@pytest.fixture
+def user_sandbox(
+    open_directory: Path, needs_busybox: None, ordinary_user: pwd.struct_passwd, nothing_left: None
+) -> Sandboxes:
+    base = open_directory / "sandbox"
+    base.mkdir()
+    return Sandboxes(base, user=ordinary_user.pw_uid)
+
+
+@pytest.fixture(params=["root_sandbox", pytest.param("user_sandbox", marks=pytest.mark.userns)], ids=["root", "user"])
+def sandbox(request: pytest.FixtureRequest) -> Sandboxes:
+    """Return a launcher of sandboxes: the test runs once for each kind of caller."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Sandboxes)
+    return found
 
 
 @pytest.fixture

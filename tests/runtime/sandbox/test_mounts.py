@@ -14,6 +14,7 @@ from runtime.oci import runtimespec
 from runtime.sandbox import syscalls
 from runtime.sandbox.failure import LaunchFailure
 from runtime.sandbox.mounts import Options, mount_point
+from tests.users import USER_WITHOUT_RANGE
 
 
 def test_the_later_of_two_options_wins() -> None:
@@ -235,23 +236,22 @@ class TestInside:
         root_sandbox("true", mounts=[runtimespec.bind(str(self.source(root_sandbox)), "/m", options=["rshared"])])
         assert Path("/proc/self/mountinfo").read_text() == before
 
-    def test_own_ids_may_be_one_alone(self, sandbox: Any) -> None:
-        if not sandbox.rootless:
-            pytest.skip("a matter of user namespaces")
-        sandbox.single = True
+    @pytest.mark.userns
+    def test_own_ids_may_be_one_alone(self, user_sandbox: Any) -> None:
+        sandbox = user_sandbox
+        sandbox.user = USER_WITHOUT_RANGE
         for path in (sandbox.base, sandbox.lower, sandbox.base / "empty"):
-            os.chown(path, 61234, 61234)
+            os.chown(path, USER_WITHOUT_RANGE, USER_WITHOUT_RANGE)
         rootfs = sandbox.rootfs()
         for name in ("upperdir", "workdir"):
-            os.chown(rootfs[name], 61234, 61234)
+            os.chown(rootfs[name], USER_WITHOUT_RANGE, USER_WITHOUT_RANGE)
         outcome = sandbox("sh", "-c", "id -u; touch /x; chown 42 /x", request={"rootfs": rootfs})
         assert outcome.raw["id_map"] == "u0:61234:1 g0:61234:1"
         assert outcome.lines[0] == "0"
         assert "Invalid argument" in outcome.output
 
-    def test_a_user_without_an_id_here_is_refused(self, sandbox: Any) -> None:
-        if not sandbox.rootless:
-            pytest.skip("a matter of user namespaces")
-        failure = sandbox("true", user=runtimespec.User(uid=1 << 20, gid=0)).failure
+    @pytest.mark.userns
+    def test_a_user_without_an_id_here_is_refused(self, user_sandbox: Any) -> None:
+        failure = user_sandbox("true", user=runtimespec.User(uid=1 << 20, gid=0)).failure
         assert failure["step"] == "user"
         assert "usermod" in failure["text"]

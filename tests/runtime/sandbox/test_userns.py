@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from errno import EINVAL, ENOSPC, EPERM
 from pathlib import Path
 
@@ -14,8 +14,8 @@ import pytest
 
 from runtime.sandbox import userns
 from runtime.sandbox.userns import IdMap
+from tests.users import REPOSITORY, USER_WITHOUT_RANGE, become
 
-REPOSITORY = Path(__file__).parents[3]
 ENTER = """
 import os, sys
 sys.path[:0] = [sys.argv[1], sys.argv[2]]
@@ -38,24 +38,16 @@ else:
 
 def enter(uid: int, path: str = "/usr/bin:/bin:/usr/sbin:/sbin") -> list[str]:
     """Enter as an ordinary user and return the lines of what was found."""
-    become = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "env", "-i", f"PATH={path}"]
     python = [os.path.realpath(sys.executable), "-I", "-S", "-c", ENTER]
-    words = [*become, *python, str(REPOSITORY), sysconfig.get_paths()["purelib"]]
+    words = [*become(uid), "env", "-i", f"PATH={path}", *python, str(REPOSITORY), sysconfig.get_paths()["purelib"]]
     return subprocess.run(words, capture_output=True, text=True, check=True, cwd="/").stdout.splitlines()
-
-
-@pytest.fixture
-def ordinary_user(missing: Callable[[str], None]) -> int:
-    if not userns._ranges("/etc/subuid", 2000):
-        missing("a user 2000 with a range in /etc/subuid")
-    return 2000
 
 
 @pytest.mark.root
 @pytest.mark.userns
-def test_a_user_becomes_root_with_its_subordinate_ids(ordinary_user: int) -> None:
-    lines = enter(ordinary_user)
-    assert lines[0].startswith(f"u0:{ordinary_user}:1,1:")
+def test_a_user_becomes_root_with_its_subordinate_ids(ordinary_user: pwd.struct_passwd) -> None:
+    lines = enter(ordinary_user.pw_uid)
+    assert lines[0].startswith(f"u0:{ordinary_user.pw_uid}:1,1:")
     assert lines[0].endswith("True 0 0 []")
     assert lines[1] == "[]"
 
@@ -63,13 +55,13 @@ def test_a_user_becomes_root_with_its_subordinate_ids(ordinary_user: int) -> Non
 @pytest.mark.root
 @pytest.mark.userns
 def test_a_user_without_a_range_has_one_id() -> None:
-    assert enter(61234)[0].startswith("u0:61234:1 g0:61234:1 True 0 0")
+    assert enter(USER_WITHOUT_RANGE)[0].startswith("u0:61234:1 g0:61234:1 True 0 0")
 
 
 @pytest.mark.root
 @pytest.mark.userns
-def test_a_missing_helper_is_named_with_its_package(ordinary_user: int) -> None:
-    (line,) = enter(ordinary_user, path="/nonexistent")
+def test_a_missing_helper_is_named_with_its_package(ordinary_user: pwd.struct_passwd) -> None:
+    (line,) = enter(ordinary_user.pw_uid, path="/nonexistent")
     assert line.startswith("newuidmap is not installed")
     assert "`uidmap`" in line
 

@@ -92,7 +92,9 @@ def test_what_was_saved_is_loaded_with_its_names(store: Store, other: Store, arc
 
 
 @pytest.mark.parametrize(
-    "compress", [gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress], ids=str
+    "compress",
+    [gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress],
+    ids=["gzip", "bzip2", "xz", "zstd"],
 )
 def test_a_compressed_archive_is_loaded(other: Store, archive: bytes, compress: Callable[[bytes], bytes]) -> None:
     assert len(load(other, io.BytesIO(compress(archive)))) == 1
@@ -167,7 +169,7 @@ def test_a_link_within_a_docker_archive_is_followed(other: Store, archive: bytes
     assert len(load(other, io.BytesIO(tar_of(files, link)))) == 1
 
 
-@pytest.mark.parametrize("compress", [bz2.compress, lzma.compress, gzip.compress], ids=str)
+@pytest.mark.parametrize("compress", [bz2.compress, lzma.compress, gzip.compress], ids=["bzip2", "xz", "gzip"])
 def test_compressed_layers_of_a_docker_archive_are_taken(
     other: Store, archive: bytes, compress: Callable[[bytes], bytes]
 ) -> None:
@@ -318,7 +320,7 @@ def test_a_config_with_a_wrong_field_is_refused(other: Store, archive: bytes) ->
         (tar_of({"oci-layout": b'{"imageLayoutVersion": "9.0.0"}', "index.json": b"{}"}), "version '9.0.0'"),
         (tar_of({"oci-layout": b"{}", "index.json": b"{}"}), "imageLayoutVersion: is missing"),
         (tar_of({"a": b"x" * 2000})[:1000], "cut off"),
-        (gzip.compress(tar_of({"a": b"x" * 2000}))[:-9], "cut off"),
+        (gzip.compress(tar_of({"a": b"x" * 2000}), mtime=0)[:-9], "cut off"),
     ],
 )
 def test_what_is_no_archive_is_refused(other: Store, data: bytes, message: str) -> None:

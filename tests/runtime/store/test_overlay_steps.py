@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import os
 import pwd
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-USER = "pbtest"
+from tests.users import become
+
 SCRIPT = Path(__file__).with_name("overlay_step.py")
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="pybuild-steps-") as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
 
 
 def run(*words: str | Path) -> list[str]:
@@ -32,21 +23,15 @@ def run(*words: str | Path) -> list[str]:
 
 @pytest.mark.overlay
 @pytest.mark.userns
-def test_step_gives_one_layer_whoever_runs_it(directory: Path, missing: Callable[[str], None]) -> None:
-    try:
-        user = pwd.getpwnam(USER)
-    except KeyError:
-        missing(f"the user {USER}")
-        return
-    for program in ("setpriv", "unshare", "newuidmap"):
-        if shutil.which(program) is None:
-            missing(program)
+def test_step_gives_one_layer_whoever_runs_it(open_directory: Path, ordinary_user: pwd.struct_passwd) -> None:
+    directory, user = open_directory, ordinary_user
     for name in ("root", "user"):
         (directory / name).mkdir()
     os.chown(directory / "user", user.pw_uid, user.pw_gid)
     python = [sys.executable, "-B", os.fspath(SCRIPT)]
-    identity = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     by_root = run("unshare", "--mount", *python, directory / "root")
-    by_user = run(*identity, "unshare", "--map-auto", "--map-root-user", "--mount", *python, directory / "user")
+    by_user = run(
+        *become(user.pw_uid), "unshare", "--map-auto", "--map-root-user", "--mount", *python, directory / "user"
+    )
     assert by_root[2:] == by_user[2:] == ["True", "True"]
     assert by_root == by_user
