@@ -74,6 +74,10 @@ class Hosts:
         users = tuple(home / program / "certs.d" for program in ("pybuild", "containers", "docker")) if home else ()
         return cls(read_rules(context), (*users, *_CERTIFICATES))
 
+    def with_rule(self, rule: Rule) -> Hosts:
+        """Give the same with one more rule, which comes before all others."""
+        return Hosts(((rule,), *self._sources), self._certificates)
+
     def endpoints(self, domain: str, path: str, *, push: bool = False, by_digest: bool = False) -> tuple[Endpoint, ...]:
         """Give the servers of a repository in the order in which they are asked, mirrors first; a push has one.
 

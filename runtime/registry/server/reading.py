@@ -93,18 +93,18 @@ class Reading:
         digest = as_digest(target.argument)
         if digest is None:
             raise digest_invalid("the digest is not one of sha256 or sha512")
-        source = await self._source(target.name, digest, touch=request.method == "HEAD")
+        source = await self._source(target.name, digest, head=request.method == "HEAD")
         return await answers.send_blob(request, digest, source)
 
-    async def _source(self, name: str, digest: Digest, *, touch: bool) -> answers.BlobSource:
+    async def _source(self, name: str, digest: Digest, *, head: bool) -> answers.BlobSource:
         """Open a blob, wherever it is; a HEAD is what a push begins with, and keeps the blob for it."""
-        if await self._workers.quick(self._records.has_blob, name, digest, touch=touch):
+        if await self._workers.quick(self._records.has_blob, name, digest, touch=head):
             return answers.FileSource(await self._workers.quick(self._storage.open_blob, digest))
         local = self._parts.local
         if local is not None and await self._workers.quick(local.has_blob, name, digest):
             return answers.FileSource(await self._workers.quick(self._storage.open_blob, digest))
         if self._parts.mirror is not None:
-            return await self._parts.mirror.blob(name, digest)
+            return await self._parts.mirror.blob(name, digest, size_alone=head)
         raise blob_unknown(digest)
 
     async def _tags(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:

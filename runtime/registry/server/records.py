@@ -66,6 +66,9 @@ TABLES = (
 )
 
 
+_HOUR = 3600 * 1_000_000_000
+
+
 class StoredManifest(Frozen):
     """A manifest that a repository has; `size` in bytes."""
 
@@ -139,6 +142,17 @@ class Records:
                 WHERE digest = ? AND upstream = ? LIMIT 1""",
                 digest,
                 self._upstream,
+            )
+            is not None
+        )
+
+    def is_referenced(self, name: str, digest: Digest) -> bool:
+        """Tell whether a manifest of a repository needs a blob, which may be missing."""
+        return (
+            self._database.one(
+                "SELECT 1 FROM registry_references WHERE repository = ? AND blob = ? LIMIT 1",
+                self.repository(name),
+                digest,
             )
             is not None
         )
@@ -227,6 +241,24 @@ class Records:
                 [(repository, tag, stored.digest) for tag in tags],
             )
             self._pin(repository, stored.digest)
+
+    def move_tag(self, name: str, tag: str, digest: Digest) -> bool:
+        """Let a tag name a manifest that the repository has; False where it has it not."""
+        stored = self.manifest(name, tag)
+        if stored is not None and stored.digest == digest:
+            return True
+        repository = self.repository(name)
+        if repository is None:
+            return False
+        with self._database.write() as connection:
+            return (
+                connection.execute(
+                    """INSERT OR REPLACE INTO registry_tags(repository, tag, digest)
+                    SELECT repository, ?, digest FROM registry_manifests WHERE repository = ? AND digest = ?""",
+                    (tag, repository, digest),
+                ).rowcount
+                > 0
+            )
 
     def delete_tag(self, name: str, tag: str) -> bool:
         """Take a tag away and nothing else; False where there is none."""
@@ -328,12 +360,17 @@ class Records:
         return len(rows)
 
     def touch_manifest(self, name: str, digest: Digest) -> None:
-        """Note that a manifest is still asked for."""
-        with self._database.write() as connection:
-            connection.execute(
-                "UPDATE registry_manifests SET touched = ? WHERE repository = ? AND digest = ?",
-                (self._now(), self.repository(name), digest),
-            )
+        """Note that a manifest is still asked for; to the hour, which spares a write for each request."""
+        repository, now = self.repository(name), self._now()
+        row = self._database.one(
+            "SELECT touched FROM registry_manifests WHERE repository = ? AND digest = ?", repository, digest
+        )
+        if row is not None and row["touched"] < now - _HOUR:
+            with self._database.write() as connection:
+                connection.execute(
+                    "UPDATE registry_manifests SET touched = ? WHERE repository = ? AND digest = ?",
+                    (now, repository, digest),
+                )
 
     # -- inside a transaction --------------------------------------------------------------------------------------
 
