@@ -1,16 +1,29 @@
-"""Find the images that a build starts from or copies from: in the store, or `localhost/base` made on the spot."""
+"""Find the images that a build starts from or copies from: in the store, made on the spot, or pulled.
+
+All that a graph names are looked for first, so that those which have to come from a registry come at once.
+`pybuild.lock` says what a name was: with `--locked` it is that, otherwise a difference is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from builder.failures import located
 from builder.interfaces import Result
 from builder.keys import base_content
 from frozen import Frozen
-from runtime.errors import NotFound, PybuildError
+from runtime.containers.images import find_image, look_up
+from runtime.errors import Cancelled, NotFound, PybuildError, ReferenceInvalid, RegistryError
+from runtime.oci.platforms import parse_platform
+from runtime.oci.references import parse_reference
 
 if TYPE_CHECKING:
+    from builder.lock import Lock
+    from builder.reporter import Reporter
+    from runtime.oci.platforms import Platform
+    from runtime.oci.references import Reference
+    from runtime.registry.session import Session
     from runtime.store.facade import Store
     from runtime.store.images import Image
 
@@ -33,51 +46,158 @@ class BaseImage(Frozen):
         return tuple((self.document.get("config") or {}).get("OnBuild") or ())
 
 
-def find_base(store: Store, name: str, platform: str, *, suggestion: str | None) -> BaseImage:
-    """Return the image that `name` means in this store.
+class Wanted(Frozen):
+    """An image that an instruction names: for which platform, in which line, and what stage was perhaps meant."""
 
-    `suggestion` is the stage that was perhaps meant. Raises NotFound where there is none, and PybuildError where it
-    is for another platform than `platform` ("linux/arm64").
+    name: str
+    platform: str
+    line: int
+    suggestion: str | None = None
+
+
+class Bases:
+    """The images of one build, each looked for once; for the thread that plans.
+
+    `policy` is that of `--pull`. `lock` is what `pybuild.lock` says, None where there is none; with `locked` it is law.
     """
-    image = store.images.resolve(name)
-    if image is None:
-        image = _embedded(store, name)
-    if image is None:
-        raise _missing(store, name, suggestion)
-    document = image.config.raw
-    _check_platform(name, document, platform)
-    chain = store.images.unpacked(image)
-    return BaseImage(name=name, id=image.id, document=document, result=Result(chain=chain, content=base_content(chain)))
+
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        *,
+        policy: str = "missing",
+        lock: Lock | None = None,
+        locked: bool = False,
+    ) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._policy = policy
+        self._lock = lock
+        self._locked = locked
+        self._session: Session | None = None
+        self._images: dict[tuple[str, str], Image] = {}
+        self._bases: dict[tuple[str, str], BaseImage] = {}
+
+    def prepare(self, wanted: Sequence[Wanted]) -> None:
+        """Pull all at once that has to be pulled; where it is one image alone, that is left to `find`.
+
+        Raises what `find` would.
+        """
+        unique = {_key(item): item for item in reversed(wanted)}
+        missing = [item for item in unique.values() if self._has_to_be_asked_for(item)]
+        if len(missing) < 2:
+            return
+        from functools import partial
+
+        from runtime.registry.session import Session  # lazy: 100 ms of HTTP
+
+        with Session.open(self._store.context) as session:
+            self._session = session
+            try:
+                for item, image in zip(
+                    missing, session.together([partial(self._image, item) for item in missing]), strict=True
+                ):
+                    self._images[_key(item)] = image
+            finally:
+                self._session = None
+
+    def find(self, wanted: Wanted) -> BaseImage:
+        """Return the image that a name means. Raises InstructionFailed, with the line, where there is none."""
+        key = _key(wanted)
+        if key not in self._bases:
+            image = self._images.get(key) or self._image(wanted)
+            self._tell_drift(wanted, image)
+            with located(wanted.line):
+                chain = self._store.images.unpacked(image)
+            self._bases[key] = BaseImage(
+                name=wanted.name,
+                id=image.id,
+                document=image.config.raw,
+                result=Result(chain=chain, content=base_content(chain)),
+            )
+        return self._bases[key]
+
+    def _has_to_be_asked_for(self, wanted: Wanted) -> bool:
+        if self._policy in ("always", "newer") and not self._locked:
+            return True
+        try:
+            return look_up(self._store, self._meant(wanted.name)) is None
+        except Cancelled:
+            raise
+        except PybuildError:
+            return False  # `find` will say so
+
+    def _meant(self, name: str) -> str:
+        """Give what to look for: the name, or with `--locked` what is pinned."""
+        if not self._locked:
+            return name
+        if self._lock is None:
+            raise PybuildError(
+                "--locked needs a pybuild.lock, and the build context has none", hint="run `pybuild lock`"
+            )
+        return self._lock.pinned_name(name)
+
+    def _image(self, wanted: Wanted) -> Image:
+        """Find or pull; used by several threads at once."""
+        with located(wanted.line):
+            platform = parse_platform(wanted.platform)
+            meant = self._meant(wanted.name)
+            policy = "missing" if self._locked and self._policy != "never" else self._policy  # pins are not asked for
+            try:
+                return find_image(self._store, meant, self._fetch, policy=policy, platform=platform)
+            except (NotFound, RegistryError) as error:
+                raise self._failed(wanted, error) from error
+
+    def _failed(self, wanted: Wanted, error: PybuildError) -> NotFound:
+        """Word why an image cannot be had."""
+        if look_up(self._store, wanted.name) is not None:
+            return NotFound(f"{wanted.name}: {error.message}", hint=error.hint)
+        hint = f"did you mean the stage {wanted.suggestion}?" if wanted.suggestion else error.hint
+        said = f"No such image: {wanted.name}"
+        return NotFound(said if error.message.startswith("No such image") else f"{said}: {error.message}", hint=hint)
+
+    def _fetch(self, reference: Reference, platform: Platform | None, /, *, named: bool) -> Image:
+        context = self._store.context
+        if context.offline:
+            raise NotFound(
+                f"No such image: {reference.tagged().familiar()}",
+                hint="nothing is fetched offline: pull or load it before",
+            )
+        if self._session is not None:
+            return self._pull(self._session, reference, platform, named)
+        from runtime.registry.session import Session  # lazy: 100 ms of HTTP
+
+        with Session.open(context) as session:
+            return self._pull(session, reference, platform, named)
+
+    def _pull(self, session: Session, reference: Reference, platform: Platform | None, named: bool) -> Image:
+        from builder.pulling import Progress
+        from runtime.registry.pull import pull
+
+        with self._reporter.working(f"[internal] load metadata for {reference.tagged()}") as vertex:
+            progress = Progress(vertex, self._store.context.now)
+            pulled = pull(self._store, reference, session, platform=platform, named=named, progress=progress)
+            vertex.status(f"{reference.name}@{pulled.digest}", done=True)
+        return pulled.image
+
+    def _tell_drift(self, wanted: Wanted, image: Image) -> None:
+        """Warn where a name, without `--locked`, is not what it was pinned to."""
+        if self._lock is None or self._locked:
+            return
+        from builder.lock import FILE, reference_of
+
+        reference = reference_of(wanted.name)
+        pin = self._lock.pin(reference) if reference is not None and reference.digest is None else None
+        if reference is None or pin is None or pin.holds(reference, image):
+            return
+        now = next((str(item.digest) for item in image.digests if item.name == reference.name), str(image.id))
+        self._reporter.warn(f"{wanted.name} is {now}, and {FILE} pins {pin}: --locked builds with that", wanted.line)
 
 
-def _embedded(store: Store, name: str) -> Image | None:
-    """Make `localhost/base` where that is what is asked for."""
-    if not name.startswith("localhost/"):
-        return None
-    from runtime.embedded.base import ensure_base, is_base  # lazy: only for that name
-    from runtime.oci.references import parse_reference
-
-    return ensure_base(store) if is_base(parse_reference(name)) else None
-
-
-def _check_platform(name: str, document: Mapping[str, Any], wanted: str) -> None:
-    parts = (document.get("os"), document.get("architecture"))
-    have = "/".join(str(part) for part in parts if part)
-    if have and not (wanted == have or wanted.startswith(have + "/")):
-        raise PybuildError(
-            f"image {name} is for {have}, and {wanted} was asked for",
-            hint=f"build with --platform {have}, or load the image for {wanted}",
-        )
-
-
-def _missing(store: Store, name: str, suggestion: str | None) -> NotFound:
-    """Say that an image is missing, and what was perhaps meant: a stage, an image that is there, or one to bring."""
-    from runtime.store.images import nearest  # loaded already: the store was asked
-
-    if suggestion:
-        return NotFound(f"No such image: {name}", hint=f"did you mean the stage {suggestion}?")
-    near = nearest(name, (str(known) for image in store.images.list() for known in image.names))
-    if near:
-        return NotFound(f"No such image: {name}", hint=f"did you mean {near}?")
-    ways = f"'pybuild load -i FILE' or 'pybuild import FILE {name}'"
-    return NotFound(f"No such image: {name}", hint=f"bring it here first: {ways}; localhost/base is always there")
+def _key(wanted: Wanted) -> tuple[str, str]:
+    """Give what an image is looked for once under: `app` and `docker.io/library/app:latest` are one."""
+    try:
+        return str(parse_reference(wanted.name).tagged()), wanted.platform
+    except ReferenceInvalid:
+        return wanted.name, wanted.platform

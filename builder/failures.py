@@ -9,7 +9,7 @@ from pathlib import Path
 from builder.progress.sanitise import clean_line
 from frozen import Frozen
 from grammar.errors import DockerfileError
-from runtime.errors import PybuildError
+from runtime.errors import Cancelled, PybuildError, StepFailed
 
 _AROUND = 2
 _RULE = "-" * 20
@@ -55,6 +55,23 @@ def failure_text(message: str, *, source: SourceText, first: int, last: int, tit
         parts.append("\n".join(["------", f" > {clean_line(title, colours=False)}:", *shown, "------"]))
     parts.append(f"{source.name}:{first}\n{source.excerpt(first, last)}")
     return "\n".join(parts)
+
+
+@contextmanager
+def located(line: int) -> Iterator[None]:
+    """Give what is raised in the block the line of its instruction, where it does not know one.
+
+    Whatever kind of fault an instruction has, the caller's words are right: it becomes InstructionFailed.
+    """
+    try:
+        yield
+    except DockerfileError as error:
+        error.at(line)
+        raise
+    except (StepFailed, Cancelled, InstructionFailed):
+        raise
+    except PybuildError as error:
+        raise InstructionFailed(error.message, line=line, hint=error.hint) from error
 
 
 @contextmanager

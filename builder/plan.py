@@ -5,13 +5,12 @@ What can be known to be wrong is refused here; afterwards only a step itself can
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from builder import imagestate
-from builder.bases import BaseImage, find_base
-from builder.failures import InstructionFailed
+from builder.bases import BaseImage, Bases, Wanted
+from builder.failures import located
 from builder.imagestate import ImageState, absolute
 from builder.interfaces import BuildContext, Step
 from builder.options import BuildOptions
@@ -20,13 +19,12 @@ from builder.steps.select import step_of
 from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
-from runtime.errors import Cancelled, PybuildError, StepFailed
+from runtime.errors import PybuildError
 
 if TYPE_CHECKING:
     from grammar.graph import InstructionGraph, Node, Stage
     from grammar.scope import Scope
     from grammar.stages import Base
-    from runtime.store.facade import Store
 
 _BUILD_CONTEXT = "context"
 _THIRTY_TWO_BIT = {"linux/amd64": "linux/386", "linux/arm64": "linux/arm"}
@@ -86,7 +84,7 @@ class Plan(Frozen):
 
 def make_plan(
     graph: InstructionGraph,
-    store: Store,
+    bases: Bases,
     build_context: BuildContext,
     options: BuildOptions,
     server: StepServer,
@@ -95,39 +93,22 @@ def make_plan(
 
     Raises DockerfileError with its line for what the file gets wrong, InstructionFailed for what is missing.
     """
-    return _Planner(graph, store, options, server).plan(build_context)
-
-
-@contextmanager
-def located(line: int) -> Iterator[None]:
-    """Give what is raised in the block the line of its instruction, where it does not know one.
-
-    Whatever kind of fault an instruction has, the caller's words are right: it becomes InstructionFailed.
-    """
-    try:
-        yield
-    except DockerfileError as error:
-        error.at(line)
-        raise
-    except (StepFailed, Cancelled, InstructionFailed):
-        raise
-    except PybuildError as error:
-        raise InstructionFailed(error.message, line=line, hint=error.hint) from error
+    return _Planner(graph, bases, options, server).plan(build_context)
 
 
 class _Planner:
-    """The planning of one build; images are looked up once."""
+    """The planning of one build."""
 
-    def __init__(self, graph: InstructionGraph, store: Store, options: BuildOptions, server: StepServer) -> None:
+    def __init__(self, graph: InstructionGraph, bases: Bases, options: BuildOptions, server: StepServer) -> None:
         self._graph = graph
-        self._store = store
+        self._bases = bases
         self._options = options
         self._server = server
-        self._images: dict[tuple[str, str], BaseImage] = {}
         self._stages: dict[int, StagePlan] = {}
 
     def plan(self, build_context: BuildContext) -> Plan:
         """Plan all stages, then check all steps."""
+        self._bases.prepare(self._named_images())
         self._let_triggers_in()
         for stage in self._graph.stages:
             self._stages[stage.index] = self._plan_stage(stage)
@@ -149,18 +130,30 @@ class _Planner:
                 return
             done.add(stage.index)
             if stage.base.kind == "image":
-                with located(_from_line(stage)):
-                    base = self._image(stage.base, stage)
+                base = self._image(stage.base, stage, _from_line(stage))
                 if base.triggers:
                     self._graph = self._graph.with_base(stage.index, base.environment, base.triggers)
 
-    def _image(self, base: Base, stage: Stage) -> BaseImage:
+    def _named_images(self) -> list[Wanted]:
+        """List all images that the graph names, in its order."""
+        wanted = []
+        for stage in self._graph.stages:
+            if stage.base.kind == "image":
+                wanted.append(self._wanted(stage.base, stage, _from_line(stage)))
+            wanted += [
+                self._wanted(edge.source, stage, node.instruction.start_line)
+                for node in stage.nodes
+                for edge in node.depends
+                if edge.kind in ("copy", "mount") and edge.source is not None and edge.source.kind == "image"
+            ]
+        return wanted
+
+    def _wanted(self, base: Base, stage: Stage, line: int) -> Wanted:
         platform = base.platform or stage.platform
-        found = self._images.get((base.name, platform))
-        if found is None:
-            found = find_base(self._store, base.name, platform, suggestion=self._graph.suggest(base.name))
-            self._images[base.name, platform] = found
-        return found
+        return Wanted(name=base.name, platform=platform, line=line, suggestion=self._graph.suggest(base.name))
+
+    def _image(self, base: Base, stage: Stage, line: int) -> BaseImage:
+        return self._bases.find(self._wanted(base, stage, line))
 
     def _plan_stage(self, stage: Stage) -> StagePlan:
         base = None
@@ -169,7 +162,7 @@ class _Planner:
                 assert stage.base.stage is not None
                 start = self._stages[stage.base.stage].end
             case "image":
-                base = self._image(stage.base, stage)
+                base = self._image(stage.base, stage, _from_line(stage))
                 start = self._graph.scope(base.environment)
             case "scratch":
                 start = self._graph.scope()
@@ -209,7 +202,8 @@ class _Planner:
                 name = _named(names, self._graph.stage(index).name, str(index))
                 found[name] = Source(stage=index)
             elif edge.source is not None and edge.source.kind == "image":
-                found[_named(names, edge.source.name)] = Source(image=self._image(edge.source, stage))
+                image = self._image(edge.source, stage, node.instruction.start_line)
+                found[_named(names, edge.source.name)] = Source(image=image)
             elif edge.source is not None and edge.source.name != _BUILD_CONTEXT:
                 raise PybuildError(f"{edge.source.name}: reading from a {edge.source.kind} is not supported")
         return found

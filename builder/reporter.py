@@ -29,10 +29,11 @@ class Vertex:
         """Pass on what a step printed."""
         self._show(stream, self._redactors[stream](data))
 
-    def status(self, text: str, *, done: bool = False, elapsed: int = 0) -> None:
-        """Show one part of the work; `elapsed` in ns."""
+    def status(self, text: str, *, key: str = "", done: bool = False, elapsed: int = 0) -> None:
+        """Show one part of the work, `key` where its text changes; `elapsed` in ns."""
+        now = self._reporter.now()
         self._reporter.emit(
-            events.StepStatus(vertex=self.number, text=text, at=self._reporter.now(), done=done, elapsed=elapsed)
+            events.StepStatus(vertex=self.number, text=text, at=now, key=key, done=done, elapsed=elapsed)
         )
 
     def last_lines(self) -> tuple[str, ...]:

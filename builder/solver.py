@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 
 from builder import imagestate
 from builder.executor import Executor
-from builder.failures import SourceText
+from builder.failures import SourceText, located
 from builder.imagestate import ImageState
 from builder.interfaces import BuildContext, Given, Result
 from builder.keys import base_content
 from builder.options import BuildOptions
-from builder.plan import Plan, PlannedNode, StagePlan, located, makes_layer, start_state
+from builder.plan import Plan, PlannedNode, StagePlan, makes_layer, start_state
 from builder.reporter import Reporter
 from frozen import Frozen, replace
 from runtime.context import Cancel

@@ -43,7 +43,8 @@ def run(args: Arguments, context: Context) -> int:
 
 def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     """Open what a build needs, do it, close everything; faults of the Dockerfile get its name."""
-    from builder.cli.contexts import open_build_context, read_dockerfile
+    from builder.bases import Bases
+    from builder.cli.contexts import build_lock, open_build_context, read_dockerfile
     from builder.exporters.export import export
     from builder.failures import explained
     from builder.graphcache import load_graph
@@ -79,7 +80,8 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
                 )
             for warning in graph.warnings:
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
-            plan = make_plan(graph, store, build_context, request.options, server)
+            bases = Bases(store, reporter, policy=request.pull, lock=build_lock(request), locked=request.locked)
+            plan = make_plan(graph, bases, build_context, request.options, server)
             built = Solver(
                 plan,
                 store,

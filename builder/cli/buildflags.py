@@ -12,6 +12,7 @@ from builder.secrets import read_secrets
 from frozen import Frozen
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag
+from runtime.containers.images import read_policy
 from runtime.context import Context
 from runtime.errors import ReferenceInvalid, UsageError
 from runtime.oci.platforms import host_platform, parse_platform
@@ -55,6 +56,7 @@ FLAGS = (
     Flag("--iidfile", kind="text", metavar="FILE", help="Write the image id to a file"),
     Flag("--jobs", kind="integer", metavar="N", help="Let at most N steps work at once"),
     Flag("--label", kind="texts", metavar="NAME=VALUE", help="Set metadata for the image"),
+    Flag("--locked", help="Build with what pybuild.lock pins, and nothing else"),
     Flag("--metadata-file", kind="text", metavar="FILE", help="Write what was built as JSON to a file"),
     Flag("--network", kind="text", metavar="MODE", help="Network of RUN: 'default', 'none' or 'host'"),
     Flag("--no-cache", help="Run every step anew"),
@@ -89,6 +91,8 @@ class BuildRequest(Frozen):
     names: tuple[Reference, ...]
     outputs: tuple[Output, ...]
     options: BuildOptions
+    pull: str
+    locked: bool
     progress: str | None
     iidfile: Path | None
     metadata_file: Path | None
@@ -118,6 +122,8 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         names=tuple(_name(text) for text in args.texts("tag")),
         outputs=read_outputs(args.texts("output")),
         options=_options(args, context, build_args),
+        pull=read_policy(args.text("pull")),
+        locked=args.switch("locked"),
         progress="quiet" if quiet else progress,
         iidfile=_path(args.text("iidfile")),
         metadata_file=_path(args.text("metadata-file")),
@@ -131,11 +137,6 @@ def _refuse(args: Arguments) -> None:
     for name in ("provenance", "sbom"):
         if args.text(name) not in (None, "false", "0"):
             raise UsageError(f"--{name} cannot be honoured", hint="attestations are not made yet")
-    pull = args.text("pull")
-    if pull in ("true", "always", "newer", "1"):
-        raise UsageError(f"--pull={pull} cannot be honoured", hint="there is no registry client yet: load the image")
-    if pull not in (None, "missing", "never", "false", "0"):
-        raise UsageError(f'invalid argument "{pull}" for "--pull" flag', hint="write always, missing, newer or never")
 
 
 def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -> BuildOptions:

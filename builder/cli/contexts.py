@@ -16,6 +16,7 @@ from runtime.errors import NotFound, PybuildError, UsageError
 
 if TYPE_CHECKING:
     from builder.context import DirectoryContext
+    from builder.lock import Lock
     from runtime.context import Context
     from runtime.store.facade import Store
 
@@ -71,6 +72,13 @@ def open_build_context(request: BuildRequest, source: SourceText, store: Store) 
     found = read_ignore_file(directory, source.path)
     with open_context(store, directory, None if found is None else found[1]) as opened:
         yield opened
+
+
+def build_lock(request: BuildRequest) -> Lock | None:
+    """Read what the context's lock file pins; None where it has none. Raises DocumentError, PybuildError."""
+    from builder.lock import read_lock
+
+    return None if request.context == STANDARD_INPUT else read_lock(Path(request.context))
 
 
 def _from_stream(wanted: str | None, context: Context) -> SourceText:

@@ -38,6 +38,8 @@ class StepStatus(Frozen):
     vertex: int
     text: str
     at: int
+    key: str = ""
+    """Which part it is, where its text changes; else the text says it."""
     done: bool = False
     elapsed: int = 0
     """Nanoseconds that the part took, where it is done."""

@@ -54,7 +54,7 @@ class RawJsonDisplay:
                 data = b64encode(event.data).decode()
                 return {"logs": [{**log, "data": data, "timestamp": timestamp(event.at)}]}
             case events.StepStatus():
-                status = {"id": event.text, "vertex": _digest(event.vertex), "name": event.text}
+                status = {"id": event.key or event.text, "vertex": _digest(event.vertex), "name": event.text}
                 status["timestamp"] = timestamp(event.at)
                 if event.done:
                     status["completed"] = timestamp(event.at)

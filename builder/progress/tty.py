@@ -81,7 +81,7 @@ class TtyDisplay:
                 lines = vertex.lines.setdefault(event.stream, Lines())
                 vertex.log.extend(clean_line(line, colours=self._colours) for line in lines.feed(event.data))
             case events.StepStatus():
-                self._vertexes[event.vertex].statuses[event.text] = event
+                self._vertexes[event.vertex].statuses[event.key or event.text] = event
             case events.StepFinished():
                 vertex = self._vertexes[event.vertex]
                 vertex.completed = event.at

@@ -73,10 +73,11 @@ def pull(
     reference = reference.tagged()
     target = str(reference.digest or reference.tag)
     repository = session.repository(reference)
-    progress(TransferStarted(target=target, repository=reference.path))
     current = _unchanged(store, reference, repository, platform) if named else None
     with lease(store) as held:
         work = _Pull(store, reference, repository, session, held, progress)
+        if current is not None:
+            progress(TransferStarted(target=target, repository=reference.path))
         pulled = current or work.run(target, platform, named)
         if referrers:
             work.referrers(pulled)
@@ -156,6 +157,7 @@ class _Pull:
     def run(self, target: str, platform: Platform | None, named: bool) -> Pulled:
         """Do all of it."""
         resolved = resolving.resolve(self._source, target, platform)
+        self._progress(TransferStarted(target=target, repository=self._reference.path))
         config_data, config = resolving.read_config(self._source, resolved.manifest)
         if len(resolved.documents) == 1:
             resolving.refuse_other_platform(self._reference.familiar(), config, platform)

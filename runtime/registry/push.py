@@ -127,6 +127,7 @@ class _Push:
         for diff_id, chain_id in zip(image.config.diff_ids, chain_ids(image.config.diff_ids), strict=True):
             snapshot = self._store.snapshots.get(chain_id)
             if snapshot and snapshot.tar_size >= _STREAMED and layers.remembered(diff_id) is None:
+                self._progress(BlobProgress(key=diff_id, phase="preparing"))
                 work.append(self._session.submit(partial(self._stream, diff_id, chain_id)))
         self._session.wait(work)
 
@@ -167,7 +168,8 @@ class _Push:
         wanted = {blob.digest: blob for blob in blobs if not _is_foreign(blob)}
         layers = [blob for blob in wanted.values() if documents.layer_compression(blob.media_type) is not None]
         for blob in layers:
-            self._report(blob, "preparing")
+            if blob.digest not in self._sent:
+                self._report(blob, "preparing")
         self._session.wait([self._session.submit(partial(self._blob, blob)) for blob in wanted.values()])
         self._memory.seen(self._reference, wanted)
         for descriptor in manifests:

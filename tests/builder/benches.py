@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from builder.bases import Bases
 from builder.context import open_context, read_ignore_file
 from builder.exporters.export import Exported, export
 from builder.exporters.outputs import Output
@@ -106,7 +107,7 @@ class Bench:
             opened = stack.enter_context(open_context(store, self.directory, None if found is None else found[1]))
             values = [secret.value for secret in wishes.secrets.values()]
             reporter = Reporter(events.append, context.now, values)
-            plan = make_plan(graph, store, opened, wishes, server)
+            plan = make_plan(graph, Bases(store, reporter), opened, wishes, server)
             source = SourceText(name="Dockerfile", text=text)
             built = Solver(plan, store, opened, wishes, reporter, source=source, origin="test").solve()
             references = tuple(parse_reference(name) for name in names)

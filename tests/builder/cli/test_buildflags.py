@@ -77,7 +77,6 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
         ("--memory", "1g"),
         ("--provenance",),
         ("--sbom=true",),
-        ("--pull",),
         ("--pull=maybe",),
         ("--network", "mine"),
         ("--allow", "everything"),

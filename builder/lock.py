@@ -1,0 +1,142 @@
+"""Read and write `pybuild.lock`: what the names in a build's Dockerfile stood for when somebody decided that.
+
+::
+
+    {"version": 1,
+     "images": {"docker.io/library/debian:trixie": {"digest": "sha256:…"},
+                "docker.io/library/app:latest": {"image": "sha256:…"}}}
+
+A `digest` is a registry's, of a manifest or index; an `image` is the id of one that has no registry. The file can pin
+and never allow: it names no place to fetch from that the Dockerfile does not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frozen import Frozen, field
+from runtime.errors import DocumentError, PybuildError, ReferenceInvalid
+from runtime.oci.digests import Digest
+from runtime.oci.fields import Reader, decode_object
+from runtime.oci.references import Reference, parse_reference
+
+if TYPE_CHECKING:
+    from runtime.store.images import Image
+
+FILE = "pybuild.lock"
+VERSION = 1
+
+
+class Pin(Frozen):
+    """What one name stands for: a registry's `digest`, or the id of an `image` that is no registry's."""
+
+    digest: Digest | None = None
+    image: Digest | None = None
+
+    def holds(self, reference: Reference, image: Image) -> bool:
+        """Tell whether the image that a name means now is the one that it was pinned to."""
+        if self.image is not None:
+            return image.id == self.image
+        return any(item.name == reference.name and item.digest == self.digest for item in image.digests)
+
+    def __str__(self) -> str:
+        return str(self.digest or self.image)
+
+
+class Lock(Frozen):
+    """The pins of one build, images by their full name; fields that are not known here survive a change."""
+
+    images: Mapping[str, Pin] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
+
+    def pin(self, reference: Reference) -> Pin | None:
+        """Give what a name is pinned to."""
+        return self.images.get(str(reference.tagged()))
+
+    def pinned_name(self, name: str) -> str:
+        """Write a name of the Dockerfile so that it means what is pinned; PybuildError where it is not pinned.
+
+        A name with a digest needs no pin, and an id is one.
+        """
+        reference = reference_of(name)
+        if reference is None or reference.digest is not None:
+            return name
+        pin = self.pin(reference)
+        if pin is None:
+            raise PybuildError(
+                f"{name} is not in {FILE}, and --locked builds with what is pinned alone",
+                hint=f"`pybuild lock` pins what is missing, `pybuild lock update {name}` anew",
+            )
+        return str(pin.image) if pin.image else f"{reference.name}@{pin.digest}"
+
+    def encode(self) -> bytes:
+        """Write the file: sorted, a pin a line or two, so that a change shows as one in a diff."""
+        images = {
+            name: {"image": pin.image} if pin.image else {"digest": pin.digest}
+            for name, pin in sorted(self.images.items())
+        }
+        document = {**self.extra, "version": VERSION, "images": images}
+        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def reference_of(name: str) -> Reference | None:
+    """Read a name of a Dockerfile as the name of an image, None for an id."""
+    try:
+        return parse_reference(name)
+    except ReferenceInvalid:
+        return None
+
+
+def read_lock(directory: Path) -> Lock | None:
+    """Read the lock file of a build context, None where it has none; raises DocumentError with its name."""
+    path = directory / FILE
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise PybuildError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        return decode_lock(data)
+    except DocumentError as error:
+        hint = error.hint or "remove the file and let `pybuild lock` write it again"
+        raise DocumentError(f"{path}: {error.message}", hint=hint) from error
+
+
+def decode_lock(data: bytes) -> Lock:
+    """Read a lock file's content; raises DocumentError."""
+    reader = Reader(decode_object(data, FILE))
+    version = reader.integer("version")
+    if version != VERSION:
+        raise DocumentError(f"has version {version}, and this pybuild knows {VERSION}", field="version")
+    images: dict[str, Pin] = {}
+    for name, value in reader.mapping("images").items():
+        entry = Reader(value, f"images[{name!r}]")
+        reference = reference_of(name)
+        if reference is None or reference.digest is not None or str(reference.tagged()) != name:
+            raise DocumentError("is no full image name with a tag", field=entry.path)
+        if entry.has("image") == entry.has("digest"):
+            raise DocumentError("needs a digest or an image, and not both", field=entry.path)
+        images[name] = Pin(image=entry.digest("image")) if entry.has("image") else Pin(digest=entry.digest("digest"))
+    return Lock(images=images, extra=reader.others(("version", "images")))
+
+
+def write_lock(directory: Path, lock: Lock) -> None:
+    """Write the lock file of a build context, whole or not at all; raises PybuildError."""
+    path = directory / FILE
+    temporary = directory / f".{FILE}.{os.getpid()}"
+    try:
+        with open(temporary, "wb") as file:
+            file.write(lock.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise PybuildError(f"{path} cannot be written: {error.strerror}") from error
