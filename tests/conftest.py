@@ -26,22 +26,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests that make mounts and links say by their marker that they need the superuser."""
     if os.geteuid() != 0 and any(mark.name in _NEEDS_ROOT for mark in item.iter_markers()):
-        reason = "the superuser"
-        if item.config.getoption("--strict-needs"):
-            pytest.fail(f"this machine lacks what the test needs: {reason}")
-        pytest.skip(reason)
+        _end_for_want_of(item, "the superuser")
 
 
 @pytest.fixture
 def missing(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Return a function that ends the test because of what the machine lacks: a skip, or a failure where strict."""
+    item = request.node
+    assert isinstance(item, pytest.Item)
+    return lambda reason: _end_for_want_of(item, reason)
 
-    def say(reason: str) -> None:
-        if request.config.getoption("--strict-needs"):
-            pytest.fail(f"this machine lacks what the test needs: {reason}")
-        pytest.skip(reason)
 
-    return say
+def _end_for_want_of(item: pytest.Item, reason: str) -> None:
+    """Skip the test, or fail it with `--strict-needs`; other builders are never demanded."""
+    if item.config.getoption("--strict-needs") and item.get_closest_marker("peer") is None:
+        pytest.fail(f"this machine lacks what the test needs: {reason}")
+    pytest.skip(reason)
 
 
 @pytest.fixture

@@ -62,11 +62,12 @@ def twins(
 
 
 @pytest.fixture(scope="session")
-def busybox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def busybox(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """Return a root filesystem as a tar: the machine's static busybox with its applets."""
     binary = shutil.which("busybox")
     if binary is None:
-        pytest.skip("busybox (package busybox-static)")
+        end = pytest.fail if pytestconfig.getoption("--strict-needs") else pytest.skip
+        end("busybox (package busybox-static)")
     target = tmp_path_factory.mktemp("busybox") / "busybox.tar"
     applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
     with tarfile.open(target, "w") as tar:
