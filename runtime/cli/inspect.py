@@ -9,6 +9,7 @@ from typing import cast
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import printable
+from runtime.cli.transfers import CREDENTIALS
 from runtime.context import Context
 from runtime.errors import NotFound, UsageError
 from runtime.store import Store
@@ -21,7 +22,9 @@ VERB = Verb(
     words=(1, None),
     flags=(
         Flag("--format", "-f", kind="text", metavar="FORMAT", help="'json' or a Go template"),
-        Flag("--platform", kind="text", metavar="PLATFORM", help="Accepted for Docker's sake", hidden=True),
+        CREDENTIALS,
+        Flag("--platform", kind="text", metavar="PLATFORM", help="With --remote: whose image of an index to show"),
+        Flag("--remote", help="Show what a registry has under the name, without pulling it"),
         Flag("--size", "-s", help="Show sizes of containers"),
         Flag("--type", kind="text", metavar="KIND", help="Look only for this kind: image, container, network, volume"),
     ),
@@ -50,7 +53,7 @@ VERB_IMAGE = Verb(
     summary="Show what is known of images",
     needs_store=True,
     words=(1, None),
-    flags=tuple(flag for flag in VERB.flags if flag.name in {"format", "platform"}),
+    flags=tuple(flag for flag in VERB.flags if flag.name in {"creds", "format", "platform", "remote"}),
 )
 
 
@@ -63,6 +66,10 @@ def inspect(args: Arguments, context: Context, kind: str | None) -> int:
     """Show objects of one kind, or of the first kind that knows each name; 1 if one was not found."""
     from runtime.cli.formats import write_objects  # lazy: not for the help
 
+    if args.switch("remote"):
+        from runtime.cli.inspectremote import inspect_remote  # lazy: not for what is here
+
+        return inspect_remote(args, context)
     if kind is not None and kind not in KINDS:
         raise UsageError(f"{kind!a} is not a valid value for --type", hint="one of " + ", ".join(KINDS))
     sizes = args.given("size") and args.switch("size")

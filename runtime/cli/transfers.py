@@ -18,6 +18,7 @@ from runtime.registry.events import BlobProgress, Event, Phase, Sink, TransferSt
 if TYPE_CHECKING:
     from runtime.cli.arguments import Arguments
     from runtime.context import Context
+    from runtime.registry.credentials import CredentialSource
     from runtime.registry.session import Session
 
 CREDENTIALS = Flag("--creds", kind="text", metavar="USER[:PASSWORD]", help="Credentials for the registry")
@@ -46,13 +47,22 @@ _REDRAW = 0.1
 @contextmanager
 def open_session(args: Arguments, context: Context) -> Iterator[Session]:
     """Open a session with the credentials of `--creds`, else with those that are configured."""
-    from runtime.registry.credentials import CredentialSource, parse_creds  # lazy: not for the help
-    from runtime.registry.session import Session
+    from runtime.registry.session import Session  # lazy: not for the help
+
+    with Session.open(context, credential_source(args, context)) as session:
+        yield session
+
+
+def credential_source(args: Arguments, context: Context) -> CredentialSource:
+    """Give the credentials of `--creds`, else those that are configured; what was given leaves the process list."""
+    from runtime.cli.processlist import hide
+    from runtime.registry.credentials import CredentialSource, parse_creds
 
     text = args.text("creds")
-    credentials = CredentialSource(context, parse_creds(text)) if text is not None else None
-    with Session.open(context, credentials) as session:
-        yield session
+    if text is None:
+        return CredentialSource(context)
+    hide(text)
+    return CredentialSource(context, parse_creds(text))
 
 
 @contextmanager

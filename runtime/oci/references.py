@@ -72,7 +72,7 @@ def parse_reference(text: str) -> Reference:
         raise _invalid(text, f"it has {len(text)} characters")
     if _IDENTIFIER.fullmatch(text):
         raise _invalid(text, "64 hex digits are an image id, not a name")
-    domain, rest = _split_domain(text)
+    domain, rest = split_domain(text)
     rest, at, digest_text = rest.partition("@")
     path, colon, tag = rest.rpartition(":") if ":" in rest.rpartition("/")[2] else (rest, "", "")
     digest = None
@@ -100,7 +100,8 @@ def _full_path(domain: str, path: str) -> str:
     return _OFFICIAL + path if domain == DEFAULT_DOMAIN and "/" not in path else path
 
 
-def _split_domain(text: str) -> tuple[str, str]:
+def split_domain(text: str) -> tuple[str, str]:
+    """Divide a name into domain and rest as Docker does; a name without a domain is Docker Hub's."""
     first, slash, rest = text.partition("/")
     is_domain = bool(slash) and ("." in first or ":" in first or first == "localhost" or first.lower() != first)
     if not is_domain:

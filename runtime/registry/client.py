@@ -5,7 +5,6 @@ OCI distribution-spec v1.1. Whatever a registry sends is bounded, and is verifie
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
@@ -14,11 +13,12 @@ from runtime.errors import DigestMismatch, DocumentError, RegistryError, Registr
 from runtime.oci import documents
 from runtime.oci.digests import Digest, algorithm_of, digest_of, hex_of, is_digest, sha256_of
 from runtime.oci.documents import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor, Index
-from runtime.oci.fields import MANIFEST_LIMIT, decode_object
+from runtime.oci.fields import MANIFEST_LIMIT
 from runtime.registry.answers import ConnectionCut, Response, Unreachable
 from runtime.registry.blobstream import BlobStream, Hash
 from runtime.registry.hosts import Endpoint
 from runtime.registry.paging import pages
+from runtime.registry.refusals import explained, named
 from runtime.registry.transport import Body, Readable, Transport, Tries
 from runtime.registry.uploads import Uploads
 
@@ -73,9 +73,9 @@ class Repository:
         return Descriptor(media_type=media_type, digest=Digest(digest), size=int(size))
 
     def get_manifest(self, target: str, *, accept: Sequence[str] = ACCEPTED) -> tuple[Descriptor, bytes]:
-        """Fetch a manifest or index, at most 4 MiB, verified; media type from the document, else the header.
+        """Fetch a manifest or index, at most 4 MiB, verified; its media type is what it is by its content.
 
-        Raises RegistryMissing, DigestMismatch, DocumentError (a schema 1 manifest, or what is none), RegistryError.
+        Raises RegistryMissing, DigestMismatch, DocumentError (a schema 1 manifest, or none at all), RegistryError.
         """
         tries = Tries(self.transport.context, self.transport.timing)
         while True:
@@ -95,7 +95,10 @@ class Repository:
             raise DigestMismatch(
                 f"{self._name(target)}: the registry sent another manifest", expected=said, actual=digest
             )
-        media_type = _document_type(data, _media_type(answer), self._name(target))
+        try:
+            media_type = documents.media_type_of(data)
+        except DocumentError as error:
+            raise DocumentError(f"{self._name(target)}: {error.message}", hint=error.hint) from error
         return Descriptor(media_type=media_type, digest=digest, size=len(data)), data
 
     def _found_by_get(self, target: str, accept: Sequence[str]) -> Descriptor | None:
@@ -348,55 +351,13 @@ class Repository:
                 failure = error
         raise self._explained(failure, digest) from failure
 
-    # -- errors ----------------------------------------------------------------------------------------------------
-
     def _name(self, target: str = "") -> str:
-        name = self.reference.familiar_name
-        return name + (f"@{target}" if ":" in target else f":{target}" if target else "")
+        return named(self.reference, target)
 
     def _explained(self, error: RegistryError, target: str, *, writing: str = "") -> RegistryError:
-        """Put a registry's refusal in the words that Docker's users know, with the host and what to do."""
-        if isinstance(error, RegistryMissing):
-            return error
-        name, host = self.reference.familiar_name, self.reference.domain
-        if error.status in (401, 403):
-            if "incorrect username" in error.message:
-                return error
-            if self._pushing or writing or self._uploads is not None:
-                message = f"denied: requested access to {name} on {host} is denied ({error.message})"
-                return RegistryError(message, status=error.status, code=error.code, hint=self._login(error))
-            return RegistryMissing(
-                f"pull access denied for {name}, repository does not exist or may require 'pybuild login' "
-                f"({error.message})",
-                status=error.status,
-                code=error.code,
-                hint=self._login(error),
-            )
-        if error.status == 404 and error.code == "NAME_UNKNOWN" and not writing:
-            return RegistryMissing(
-                f"pull access denied for {name}, repository does not exist or may require 'pybuild login' "
-                f"({host}: repository name not known)",
-                status=404,
-                code=error.code,
-                hint=f"check the name; private repositories need 'pybuild login {host}'",
-            )
-        if error.status == 404:
-            what = "blob unknown" if is_digest(target) and error.code == "BLOB_UNKNOWN" else "manifest unknown"
-            return RegistryMissing(
-                f"manifest for {self._name(target)} not found: {what} ({host})"
-                if what == "manifest unknown"
-                else f"{name}: blob unknown: {target} ({host})",
-                status=404,
-                code=error.code or "MANIFEST_UNKNOWN",
-                hint=f"check the tag; {host} has the repository or hides it",
-            )
-        if error.status in (405, 501) and writing == "DELETE":
-            return RegistryError(f"{host} does not allow to delete", status=error.status, code="UNSUPPORTED")
-        return error
-
-    def _login(self, error: RegistryError) -> str:
-        host = self.reference.domain
-        return error.hint or f"run 'pybuild login {host}', or ask who runs the registry for access"
+        """Put a refusal in Docker's words; `writing`: the method, where something was to be changed."""
+        pushing = self._pushing or bool(writing) or self._uploads is not None
+        return explained(error, self.reference, target, pushing=pushing, deleting=writing == "DELETE")
 
 
 def _nothing(_: int) -> None:
@@ -410,27 +371,3 @@ def _media_type(answer: Response) -> str:
 def _referrers_tag(digest: Digest) -> str:
     """Give the tag that stands in for the referrers API (§ Referrers Tag Schema)."""
     return f"{algorithm_of(digest)[:32]}-{hex_of(digest)[:64]}"
-
-
-def _document_type(data: bytes, said: str, name: str) -> str:
-    """Give a manifest's media type: its own word, else the registry's, else what its fields are."""
-    document = decode_object(data, f"manifest of {name}")
-    own = document.get("mediaType")
-    if document.get("schemaVersion") == 1 or "v1+prettyjws" in said:
-        raise DocumentError(
-            f"{name}: the manifest is of Docker's schema 1, which nothing writes any more",
-            hint="push the image again with a program of this decade",
-        )
-    if own is not None and not isinstance(own, str):
-        raise DocumentError(f"{name}: must be a string", field="mediaType")
-    if "manifests" in document and ("layers" in document or "config" in document):
-        raise DocumentError(f"{name}: the document is a manifest and an index at once, which nothing honest is")
-    if own:
-        return own
-    if said in ACCEPTED:
-        return said
-    if "manifests" in document:
-        return OCI_INDEX
-    if "config" in document:
-        return OCI_MANIFEST
-    raise DocumentError(f"{name}: what the registry sent is no manifest: {json.dumps(document)[:60]}")
