@@ -52,7 +52,9 @@ FLAGS = (
     Flag("--add-host", kind="texts", metavar="HOST:IP", help="Add a custom host-to-IP mapping to the steps"),
     Flag("--allow", kind="texts", metavar="ENTITLEMENT", help="Allow 'network.host' or 'security.insecure'"),
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
+    Flag("--explain", kind="optional", bare="text", metavar="FORM", help="Say why each step ran: text or json"),
     Flag("--file", "-f", kind="text", metavar="FILE", help="Name of the Dockerfile (default: PATH/Dockerfile)"),
+    Flag("--format", kind="text", metavar="FORM", help="Form of --explain: text or json"),
     Flag("--iidfile", kind="text", metavar="FILE", help="Write the image id to a file"),
     Flag("--jobs", kind="integer", metavar="N", help="Let at most N steps work at once"),
     Flag("--label", kind="texts", metavar="NAME=VALUE", help="Set metadata for the image"),
@@ -93,6 +95,7 @@ class BuildRequest(Frozen):
     options: BuildOptions
     pull: str
     locked: bool
+    explain: str | None
     progress: str | None
     iidfile: Path | None
     metadata_file: Path | None
@@ -107,7 +110,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
     """Check every flag and give what they ask for. Raises UsageError, NotFound for a secret's source."""
     _refuse(args)
     host = str(host_platform())
-    build_args = _build_args(args.texts("build-arg"), context.environ)
+    build_args = read_build_args(args.texts("build-arg"), context.environ)
     quiet = args.switch("quiet")
     progress = args.text("progress")
     if quiet and progress not in (None, "auto", "quiet"):
@@ -124,10 +127,23 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         options=_options(args, context, build_args),
         pull=read_policy(args.text("pull")),
         locked=args.switch("locked"),
+        explain=_explain(args),
         progress="quiet" if quiet else progress,
         iidfile=_path(args.text("iidfile")),
         metadata_file=_path(args.text("metadata-file")),
     )
+
+
+def _explain(args: Arguments) -> str | None:
+    """Return the form of the explanation, None where none is asked for."""
+    wanted, form = args.text("explain"), args.text("format")
+    wanted = {"true": "text", "1": "text", "false": None, "0": None}.get(wanted or "", wanted)
+    if form is not None and wanted is None:
+        raise UsageError(f"--format {form}: a build has no format of its own", hint="write --explain --format json")
+    for text in (wanted, form):
+        if text not in (None, "text", "json"):
+            raise UsageError(f'invalid argument "{text}" for "--explain" flag', hint="write text or json")
+    return form or wanted
 
 
 def _refuse(args: Arguments) -> None:
@@ -165,12 +181,13 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         no_cache_stages=frozenset(filters),
         labels=_labels(args.texts("label")),
         epoch=_epoch(build_args),
+        explain=_explain(args) is not None,
         jobs=jobs or max(2, len(os.sched_getaffinity(0))),
         hostname=build_args.get("BUILDKIT_SANDBOX_HOSTNAME", DEFAULT_HOSTNAME),
     )
 
 
-def _build_args(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+def read_build_args(words: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
     """Read NAME=VALUE; NAME alone takes the value from the environment and counts as not given where it has none."""
     found: dict[str, str] = {}
     if "SOURCE_DATE_EPOCH" in environ:

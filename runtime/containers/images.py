@@ -68,8 +68,12 @@ def find_image(
 
 
 def look_up(store: Store, text: str) -> Image | None:
-    """Find an image in the store; `localhost/base` is made if it is not there."""
-    return store.images.resolve(text) or _base(store, text)
+    """Find an image in the store; `localhost/base` is made if it is not there.
+
+    A digest is the same in every repository, so one that came from another is as good.
+    """
+    digest = text.partition("@")[2]
+    return store.images.resolve(text) or (store.images.resolve(digest) if digest else None) or _base(store, text)
 
 
 def _missing(store: Store, text: str, here: Image | None, platform: Platform | None) -> Image:

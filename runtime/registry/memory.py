@@ -28,6 +28,10 @@ _TABLES = (
         platform TEXT NOT NULL,
         image TEXT NOT NULL,
         PRIMARY KEY (name, platform)) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS tag_digests(
+        name TEXT PRIMARY KEY,
+        image TEXT NOT NULL,
+        digest TEXT NOT NULL) WITHOUT ROWID""",
 )
 _KEPT = 4096
 """Blobs' places that are remembered, the latest."""
@@ -38,7 +42,7 @@ class Memory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        store.database.ensure("registry", 1, _TABLES)
+        store.database.ensure("registry", 2, _TABLES)
 
     def seen(self, reference: Reference, digests: Iterable[Digest]) -> None:
         """Remember that the repository of `reference` has blobs."""
@@ -72,6 +76,24 @@ class Memory:
                 "INSERT OR REPLACE INTO platform_images(name, platform, image) VALUES(?, ?, ?)",
                 (str(reference.tagged()), str(platform.normalised()), image.id),
             )
+
+    def note_digest(self, reference: Reference, image: Image, digest: Digest) -> None:
+        """Remember what a registry's tag stood for when it was asked last: the digest of an index or manifest."""
+        with self._store.database.write() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO tag_digests(name, image, digest) VALUES(?, ?, ?)",
+                (str(reference.tagged()), image.id, digest),
+            )
+
+    def digest_of(self, reference: Reference, image: Image) -> Digest | None:
+        """Give the registry's digest of an image that a name stands for here; None where no registry is known."""
+        row = self._store.database.one(
+            "SELECT digest FROM tag_digests WHERE name = ? AND image = ?", str(reference.tagged()), image.id
+        )
+        known = [item.digest for item in image.digests if item.name == reference.name and item.digest is not None]
+        if row is not None and row[0] in known:
+            return Digest(row[0])
+        return known[0] if known else None
 
     def for_platform(self, reference: Reference, platform: Platform) -> Image | None:
         """Give the image that a name was for a platform when it was pulled, if that image is here."""

@@ -176,6 +176,7 @@ class _Pull:
         memory = Memory(self._store)
         memory.seen(self._reference, (item.digest for item in blobs))
         memory.note_platform(self._reference, platform or host_platform(), image)
+        memory.note_digest(self._reference, image, resolved.top.descriptor.digest)
         return Pulled(reference=self._reference, image=image, digest=resolved.top.descriptor.digest, changed=True)
 
     def referrers(self, pulled: Pulled) -> None:

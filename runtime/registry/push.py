@@ -75,6 +75,7 @@ def push(
         descriptor = work.send(top, referrers=referrers)
     name = replace(reference, tag=None, digest=descriptor.digest)
     store.images.add_digest(image, name)
+    Memory(store).note_digest(reference, image, descriptor.digest)
     return Pushed(reference=reference, digest=descriptor.digest, size=descriptor.size)
 
 
