@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 # Byte code makes every start faster; some environments switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all unit lint bench clean needs
+.PHONY: demo test test-all unit lint bench clean needs ready
 
-demo: $(VENV)/.installed
+demo: ready $(VENV)/.installed
 	@tools/demo
 
 # Everything, with what it needs installed first (Debian, Ubuntu); a test that cannot run is a failure as root.
@@ -32,6 +32,9 @@ bench: $(VENV)/.installed
 
 needs:
 	@tools/needs
+
+ready:
+	@tools/ready
 
 $(VENV)/.installed: pyproject.toml
 	@tools/make-venv $(VENV) .
