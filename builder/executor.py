@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import keys
+from builder.explanation import Below, Explained, Now, causes_of
 from builder.failures import SourceText, failure_text
+from builder.filelists import pack
 from builder.interfaces import Given, KeyParts, Result, SourceChanged, Step
 from builder.options import BuildOptions
 from builder.plan import PlannedNode
@@ -47,6 +49,18 @@ class Executor:
         self._source = source
         self._origin = origin
         self._records = Records(store)
+        self._used: dict[Digest, None] = {}
+        self.explained: list[Explained] = []
+        """Why each step ran, in the order in which they began; filled where the build's options ask for it."""
+
+    @property
+    def cached(self) -> int:
+        """How many steps were remembered."""
+        return len(self._used)
+
+    def finish(self) -> None:
+        """Note which records this build used."""
+        self._records.touch(self._used)
 
     def remembered(self, planned: PlannedNode, given: Given) -> Record | None:
         """Return the record of a step's key, None if it has to run."""
@@ -58,10 +72,12 @@ class Executor:
             record = self._records.lookup(keys.key_of(self._parts(step, given)))
             if record is not None and alias is not None:
                 self._records.add_alias(alias, record.key)
+        if record is not None:
+            self._used[record.key] = None
         return record
 
     def do(
-        self, planned: PlannedNode, given: Given, stage: Stage, title: Callable[[], str], *, anew: bool
+        self, planned: PlannedNode, given: Given, stage: Stage, below: Below, title: Callable[[], str], *, anew: bool
     ) -> tuple[Record, bool]:
         """Return a step's record, and whether it ran; with `anew` it always does.
 
@@ -71,14 +87,17 @@ class Executor:
         known = None if anew or alias is None else self._records.aliased(alias)
         if known is not None:
             self._reporter.cached(title(), planned.line)
+            self._used[known.key] = None
             return known, False
-        record, ran = self._do(planned, given, stage, title, anew=anew)
+        record, ran = self._do(planned, given, stage, below, title, anew=anew)
+        if not ran:
+            self._used[record.key] = None
         if alias is not None:
             self._records.add_alias(alias, record.key)
         return record, ran
 
     def _do(
-        self, planned: PlannedNode, given: Given, stage: Stage, title: Callable[[], str], *, anew: bool
+        self, planned: PlannedNode, given: Given, stage: Stage, below: Below, title: Callable[[], str], *, anew: bool
     ) -> tuple[Record, bool]:
         step = planned.step
         assert step is not None
@@ -94,7 +113,7 @@ class Executor:
                     record = None if anew else self._records.lookup(key)
                     if record is None:
                         changed, record = self._run(
-                            planned, given, stage=stage, title=title(), key=key, parts=parts, anew=anew
+                            planned, given, stage=stage, below=below, title=title(), key=key, parts=parts, anew=anew
                         )
                         if record is None:
                             continue
@@ -148,17 +167,32 @@ class Executor:
         given: Given,
         *,
         stage: Stage,
+        below: Below,
         title: str,
         key: Digest,
         parts: KeyParts,
         anew: bool,
     ) -> tuple[str, Record | None]:
         """Run a step; gives its record, or the path of a source that changed meanwhile."""
+        assert planned.step is not None
         statement = planned.node.instruction.source
         keyword = planned.node.instruction.keyword
         site = f"{self._origin}#{stage.label}.{planned.node.index}"
-        reason = Miss(reason="nothing is taken from the cache") if anew else None
+        reason = Miss(reason="nothing is taken from the cache", kind="asked") if anew else None
         reason = reason or self._records.explain(key, parts, site=site, statement=statement)
+        files = pack(planned.step.files(given))
+        below = below.with_values(statement, planned.before.visible)
+        if self._options.explain:
+            now = Now(parts=parts, files=files, below=below, environment=planned.before.environment)
+            self.explained.append(
+                Explained(
+                    stage=stage.label,
+                    line=planned.line,
+                    name=planned.name,
+                    reason=reason.reason,
+                    causes=causes_of(reason, now),
+                )
+            )
         with self._reporter.working(title, planned.line, str(reason)) as vertex:
             started = given.context.now()
             try:
@@ -167,20 +201,21 @@ class Executor:
                 return changed.path, None
             except StepFailed as error:
                 raise self._told(error, planned, vertex) from error
-            now = given.context.now()
+            ended = given.context.now()
             record = Record(
                 key=key,
                 keyword=keyword,
-                parent=None if planned.step is not None and planned.step.linked else given.parent.content,
+                parent=None if planned.step.linked else given.parent.content,
                 content=result[1],
                 chain=result[0],
-                created=now if result[2] is None else result[2],
-                elapsed=now - started,
+                created=ended if result[2] is None else result[2],
+                elapsed=ended - started,
                 site=site,
                 statement=statement,
                 parts=parts,
+                below=below,
             )
-            return "", self._records.store(record, replace_earlier=anew)
+            return "", self._records.store(record, replace_earlier=anew, files=files)
 
     def _layer(self, planned: PlannedNode, given: Given, *, keyword: str) -> tuple[ChainID | None, Digest, int | None]:
         """Make a step's layer; gives chain, content, and when an equal layer that takes its place was made."""

@@ -19,7 +19,7 @@ the key held, in one thread; several steps run at once, and share `BuildContext`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -28,6 +28,7 @@ from frozen import Frozen
 from runtime.oci.digests import ChainID, Digest
 
 if TYPE_CHECKING:
+    from builder.filelists import ReadFiles
     from grammar.instructions import ResolvedInstruction
     from runtime.context import Context
     from runtime.store.facade import Store
@@ -119,6 +120,12 @@ class Step(Protocol):
         COPY and ADD: the instruction in canonical form, destination, ownership and mode as they will be written
         (names looked up in `given.view`), and the digests of the files in the order copied. Raises NotFound or
         PybuildError for sources that are missing, with the nearest name that exists.
+        """
+
+    def files(self, given: Given) -> Sequence[ReadFiles]:
+        """Give what the step reads file by file, as `key_parts` saw it: kept so that a later miss can name one.
+
+        Called once, for a step that has to run, after `key_parts`; empty for one that reads no files.
         """
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:

@@ -7,9 +7,10 @@ synced. A record whose snapshot is gone counts as a miss. Failed, cancelled and 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from builder.explanation import Below
 from builder.interfaces import KeyParts
 from builder.keys import Difference, differences
 from frozen import Frozen
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
     from runtime.store.facade import Store
 
-_VERSION = 2
+_VERSION = 3
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_records(
         key TEXT PRIMARY KEY,
@@ -32,7 +33,11 @@ _TABLES = (
         statement TEXT NOT NULL,
         parts BLOB NOT NULL,
         elapsed INTEGER NOT NULL,
-        sequence INTEGER NOT NULL) WITHOUT ROWID""",
+        sequence INTEGER NOT NULL,
+        below TEXT NOT NULL DEFAULT '',
+        turn INTEGER NOT NULL DEFAULT 0,
+        used INTEGER NOT NULL DEFAULT 0,
+        uses INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS builder_records_by_result ON builder_records(parent, keyword, content)",
     "CREATE INDEX IF NOT EXISTS builder_records_by_site ON builder_records(site, sequence)",
     "CREATE INDEX IF NOT EXISTS builder_records_by_statement ON builder_records(statement, sequence)",
@@ -42,7 +47,20 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_aliases(
         alias TEXT PRIMARY KEY,
         key TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS builder_files(
+        key TEXT PRIMARY KEY,
+        entries BLOB NOT NULL) WITHOUT ROWID""",
 )
+_MIGRATIONS = {
+    2: (
+        "ALTER TABLE builder_records ADD COLUMN below TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE builder_records ADD COLUMN turn INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE builder_records ADD COLUMN used INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE builder_records ADD COLUMN uses INTEGER NOT NULL DEFAULT 0",
+        "UPDATE builder_records SET turn = sequence, used = created",
+    )
+}
+"""What leads from one version of the tables to the next; `turn` orders records by their last use, clocks do not."""
 
 
 class Record(Frozen):
@@ -50,6 +68,7 @@ class Record(Frozen):
 
     `content` and `chain` are those of the whole tree afterwards (of the layer alone for a linked step), `chain` None
     for an empty tree. `created` is ns since the epoch, when the step first ran; `elapsed` ns that it took then.
+    `below` is what it stood on.
     """
 
     key: Digest
@@ -62,13 +81,27 @@ class Record(Frozen):
     site: str
     statement: str
     parts: KeyParts
+    below: Below = Below()
+
+
+class Earlier(Frozen):
+    """The step that most likely was the same one: its parts, what it stood on, and the packed list of its files."""
+
+    parts: KeyParts
+    below: Below
+    files: bytes
 
 
 class Miss(Frozen):
-    """Why a step has to run: `reason` is one sentence; `difference` the first part that is not as it was, if known."""
+    """Why a step has to run: `reason` is one sentence; `difference` the first part that is not as it was, if known.
+
+    `kind` is "changed", "new", "gone" (its layer) or "asked" (nothing was to be taken from the cache).
+    """
 
     reason: str
     difference: Difference | None = None
+    kind: str = "changed"
+    earlier: Earlier | None = None
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.difference}" if self.difference else self.reason
@@ -80,7 +113,7 @@ class Records:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._database = store.database
-        self._database.ensure("builder", _VERSION, _TABLES)
+        self._database.ensure("builder", _VERSION, _TABLES, migrations=_MIGRATIONS)
 
     def lookup(self, key: Digest) -> Record | None:
         """Return the record of `key`, None if there is none or its snapshot is gone."""
@@ -100,10 +133,11 @@ class Records:
         )
         return next((record for row in rows if (record := self._alive(row)) is not None), None)
 
-    def store(self, record: Record, *, replace_earlier: bool = False) -> Record:
+    def store(self, record: Record, *, replace_earlier: bool = False, files: bytes = b"") -> Record:
         """Write a record and the pin of its snapshot; returns what is recorded now.
 
         Where the same key is recorded already, and its snapshot is there, that one stays unless `replace_earlier`.
+        `files` is the packed list of what the step read; a place in a Dockerfile keeps its latest few.
         """
         with self._database.write() as connection:
             row = connection.execute("SELECT * FROM builder_records WHERE key = ?", (record.key,)).fetchone()
@@ -111,8 +145,10 @@ class Records:
             if earlier is not None and not replace_earlier:
                 return earlier
             connection.execute(
-                "INSERT OR REPLACE INTO builder_records VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-                "(SELECT coalesce(max(sequence), 0) + 1 FROM builder_records))",
+                "INSERT OR REPLACE INTO builder_records(key, keyword, parent, content, chain, created, site, "
+                "statement, parts, elapsed, below, used, sequence, turn) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                "(SELECT coalesce(max(sequence), 0) + 1 FROM builder_records), "
+                "(SELECT coalesce(max(turn), 0) + 1 FROM builder_records))",
                 (
                     record.key,
                     record.keyword,
@@ -124,8 +160,17 @@ class Records:
                     record.statement,
                     canonical_json(record.parts),
                     record.elapsed,
+                    record.below.to_json(),
+                    self._store.context.now(),
                 ),
             )
+            if files:
+                connection.execute("INSERT OR REPLACE INTO builder_files VALUES(?, ?)", (record.key, files))
+                connection.execute(
+                    "DELETE FROM builder_files WHERE key IN (SELECT key FROM builder_records WHERE site = ? AND "
+                    "statement = ? AND key <> ? ORDER BY turn DESC LIMIT -1 OFFSET 3)",
+                    (record.site, record.statement, record.key),
+                )
             owner = f"cache:{record.key}"
             connection.execute("DELETE FROM pins WHERE owner = ?", (owner,))
             if record.chain is not None:
@@ -161,24 +206,44 @@ class Records:
         """
         row = self._database.one("SELECT * FROM builder_records WHERE key = ?", key)
         if row is not None:
-            return Miss(reason="its result is no longer in the store")
+            return Miss(reason="its result is no longer in the store", kind="gone")
         for reason, column, value in (
             ("it is not as it was", "site = ? AND statement", (site, statement)),
             ("it is another instruction than last time", "site", (site,)),
             ("it stands elsewhere than before", "statement", (statement,)),
         ):
-            earlier = self._database.one(
-                f"SELECT parts FROM builder_records WHERE {column} = ? ORDER BY sequence DESC LIMIT 1", *value
+            row = self._database.one(
+                f"SELECT key, parts, below FROM builder_records WHERE {column} = ? ORDER BY turn DESC LIMIT 1", *value
             )
-            if earlier is not None:
-                return Miss(reason=reason, difference=next(differences(json.loads(earlier[0]), parts), None))
-        return Miss(reason="it has not run before")
+            if row is not None:
+                files = self._database.one("SELECT entries FROM builder_files WHERE key = ?", row["key"])
+                earlier = Earlier(
+                    parts=json.loads(row["parts"]),
+                    below=Below.of_json(row["below"]),
+                    files=b"" if files is None else bytes(files[0]),
+                )
+                return Miss(reason=reason, difference=next(differences(earlier.parts, parts), None), earlier=earlier)
+        return Miss(reason="it has not run before", kind="new")
+
+    def touch(self, keys: Collection[Digest]) -> None:
+        """Note that records were used now: by one build, in the order given."""
+        if not keys:
+            return
+        now = self._store.context.now()
+        with self._database.write() as connection:
+            (turn,) = connection.execute("SELECT coalesce(max(turn), 0) + 1 FROM builder_records").fetchone()
+            connection.executemany(
+                "UPDATE builder_records SET turn = ?, used = ?, uses = uses + 1 WHERE key = ?",
+                [(turn, now, key) for key in keys],
+            )
 
     def forget(self, keys: Sequence[Digest]) -> None:
         """Delete records and their pins; the snapshots go with the next collection if nothing else holds them."""
         with self._database.write() as connection:
             for key in keys:
                 connection.execute("DELETE FROM builder_records WHERE key = ?", (key,))
+                connection.execute("DELETE FROM builder_files WHERE key = ?", (key,))
+                connection.execute("DELETE FROM builder_aliases WHERE key = ?", (key,))
                 connection.execute("DELETE FROM pins WHERE owner = ?", (f"cache:{key}",))
 
     def _alive(self, row: Row) -> Record | None:
@@ -196,4 +261,5 @@ class Records:
             site=row["site"],
             statement=row["statement"],
             parts=json.loads(row["parts"]),
+            below=Below.of_json(row["below"]),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from builder import imagestate
 from builder.executor import Executor
+from builder.explanation import Below, Explained
 from builder.failures import SourceText, located
 from builder.imagestate import ImageState
 from builder.interfaces import BuildContext, Given, Result
@@ -34,10 +35,11 @@ _GRACE = 4.0
 
 
 class StageResult(Frozen):
-    """What a stage led to: its tree and its image's configuration."""
+    """What a stage led to: its tree, its image's configuration, and the step that ended it."""
 
     result: Result
     state: ImageState
+    below: Below
 
 
 class BuildResult(Frozen):
@@ -59,6 +61,7 @@ class _Stage:
         self.result: Result | None = None
         self.state: ImageState | None = None
         self.outcome: StageResult | None = None
+        self.below = Below()
         self.finished = threading.Event()
 
 
@@ -98,7 +101,18 @@ class Solver:
             self._run_threads(unfinished)
         target = self._stages[self._plan.graph.target].outcome
         assert target is not None
+        self._executor.finish()
         return BuildResult(stage=target, platform=self._plan.target.stage.platform, executed=self._executed)
+
+    @property
+    def explained(self) -> tuple[Explained, ...]:
+        """Why each step ran, in the order of the Dockerfile; complete once `solve` has ended, however it did."""
+        return tuple(sorted(self._executor.explained, key=lambda step: step.line))
+
+    @property
+    def cached(self) -> int:
+        """How many steps were remembered."""
+        return self._executor.cached
 
     def _run_threads(self, stages: list[_Stage]) -> None:
         done_read, done_write = os.pipe2(os.O_CLOEXEC)
@@ -161,7 +175,7 @@ class Solver:
             stage.position += 1
         assert stage.result is not None
         assert stage.state is not None
-        stage.outcome = StageResult(result=stage.result, state=stage.state)
+        stage.outcome = StageResult(result=stage.result, state=stage.state, below=stage.below)
         stage.finished.set()
         return True
 
@@ -175,8 +189,10 @@ class Solver:
         stage.state = start_state(plan, None if parent is None else parent.state)
         if parent is not None:
             stage.result = parent.result
+            stage.below = parent.below
         elif plan.base is not None:
             stage.result = plan.base.result
+            stage.below = Below(image=plan.base.name, id=plan.base.id, line=plan.stage.nodes[0].instruction.start_line)
             self._reporter.cached(
                 self._title(stage, f"FROM {plan.base.name}"), plan.stage.nodes[0].instruction.start_line
             )
@@ -206,7 +222,7 @@ class Solver:
         else:
             with self._job():
                 record, ran = self._executor.do(
-                    planned, given, stage.plan.stage, lambda: self._title(stage, planned.name), anew=anew
+                    planned, given, stage.plan.stage, stage.below, lambda: self._title(stage, planned.name), anew=anew
                 )
             if ran:
                 with self._lock:
@@ -217,6 +233,7 @@ class Solver:
         stage.state = imagestate.apply(
             stage.state, planned.instruction, planned.after, created=record.created, layer=True
         )
+        stage.below = Below(line=planned.line, text=planned.name)
         return True
 
     def _sources(self, planned: PlannedNode, *, wait: bool) -> Mapping[str, Result] | None:

@@ -15,6 +15,7 @@ from runtime.context import Context
 
 if TYPE_CHECKING:
     from builder.exporters.export import Exported
+    from builder.solver import Solver
 
 VERB = Verb(
     name="build",
@@ -36,7 +37,7 @@ def run(args: Arguments, context: Context) -> int:
         request.iidfile.write_text(exported.id)
     if request.metadata_file is not None:
         _write_metadata(request.metadata_file, exported)
-    if mode == "quiet" and not request.writes_to_stdout:
+    if mode == "quiet" and not request.writes_to_stdout and request.explain != "json":
         context.stdout.write(f"{exported.id}\n")
     return 0
 
@@ -82,7 +83,7 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
             bases = Bases(store, reporter, policy=request.pull, lock=build_lock(request), locked=request.locked)
             plan = make_plan(graph, bases, build_context, request.options, server)
-            built = Solver(
+            solver = Solver(
                 plan,
                 store,
                 build_context,
@@ -90,8 +91,29 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
                 reporter,
                 source=source,
                 origin=f"{os.path.abspath(request.context)}:{source.name}",
-            ).solve()
-            return export(built, store, request.options, reporter, outputs=request.outputs, names=request.names)
+            )
+            exported = None
+            try:
+                built = solver.solve()
+                exported = export(built, store, request.options, reporter, outputs=request.outputs, names=request.names)
+                return exported
+            finally:
+                if request.explain is not None:
+                    _explain(request, context, solver, source.name, None if exported is None else exported.id)
+
+
+def _explain(request: BuildRequest, context: Context, solver: Solver, source: str, image: str | None) -> None:
+    """Print why each step ran, also those of a build that failed; elsewhere where an archive has standard output."""
+    from builder.explanation import to_document, to_text
+    from runtime.cli.output import printable
+
+    stream = context.stderr if request.writes_to_stdout else context.stdout
+    if request.explain == "json":
+        import json
+
+        stream.write(json.dumps(to_document(solver.explained, solver.cached, image)) + "\n")
+    else:
+        stream.write(printable(to_text(solver.explained, source, solver.cached)))
 
 
 def _write_metadata(path: Path, exported: Exported) -> None:

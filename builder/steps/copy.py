@@ -16,6 +16,7 @@ from frozen import Frozen
 from runtime.errors import PybuildError, UsageError
 
 if TYPE_CHECKING:
+    from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from builder.layering import LayerTree, Style
     from grammar.instructions import Copy
@@ -88,6 +89,14 @@ class CopyStep:
                 for file in copy.files
             ],
         }
+
+    def files(self, given: Given) -> tuple[ReadFiles, ...]:
+        """All that is copied, as it was planned."""
+        del given  # `key_parts` has made the plan
+        from builder.filelists import ReadFiles
+
+        title = self.instruction.from_ or ""
+        return tuple(ReadFiles(title, source.selected.named, source.plan) for source in self._sources or ())
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         """Copy what was planned into the upperdir."""

@@ -18,6 +18,7 @@ from frozen import Frozen
 from runtime.errors import PybuildError, StepFailed
 
 if TYPE_CHECKING:
+    from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Run
     from runtime.store.layers.writer import LayerDigests
@@ -84,6 +85,18 @@ class RunStep(Frozen):
         if instruction.devices:
             parts["devices"] = [[device.name, device.required] for device in instruction.devices]
         return parts
+
+    def files(self, given: Given) -> tuple[ReadFiles, ...]:
+        """The files of the build context that it mounts."""
+        from builder.filelists import ReadFiles
+        from builder.trees import clean, plan_copy, resolve
+
+        found = []
+        for mount in self.instruction.mounts:
+            if mount.type == "bind" and mount.from_ is None:
+                path = resolve(given.build_context, clean(mount.source))
+                found.append(ReadFiles("", path, plan_copy(given.build_context, path)))
+        return tuple(found)
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         """Run the command to its end. Raises StepFailed with its status if that is not 0."""

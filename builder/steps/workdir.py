@@ -11,6 +11,7 @@ from builder.ownership import find_owner
 from frozen import Frozen
 
 if TYPE_CHECKING:
+    from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Workdir
     from runtime.store.layers.writer import LayerDigests
@@ -33,6 +34,11 @@ class WorkdirStep(Frozen):
         """The directory, and who owns it if it has to be made."""
         owner = find_owner(given.user or None, given.view)
         return {"instruction": "workdir", "directory": self._directory(given), "owner": list(owner or (0, 0))}
+
+    def files(self, given: Given) -> tuple[ReadFiles, ...]:
+        """None: it reads no files."""
+        del given
+        return ()
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         """Make what is missing of the directory; links on the way are followed inside the tree."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from builder.bases import Bases
 from builder.context import open_context, read_ignore_file
+from builder.explanation import Explained
 from builder.exporters.export import Exported, export
 from builder.exporters.outputs import Output
 from builder.failures import SourceText
@@ -36,6 +37,7 @@ class Built:
     executed: int
     events: list[Event]
     started_server: bool
+    explained: tuple[Explained, ...] = ()
 
     @property
     def ran(self) -> list[str]:
@@ -109,7 +111,8 @@ class Bench:
             reporter = Reporter(events.append, context.now, values)
             plan = make_plan(graph, Bases(store, reporter), opened, wishes, server)
             source = SourceText(name="Dockerfile", text=text)
-            built = Solver(plan, store, opened, wishes, reporter, source=source, origin="test").solve()
+            solver = Solver(plan, store, opened, wishes, reporter, source=source, origin="test")
+            built = solver.solve()
             references = tuple(parse_reference(name) for name in names)
             exported: Exported = export(built, store, wishes, reporter, outputs=outputs, names=references)
             config = json.loads(store.blobs.read(exported.id, 1 << 20)) if store.blobs.has(exported.id) else {}
@@ -119,6 +122,7 @@ class Bench:
                 executed=built.executed,
                 events=events,
                 started_server=server.started,
+                explained=solver.explained,
             )
 
     def failures(self) -> list[str]:
