@@ -244,7 +244,7 @@ class Repository:
             found = list(self._tagged_referrers(digest))
         if artifact_type is not None:
             found = [item for item in found if item.artifact_type == artifact_type]
-        return tuple(dict.fromkeys(found))
+        return tuple({item.digest: item for item in found}.values())
 
     def add_referrer(self, subject: Digest, referrer: Descriptor) -> None:
         """Note a referrer in the tag `sha256-HEX`: for registries whose answer to its push named no subject."""

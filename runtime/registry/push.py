@@ -14,7 +14,7 @@ from frozen import Frozen, replace
 from runtime.errors import BlobMissing, NotFound, StoreError
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
-from runtime.oci.documents import Descriptor
+from runtime.oci.documents import Descriptor, Manifest
 from runtime.oci.fields import MANIFEST_LIMIT
 from runtime.registry import resolving
 from runtime.registry.arrivals import Arrival
@@ -100,7 +100,7 @@ class _Push:
         self._session = session
         self._compression = compression
         self._progress = progress
-        self._repository: Repository = session.repository(reference)
+        self._repository: Repository = session.repository(reference, push=True)
         self._memory = Memory(store)
         self._sent: set[Digest] = set()
         self._shown: dict[Digest, DiffID] = {}
@@ -166,7 +166,7 @@ class _Push:
             further, other = resolving.closure(self._read, descriptor)
             manifests = (*further, *manifests)
             blobs = (*blobs, *other)
-        wanted = {blob.digest: blob for blob in blobs if not _is_foreign(blob)}
+        wanted = {blob.digest: blob for blob in blobs if not is_foreign(blob)}
         layers = [blob for blob in wanted.values() if documents.layer_compression(blob.media_type) is not None]
         for blob in layers:
             if blob.digest not in self._sent:
@@ -222,12 +222,32 @@ class _Push:
         self._progress(BlobProgress(key=key, phase=phase, done=done, total=blob.size, mounted_from=mounted_from))
 
     def _manifest(self, descriptor: Descriptor, target: str) -> None:
-        data = self._read(descriptor)
-        media_type = descriptor.media_type or documents.media_type_of(data)
-        self._repository.put_manifest(target, media_type, data)
+        send_manifest(self._repository, descriptor.digest, self._read(descriptor), target)
 
     def _read(self, descriptor: Descriptor) -> bytes:
         return self._store.blobs.read(descriptor.digest, MANIFEST_LIMIT)
+
+
+def send_manifest(repository: Repository, digest: Digest, data: bytes, target: str) -> None:
+    """Store a manifest under `target`, its digest or a tag, and see to it that it is found as a referrer if it is one.
+
+    OCI distribution-spec § Pushing Manifests with Subject.
+    """
+    media_type = documents.media_type_of(data)
+    noted = repository.put_manifest(target, media_type, data)[1]
+    is_index = media_type in documents.INDEX_TYPES
+    document = documents.decode_index(data) if is_index else documents.decode_manifest(data)
+    if document.subject is None or noted is not None:
+        return
+    kind = document.artifact_type or (document.config.media_type if isinstance(document, Manifest) else "")
+    descriptor = Descriptor(
+        media_type=media_type,
+        digest=digest,
+        size=len(data),
+        artifact_type=kind,
+        annotations=document.annotations,
+    )
+    repository.add_referrer(document.subject.digest, descriptor)
 
 
 class _Stored:
@@ -245,6 +265,6 @@ class _Stored:
         return self._blobs.read(digest, limit)
 
 
-def _is_foreign(blob: Descriptor) -> bool:
+def is_foreign(blob: Descriptor) -> bool:
     """Tell whether a layer must not be pushed (OCI image-spec, layer.md § Non-Distributable Layers)."""
     return ".nondistributable." in blob.media_type or ".foreign." in blob.media_type

@@ -60,9 +60,9 @@ class Session:
             finally:
                 session._pool.shutdown(wait=True, cancel_futures=True)
 
-    def repository(self, reference: Reference) -> Repository:
-        """Give the repository of a name."""
-        return Repository(self.transport, reference)
+    def repository(self, reference: Reference, *, push: bool = False) -> Repository:
+        """Give the repository of a name, to read from or with `push` to write to."""
+        return Repository(self.transport, reference, push=push)
 
     def submit(self, work: Callable[[], _T]) -> Future[_T]:
         """Let one of the threads do something; its failure stops the session."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from frozen import Frozen, replace
-from runtime.errors import NotFound
+from runtime.errors import NotFound, StoreError
 from runtime.oci.digests import Digest, algorithm_of, hex_of
 from runtime.oci.documents import CONTAINERD_NAME, INDEX_TYPES, REF_NAME, Descriptor, Index, decode_index
 from runtime.oci.fields import MANIFEST_LIMIT
@@ -22,6 +22,7 @@ from runtime.store.layers.tree import Metadata
 from runtime.store.projection import LAYOUT
 
 if TYPE_CHECKING:
+    from runtime.context import Cancel
     from runtime.store.facade import Store
 
 
@@ -30,6 +31,13 @@ class Sink(Protocol):
 
     def write(self, data: bytes, /) -> object:
         """Take all of `data`."""
+
+
+class Readable(Protocol):
+    """Whatever gives the bytes of a member."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give at most `size` bytes, b"" at the end."""
 
 
 class Selected(Frozen):
@@ -68,17 +76,17 @@ def write_archive(store: Store, selected: Sequence[Selected], sink: Sink) -> Non
     """Write the archive of what was selected; nothing is made any more, but each blob is read once."""
     blobs = {digest for item in selected for digest in _closure(store, item)}
     index, manifest = _documents(store, selected)
-    tar = _Tar(sink)
+    tar = ArchiveWriter(sink)
     tar.directory("blobs/")
     for algorithm in sorted({algorithm_of(digest) for digest in blobs}):
         tar.directory(f"blobs/{algorithm}/")
         for digest in sorted(digest for digest in blobs if algorithm_of(digest) == algorithm):
-            store.context.cancel.check()
-            tar.blob(store, digest)
+            with store.blobs.open(digest) as file:
+                tar.stream(blob_path(digest), store.blobs.size(digest), file, store.context.cancel)
     tar.file("index.json", index)
     tar.file("manifest.json", manifest)
     tar.file("oci-layout", LAYOUT)
-    sink.write(END)
+    tar.end()
 
 
 def _resolve(store: Store, text: str) -> Iterator[tuple[Image, Reference | None]]:
@@ -128,9 +136,9 @@ def _documents(store: Store, selected: Sequence[Selected]) -> tuple[bytes, bytes
         manifest = store.images.read_manifest(item.manifest)
         entries.append(
             {
-                "Config": _path(manifest.config.digest),
+                "Config": blob_path(manifest.config.digest),
                 "RepoTags": [name.familiar() for name in item.names] or None,
-                "Layers": [_path(layer.digest) for layer in manifest.layers],
+                "Layers": [blob_path(layer.digest) for layer in manifest.layers],
             }
         )
     index = Index(manifests=tuple(descriptors)).encode()
@@ -145,12 +153,12 @@ def _annotated(descriptor: Descriptor, name: Reference | None) -> Descriptor:
     return replace(descriptor, annotations=annotations)
 
 
-def _path(digest: Digest) -> str:
+def blob_path(digest: Digest) -> str:
     return f"blobs/{algorithm_of(digest)}/{hex_of(digest)}"
 
 
-class _Tar:
-    """Write the members of an archive, all with the same metadata."""
+class ArchiveWriter:
+    """Write the members of an archive, all with the same metadata; `end` writes its end."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -163,14 +171,22 @@ class _Tar:
         self._sink.write(data)
         self._pad(len(data))
 
-    def blob(self, store: Store, digest: Digest) -> None:
-        size = store.blobs.size(digest)
-        self._head(_path(digest), size)
-        with store.blobs.open(digest) as file:
-            while data := file.read(CHUNK):
-                store.context.cancel.check()
-                self._sink.write(data)
+    def stream(self, name: str, size: int, source: Readable, cancel: Cancel) -> None:
+        """Write a file of `size` bytes, all that `source` gives; raises StoreError where that is another number."""
+        self._head(name, size)
+        left = size
+        while data := source.read(CHUNK):
+            cancel.check()
+            left -= len(data)
+            if left < 0:
+                break
+            self._sink.write(data)
+        if left:
+            raise StoreError(f"{name} is not {size} bytes long, as was said")
         self._pad(size)
+
+    def end(self) -> None:
+        self._sink.write(END)
 
     def _head(self, name: str, size: int) -> None:
         self._sink.write(encode_header(b"0", name.encode(), Metadata("file", 0o644, 0, 0), size=size))
