@@ -58,7 +58,7 @@ class Htpasswd:
                 401,
                 "UNAUTHORIZED",
                 "authentication required",
-                headers={"WWW-Authenticate": 'Basic realm="pybuild registry", charset="UTF-8"'},
+                headers={"WWW-Authenticate": 'Basic realm="pybuild registry"'},
             )
 
     async def _knows(self, user: bytes, password: bytes) -> bool:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _BUFFER = 256 << 10
 """Bytes that are read ahead of a connection; twice as many stop its reading."""
 _KEEP_ALIVE = 75.0
+_LINGER = 3.0
+"""Seconds for which the body of a refused request is read and thrown away, so that its sender sees the answer."""
 _FINISH = 24 * 3600.0
 """Seconds that open requests get to end after a stop: they end by themselves where nothing moves."""
 
@@ -115,6 +117,7 @@ async def _listening(registry: Registry, settings: Settings, tls: ssl.SSLContext
         logger=silent,
         auto_decompress=False,  # a blob is what was sent, whatever Content-Encoding says
         keepalive_timeout=_KEEP_ALIVE,
+        lingering_time=_LINGER,
         read_bufsize=_BUFFER,
     )
     runner = web.ServerRunner(server, shutdown_timeout=_FINISH)
