@@ -111,7 +111,7 @@ def leftovers(program: Program) -> dict[str, list[str]]:
     found = {
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if root in line],
         "processes": [text for pid in filter(str.isdigit, os.listdir("/proc")) if (text := _ours(pid, root))],
-        "cgroups": [str(path) for path in CGROUPS.glob("**/pybuild-*") if program.key in path.name],
+        "cgroups": [name for base, names, _ in os.walk(CGROUPS) for name in names if _is_cgroup(name, program)],
         "links": [name for name in os.listdir("/sys/class/net") if name.startswith(ours)],
         "rules": [],
         "files": sorted(str(path) for path in (program.root / "tmp").glob("*")),
@@ -121,6 +121,10 @@ def leftovers(program: Program) -> dict[str, list[str]]:
         tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
         found["rules"] = [line for line in tables.splitlines() if program.key in line]
     return {kind: things for kind, things in found.items() if things}
+
+
+def _is_cgroup(name: str, program: Program) -> bool:
+    return name.startswith("pybuild-") and program.key in name
 
 
 def _ours(pid: str, root: str) -> str:
