@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_SHORT = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v", "\\": "\\\\"}
+from grammar.quoting import escaped, quoted
+
+__all__ = ["duration", "plain_list", "quoted", "quoted_list", "quoted_rune"]
+
 _MICROSECOND = 1_000
 _MILLISECOND = 1_000_000
 _SECOND = 1_000_000_000
-
-
-def quoted(text: str) -> str:
-    """Give `%q` of a string: double quotes, escapes for what is not printable (Go, strconv.Quote)."""
-    return '"' + "".join(_escaped(character, '"') for character in text) + '"'
 
 
 def quoted_list(texts: Sequence[str]) -> str:
@@ -32,7 +30,7 @@ def quoted_rune(number: int) -> str:
     """Give `%q` of an integer: the character of that number in single quotes."""
     if not 0 <= number <= 0x10FFFF or 0xD800 <= number <= 0xDFFF:
         number = 0xFFFD
-    return "'" + _escaped(chr(number), "'") + "'"
+    return "'" + escaped(chr(number), "'") + "'"
 
 
 def duration(nanoseconds: int) -> str:
@@ -57,16 +55,3 @@ def _decimal(value: int, unit: int) -> str:
         return str(whole)
     digits = len(str(unit)) - 1
     return f"{whole}.{fraction:0{digits}d}".rstrip("0")
-
-
-def _escaped(character: str, quote: str) -> str:
-    if character == quote:
-        return "\\" + quote
-    if character in _SHORT:
-        return _SHORT[character]
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if code < 0x20 or code == 0x7F:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -174,10 +174,10 @@ def build_graph(
     checked. Raises DockerfileError.
     """
     known = _known_bases or {}
-    settings = _settings(dockerfile, build_args or {}, platform, build_platform, named_contexts)
-    outlines, global_args = divide(dockerfile, settings, _platform_args(settings, target, dockerfile))
+    settings = make_settings(dockerfile, build_args or {}, platform, build_platform, named_contexts)
+    outlines, global_args = divide(dockerfile, settings, predefined_arguments(settings, target, dockerfile))
     for index, base in known.items():
-        outlines.all[index].triggers = _parse_triggers(base.onbuild, outlines.all[index])
+        outlines.all[index].triggers = parse_triggers(base.onbuild, outlines.all[index])
     chosen = outlines.all[-1] if target is None else outlines.find(target)
     if chosen is None:
         raise unknown_target(target or "", outlines.names)
@@ -211,7 +211,7 @@ def build_graph(
     )
 
 
-def _settings(
+def make_settings(
     dockerfile: Dockerfile,
     build_args: Mapping[str, str],
     platform: str | None,
@@ -228,7 +228,7 @@ def _settings(
     )
 
 
-def _platform_args(settings: Settings, target: str | None, dockerfile: Dockerfile) -> dict[str, str]:
+def predefined_arguments(settings: Settings, target: str | None, dockerfile: Dockerfile) -> dict[str, str]:
     """Return the arguments that are global without an ARG; the build's arguments win over what they would be."""
     begins = [node.arguments for node in dockerfile.instructions if node.keyword == "from"]
     last = begins[-1][2].lower() if begins and len(begins[-1]) == 3 else ""
@@ -240,7 +240,7 @@ def _platform_args(settings: Settings, target: str | None, dockerfile: Dockerfil
     return {name: settings.build_args.get(name, value) for name, value in arguments.items()}
 
 
-def _parse_triggers(texts: Sequence[str], outline: Outline) -> list[Instruction]:
+def parse_triggers(texts: Sequence[str], outline: Outline) -> list[Instruction]:
     """Return the instructions of a base image's ONBUILD texts, at the line of FROM."""
     if not texts:
         return []
@@ -333,7 +333,7 @@ def _origin_warnings(outlines: Outlines, sources: Mapping[tuple[int, int], Seque
     """Yield a warning for each `--from` that is taken for an image but nearly is the name of a stage."""
     for (index, place), bases in sources.items():
         for base in bases if place >= 0 else ():
-            found = nearest(base.name, outlines.names, distance=1) if base.kind == "image" else None
+            found = nearest(base.name, outlines.names, farthest=1) if base.kind == "image" else None
             if found is not None:
                 message = f"{base.name!r} is no stage and taken for an image; did you mean the stage {found}?"
                 yield Warned(rule="UnknownStage", message=message, line=outlines.all[index].node(place).start_line)

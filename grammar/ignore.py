@@ -69,6 +69,17 @@ class IgnoreFile:
                 raise error.at(number) from None
         self._kept: dict[str, int] = {"": 0}
 
+    @cached_property
+    def reincludes(self) -> bool:
+        """Whether a line takes back what another leaves out."""
+        return any(pattern.includes for pattern in self._patterns)
+
+    @cached_property
+    def excludes_all(self) -> bool:
+        """Whether a line by itself leaves out everything in the context."""
+        all_of_it = ((Wild.STAR,), (Wild.REST,), (Wild.ANYWHERE, Wild.STAR))
+        return any(not pattern.includes and pattern.tokens in all_of_it for pattern in self._patterns)
+
     def excludes(self, path: str) -> bool:
         """Return whether `path` (`a/b`, relative to the context) is left out. The context itself never is."""
         path = posixpath.normpath(path).lstrip("/")

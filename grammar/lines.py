@@ -40,6 +40,8 @@ class LogicalLine(Frozen):
     """Where in `text` each physical line that gave characters begins, ascending; the first may be negative."""
     numbers: tuple[int, ...]
     """The numbers of those lines."""
+    blank: bool = False
+    """Whether it goes on after an empty line."""
 
     def line_at(self, offset: int) -> int:
         """Return the number of the physical line that the character at `offset` of `text` was written in."""
@@ -106,10 +108,13 @@ class LineReader:
         start_line = self.number
         line, continued = self._without_escape(line)
         pieces, offsets, numbers, length = [line], [0], [start_line], len(line)
+        blank = False
         while continued and self.number < len(self._lines):
             line = self._lines[self.number].rstrip("\r")
             self.number += 1
-            if (line.lstrip(SPACES) or "#").startswith("#"):
+            content = line.lstrip(SPACES)
+            if not content or content.startswith("#"):
+                blank = blank or not content
                 continue
             line, continued = self._without_escape(line)
             pieces.append(line)
@@ -126,6 +131,7 @@ class LineReader:
             comment=comment,
             offsets=tuple(offset - cut for offset in offsets),
             numbers=tuple(numbers),
+            blank=blank,
         )
 
     def _without_escape(self, line: str) -> tuple[str, bool]:

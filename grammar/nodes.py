@@ -56,6 +56,8 @@ class Instruction(Frozen):
     end_line: int
     trigger: Instruction | None = None
     comment: str = ""
+    blank_before: int = 0
+    """The last line of an instruction that goes on after an empty line (before here-documents); 0 for all others."""
     source: str = ""
     """The instruction's text: its lines joined, comments dropped, heredoc bodies left out."""
 

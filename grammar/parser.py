@@ -76,6 +76,7 @@ class _Parser:
                 end_line=self._reader.number,
                 trigger=node,
                 comment=line.comment if part is statement else "",
+                blank_before=line.end_line if line.blank else 0,
                 source=line.text[part.begin :],
             )
         assert node is not None
@@ -142,9 +143,7 @@ class _Parser:
             )
         content = _LEADING_TABS.sub("", body) if strip_tabs else body
         written = body if content != body else None
-        return Heredoc(
-            delimiter=delimiter, content=content, expand=not quoted, strip_tabs=strip_tabs, written=written
-        )
+        return Heredoc(delimiter=delimiter, content=content, expand=not quoted, strip_tabs=strip_tabs, written=written)
 
 
 def _assignment_fault(unreadable: Unreadable, line: LogicalLine) -> DockerfileError:
