@@ -20,7 +20,8 @@ class BuildOptions(Frozen):
     `network` serves the RUNs that name none: "default", "none" or "host"; `add_hosts` are NAME:ADDRESS. `allow` holds
     the entitlements granted. `secrets` are by id. `shm_size` is bytes; `ulimits` are (name, soft, hard). `no_cache`
     runs every step anew, `no_cache_stages` those of the stages named. `labels` come on top of the image's. `epoch` is
-    SOURCE_DATE_EPOCH in seconds. `jobs` bounds how many steps work at once. `explain` collects why each step ran, file by file.
+    SOURCE_DATE_EPOCH in seconds. `jobs` bounds how many steps work at once. `explain` collects why each step ran, file
+    by file.
     """
 
     network: str = "default"

@@ -50,6 +50,7 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     from builder.failures import explained
     from builder.graphcache import load_graph
     from builder.plan import make_plan
+    from builder.policy import collect_slice, read_cache_policy
     from builder.reporter import Reporter
     from builder.secretfiles import sweep_secrets
     from builder.solver import Solver
@@ -96,6 +97,7 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
             try:
                 built = solver.solve()
                 exported = export(built, store, request.options, reporter, outputs=request.outputs, names=request.names)
+                collect_slice(store, read_cache_policy(context))
                 return exported
             finally:
                 if request.explain is not None:

@@ -2,6 +2,9 @@
 
 VERBS: dict[str, str] = {
     "build": "builder.cli.build",
+    "cache du": "builder.cli.cache:du",
+    "cache ls": "builder.cli.cache:ls",
+    "cache prune": "builder.cli.cache:prune",
     "graph": "builder.cli.graph",
     "lock": "builder.cli.lock",
     "lock update": "builder.cli.lock:update",

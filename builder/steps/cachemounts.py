@@ -41,6 +41,7 @@ def cache_directory(
             elif not lock.try_acquire(exclusive=True):
                 number += 1
                 continue
+            os.utime(path / "lock")  # when it was last used
             yield _data(path, mode=mode, uid=uid, gid=gid)
             return
         finally:
