@@ -196,7 +196,8 @@ class Executor:
         with self._reporter.working(title, planned.line, str(reason)) as vertex:
             started = given.context.now()
             try:
-                result = self._layer(planned, replace(given, output=vertex.output), keyword=keyword)
+                given = replace(given, output=vertex.output, earlier=self._earlier_layer(statement, site))
+                result = self._layer(planned, given, keyword=keyword)
             except SourceChanged as changed:
                 return changed.path, None
             except StepFailed as error:
@@ -237,6 +238,12 @@ class Executor:
             if earlier is not None:
                 return earlier.chain, content, earlier.created
             return preparation.commit(digests).chain_id, content, None
+
+    def _earlier_layer(self, statement: str, site: str) -> Path | None:
+        """Return the layer that this instruction last led to; None where files' times are to be set on the spot."""
+        chain = None if self._times() is not None else self._records.latest_chain(statement, site)
+        earlier = None if chain is None else self._store.snapshots.get(chain)
+        return None if earlier is None else earlier.path
 
     def _times(self) -> TimePolicy | None:
         from runtime.store.layers.writer import TimePolicy

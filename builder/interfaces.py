@@ -77,7 +77,8 @@ class Given(Frozen):
     that were given: only RUN sees those, and no key does.
     `user`, `working_directory` (absolute) and `shell` are the image's at this point, "" and the default where unset.
     `changed` is called by `execute` with the path of a source that was not the same as when its key was made.
-    `epoch` is SOURCE_DATE_EPOCH in seconds, or None.
+    `epoch` is SOURCE_DATE_EPOCH in seconds, or None. `earlier` is an earlier layer of the same instruction (a directory
+    that nobody writes): equal files may be hard links to its.
     """
 
     context: Context
@@ -95,6 +96,7 @@ class Given(Frozen):
     epoch: int | None
     output: Callable[[int, bytes], None]
     """Takes what the step prints: stream 1 or 2, and bytes."""
+    earlier: Path | None = None
 
 
 class Step(Protocol):

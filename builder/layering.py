@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.earlier import EarlierLayer
 from builder.interfaces import SourceChanged
 from builder.modes import ModeChange
 from builder.trees import Plan, SourceTree, join, plan_copy
@@ -80,10 +81,13 @@ class LayerTree:
     nothing was taken away again: the bytes were digested on their way. Else they are None, and it has to be read.
     """
 
-    def __init__(self, upper: int, view: MergedView | None, tape: LayerWriter) -> None:
+    def __init__(
+        self, upper: int, view: MergedView | None, tape: LayerWriter, earlier: EarlierLayer | None = None
+    ) -> None:
         self.digests: LayerDigests | None = None
         self._upper = upper
         self._view = view
+        self._earlier = earlier
         self._directories: dict[bytes, _Directory] = {}
         self._held: tuple[bytes, int] | None = None
         self._copies = 0
@@ -254,6 +258,10 @@ class LayerTree:
                 self._tape = None
             self._put_on_tape(target, metadata)
             return
+        same = None if self._earlier is None else self._earlier.link(target, metadata, digest, directory)
+        if same is not None:
+            self._put_on_tape(target, metadata, same, digest)
+            return
         out = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
             self._put_on_tape(target, metadata, copied(tree, source, out, metadata.size, digest), digest)
@@ -339,17 +347,19 @@ class LayerTree:
 
 
 @contextmanager
-def open_layer(upper: Path, view: MergedView | None) -> Iterator[LayerTree]:
-    """Open the empty directory `upper` as a layer over `view` (None: over nothing)."""
-    fd = os.open(upper, _DIRECTORY)
-    with LayerWriter() as tape:
-        layer = LayerTree(fd, view, tape)
-        try:
-            yield layer
-            layer.finish()
-        finally:
-            layer.close()
-            os.close(fd)
+def open_layer(upper: Path, view: MergedView | None, *, earlier: Path | None = None) -> Iterator[LayerTree]:
+    """Open the empty directory `upper` as a layer over `view` (None: over nothing).
+
+    Files that are equal to those of the layer `earlier` become hard links to them.
+    """
+    with ExitStack() as stack:
+        fd = os.open(upper, _DIRECTORY)
+        stack.callback(os.close, fd)
+        old = None if earlier is None else stack.enter_context(EarlierLayer(earlier))
+        layer = LayerTree(fd, view, stack.enter_context(LayerWriter()), old)
+        stack.callback(layer.close)
+        yield layer
+        layer.finish()
 
 
 def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Digest]:

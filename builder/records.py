@@ -133,6 +133,15 @@ class Records:
         )
         return next((record for row in rows if (record := self._alive(row)) is not None), None)
 
+    def latest_chain(self, statement: str, site: str) -> ChainID | None:
+        """Return the tree that the instruction `statement` at `site` last led to, None if there is none."""
+        row = self._database.one(
+            "SELECT chain FROM builder_records WHERE site = ? AND statement = ? ORDER BY turn DESC LIMIT 1",
+            site,
+            statement,
+        )
+        return None if row is None or row[0] is None else ChainID(row[0])
+
     def store(self, record: Record, *, replace_earlier: bool = False, files: bytes = b"") -> Record:
         """Write a record and the pin of its snapshot; returns what is recorded now.
 

@@ -115,7 +115,7 @@ class CopyStep:
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
         target = _strip(given.view.resolve(destination))
         into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
-        with open_layer(preparation.upperdir, given.view) as layer:
+        with open_layer(preparation.upperdir, given.view, earlier=given.earlier) as layer:
             layer.make_directory(b"", style)
             for source in sources:
                 given.context.cancel.check()

@@ -412,3 +412,64 @@ def test_digests_taken_on_the_way_are_those_of_the_layer(
         assert taken in (None, preparation.measure())
     if destination == "/x":
         assert taken is not None
+
+
+def copied_again(bench: Bench, *sources: str, earlier: Path | None, **options: object) -> tuple[Path, object]:
+    """Copy into a layer that stays, with files of an earlier one at hand; returns it and its digests."""
+    step, given = CopyStep(instruction(*sources, to="/x/", **options)), replace(bench.given(), earlier=earlier)
+    step.key_parts(given)
+    preparation = bench.stack.enter_context(bench.store.snapshots.prepare(None))
+    taken = step.execute(given, preparation)
+    measured = preparation.measure()
+    assert taken in (None, measured)
+    return preparation.upperdir / "x", measured
+
+
+def inodes(root: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_ino for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def test_equal_files_of_an_earlier_layer_are_linked(bench: Bench) -> None:
+    (bench.directory / "d/h").unlink()
+    (bench.directory / "d/large").write_bytes(b"0123456789abcdef" * (3 << 16))
+    before, first = copied_again(bench, "d", "a", "b", earlier=None)
+    again, second = copied_again(bench, "d", "a", "b", earlier=before.parent)
+    assert first == second
+    assert inodes(again) == inodes(before)
+    assert listing(again) == listing(before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda base: (base / "a").write_text("z\n"),
+        lambda base: (base / "a").chmod(0o600),
+        lambda base: os.utime(base / "a", (5, 5)),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_is_not_linked(bench: Bench, change: Callable[[Path], object]) -> None:
+    before, _ = copied_again(bench, "a", "b", earlier=None)
+    change(bench.directory)
+    again, _ = copied_again(bench, "a", "b", earlier=before.parent)
+    assert inodes(again)["a"] != inodes(before)["a"]
+    assert inodes(again)["b"] == inodes(before)["b"]
+
+
+def test_two_files_never_become_one_by_way_of_an_earlier_layer(bench: Bench) -> None:
+    before, _ = copied_again(bench, "d", earlier=None)
+    assert (before / "f").stat().st_ino == (before / "h").stat().st_ino
+    (bench.directory / "d/h").unlink()
+    (bench.directory / "d/h").write_text("f\n")
+    os.utime(bench.directory / "d/h", (LONG_AGO, LONG_AGO))
+    again, _ = copied_again(bench, "d", earlier=before.parent)
+    assert (again / "f").stat().st_ino != (again / "h").stat().st_ino
+
+
+def test_a_link_in_an_earlier_layer_leads_nowhere(bench: Bench, tmp_path: Path) -> None:
+    outside = write(tmp_path / "outside", {"f": "f\n"})
+    old = tmp_path / "old"
+    (old / "x").mkdir(parents=True)
+    (old / "x/sub").symlink_to(outside)
+    write(bench.directory, {"e/sub/f": "f\n"})
+    again, _ = copied_again(bench, "e", earlier=old)
+    assert (again / "sub/f").stat().st_ino != (outside / "f").stat().st_ino
