@@ -10,6 +10,7 @@ from builder.cli.buildflags import read_build_args
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import one_line
+from runtime.cli.transfers import CREDENTIALS, credential_source
 from runtime.context import Context
 from runtime.errors import NotFound, UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _FLAGS = (
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
-    Flag("--creds", kind="text", metavar="USER[:PASSWORD]", help="Credentials for the registry"),
+    CREDENTIALS,
     Flag("--file", "-f", kind="text", metavar="FILE", help="Name of the Dockerfile (default: PATH/Dockerfile)"),
     Flag("--format", kind="text", metavar="FORMAT", help="'json' prints the lock file"),
     Flag("--platform", kind="text", metavar="PLATFORM", help="Platform of the build, as linux/amd64"),
@@ -80,7 +81,6 @@ def _lock(
     from builder.lock import read_lock, write_lock
     from builder.pinning import named_images, pinned
     from runtime.oci.platforms import host_platform, parse_platform
-    from runtime.registry.credentials import CredentialSource, parse_creds
     from runtime.store import Store
 
     form = args.text("format")
@@ -89,7 +89,6 @@ def _lock(
     if directory == "-":
         raise UsageError("a lock file needs a directory", hint="name the directory of the build")
     source = read_dockerfile(args.text("file"), directory, context)
-    creds = args.text("creds")
     host = host_platform()
     platform = parse_platform(args.text("platform") or str(host))
     with Store.open(context) as store:
@@ -107,7 +106,7 @@ def _lock(
             named,
             earlier,
             anew=choose(named),
-            credentials=CredentialSource(context, parse_creds(creds)) if creds is not None else None,
+            credentials=credential_source(args, context),
         )
     if lock != earlier:
         write_lock(Path(directory), lock)

@@ -1,6 +1,7 @@
 """List the verbs of this package and the modules that hold them."""
 
 VERBS: dict[str, str] = {
+    "copy": "runtime.cli.copy",
     "history": "runtime.cli.history",
     "image inspect": "runtime.cli.inspect:image",
     "image prune": "runtime.cli.prune:image",

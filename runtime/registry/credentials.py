@@ -51,14 +51,21 @@ def parse_creds(text: str) -> Credentials:
 
 
 class CredentialSource:
-    """The credentials of one user; `given` ones are for every registry that is asked for some.
+    """The credentials of one user; `given` ones are for every registry that is asked for some, or for those named.
 
     Threads may share one. Files are read once each; helper programs are asked once a registry.
     """
 
-    def __init__(self, context: Context, given: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        given: Credentials | None = None,
+        *,
+        by_domain: Mapping[str, Credentials] | None = None,
+    ) -> None:
         self._context = context
         self._given = given
+        self._by_domain = by_domain or {}
         self._found: dict[tuple[str, str], Credentials | None] = {}
         self.troubles: list[str] = []
         """Why a helper program was of no help: said only when a registry wants to know who we are."""
@@ -68,8 +75,9 @@ class CredentialSource:
 
         Raises DocumentError for an auth file that cannot be understood.
         """
-        if self._given is not None:
-            return self._given
+        given = self._by_domain.get(domain, self._given)
+        if given is not None:
+            return given
         key = (domain, repository)
         if key not in self._found:
             self._found[key] = self._search(domain, repository)

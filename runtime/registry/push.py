@@ -14,13 +14,14 @@ from frozen import Frozen, replace
 from runtime.errors import BlobMissing, NotFound, StoreError
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
-from runtime.oci.documents import Descriptor, Manifest
+from runtime.oci.documents import Descriptor
 from runtime.oci.fields import MANIFEST_LIMIT
 from runtime.registry import resolving
 from runtime.registry.arrivals import Arrival
 from runtime.registry.events import BlobProgress, Phase, Sink, TransferStarted, nowhere
 from runtime.registry.memory import Memory
 from runtime.registry.transport import Body
+from runtime.registry.verifying import described, subject_of
 from runtime.store.leases import lease
 from runtime.store.referrers import Referrers
 
@@ -233,21 +234,10 @@ def send_manifest(repository: Repository, digest: Digest, data: bytes, target: s
 
     OCI distribution-spec § Pushing Manifests with Subject.
     """
-    media_type = documents.media_type_of(data)
-    noted = repository.put_manifest(target, media_type, data)[1]
-    is_index = media_type in documents.INDEX_TYPES
-    document = documents.decode_index(data) if is_index else documents.decode_manifest(data)
-    if document.subject is None or noted is not None:
-        return
-    kind = document.artifact_type or (document.config.media_type if isinstance(document, Manifest) else "")
-    descriptor = Descriptor(
-        media_type=media_type,
-        digest=digest,
-        size=len(data),
-        artifact_type=kind,
-        annotations=document.annotations,
-    )
-    repository.add_referrer(document.subject.digest, descriptor)
+    noted = repository.put_manifest(target, documents.media_type_of(data), data)[1]
+    subject = subject_of(data)
+    if subject is not None and noted is None:
+        repository.add_referrer(subject, described(digest, data))
 
 
 class _Stored:
