@@ -79,7 +79,8 @@ def test_devices_of_the_machine_cannot_be_made_or_read(sh: Callable[[str], str])
     script = (
         f"mknod /disk b {os.major(disk)} {os.minor(disk)} 2>/dev/null; mknod /mem c 1 1 2>/dev/null;"
         " for f in /disk /mem /dev/mem /dev/kmsg /dev/sda /dev/vda /dev/loop0 /dev/loop-control; do"
-        " head -c 1 $f >/dev/null 2>&1 && echo read $f; done; rm -f /disk /mem; ls /dev | grep -v core | sort | tr '\\n' ' '"
+        " head -c 1 $f >/dev/null 2>&1 && echo read $f; done;"
+        " rm -f /disk /mem; ls /dev | grep -v core | sort | tr '\\n' ' '"
     )
     devices = "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
     assert sh(script) == devices
