@@ -31,12 +31,31 @@ class Cancel:
         """Ask everything that works for this context to stop; the first signal's number is kept."""
         if not self.signal:
             self.signal = signal
-            os.write(self._writer, b"!")
+            if self._writer >= 0:
+                os.write(self._writer, b"!")
+
+    def close(self) -> None:
+        """Close the descriptors, when nothing waits any more; only for who made this for a part of a command."""
+        for fd in (self.fd, self._writer):
+            os.close(fd)
+        self.fd = self._writer = -1
 
     def check(self) -> None:
         """Raise `Cancelled` if somebody asked to stop."""
         if self.signal:
             raise Cancelled(self.signal)
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until somebody asks to stop, `seconds` at most; tells whether somebody did."""
+        import select  # only for those who have to wait
+
+        poll = select.poll()  # unlike select(2) for any number of open files
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+        os.close(self._writer)
 
 
 class Layout(Frozen, kw_only=False):

@@ -33,7 +33,10 @@ _SLICE = 0.1
 
 
 class Session:
-    """One command's connections and threads; use `Session.open`. Threads may share it."""
+    """One command's connections and threads; a context manager, threads may share it.
+
+    `stop` is the cancel of the transport, which a failure sets; `open` makes both.
+    """
 
     def __init__(self, context: Context, transport: Transport, stop: Cancel) -> None:
         from concurrent.futures import ThreadPoolExecutor  # lazy: 8 ms
@@ -50,15 +53,20 @@ class Session:
     def open(cls, context: Context, credentials: CredentialSource | None = None) -> Iterator[Session]:
         """Open a session for the length of a block; its end waits for all threads, which stop if the block failed."""
         stop = Cancel()
-        with Transport(replace(context, cancel=stop), credentials=credentials) as transport:
-            session = cls(context, transport, stop)
-            try:
+        transport = Transport(replace(context, cancel=stop), credentials=credentials)
+        try:
+            with transport, cls(context, transport, stop) as session:
                 yield session
-            except BaseException as error:
-                session.fail(error)
-                raise
-            finally:
-                session._pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            stop.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None:
+            self.fail(error)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def repository(self, reference: Reference, *, push: bool = False) -> Repository:
         """Give the repository of a name, to read from or with `push` to write to."""
