@@ -42,8 +42,17 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 class DirectoryContext:
     """The files below one directory that its ignore file leaves; threads may share it. Made by `open_context`."""
 
-    def __init__(self, directory: Path, fd: int, ignore: IgnoreFile | None, cache: StatCache, cancel: Cancel) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        fd: int,
+        ignore: IgnoreFile | None,
+        cache: StatCache,
+        cancel: Cancel,
+        *,
+        title: str = "",
+    ) -> None:
+        self._title = title or f"the build context {directory}"
         self._fd = fd
         self._ignore = ignore
         self._cache = cache
@@ -51,8 +60,13 @@ class DirectoryContext:
         self._held: dict[int, tuple[bytes, int]] = {}
 
     @property
+    def ignore(self) -> IgnoreFile | None:
+        """What leaves files out, if anything does."""
+        return self._ignore
+
+    @property
     def title(self) -> str:
-        return f"the build context {self._directory}"
+        return self._title
 
     def digest(self, path: str) -> Digest:
         """Digest the content of the file or tree at `path`. Raises NotFound."""
@@ -265,6 +279,12 @@ def _opened(store: Store, directory: Path, ignore: IgnoreFile | None) -> Iterato
         cache.save()
     finally:
         opened.close()
+
+
+def open_directory(store: Store, directory: Path, title: str) -> DirectoryContext:
+    """Open a directory of our own as a tree that messages call `title`; the caller closes it, nothing is remembered."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return DirectoryContext(directory, fd, None, StatCache(store, directory), store.context.cancel, title=title)
 
 
 def read_ignore_file(directory: Path, dockerfile: Path | None) -> tuple[Path, IgnoreFile] | None:

@@ -11,7 +11,7 @@ from builder import keys
 from builder.explanation import Below, Explained, Now, causes_of
 from builder.failures import SourceText, failure_text
 from builder.filelists import pack
-from builder.interfaces import Given, KeyParts, Result, SourceChanged, Step
+from builder.interfaces import Given, KeyParts, NotFetched, Result, SourceChanged, Step
 from builder.options import BuildOptions
 from builder.plan import PlannedNode
 from builder.records import Miss, Record, Records
@@ -69,7 +69,11 @@ class Executor:
         alias = self._alias(planned, given)
         record = None if alias is None else self._records.aliased(alias)
         if record is None:
-            record = self._records.lookup(keys.key_of(self._parts(step, given)))
+            try:
+                key = keys.key_of(self._parts(step, given))
+            except NotFetched:
+                return None
+            record = self._records.lookup(key)
             if record is not None and alias is not None:
                 self._records.add_alias(alias, record.key)
         if record is not None:
@@ -140,7 +144,7 @@ class Executor:
         of that tree nor anything else has changed, these files have not.
         """
         instruction = planned.instruction
-        if not isinstance(instruction, Copy) or instruction.from_ is None:
+        if not isinstance(instruction, Copy) or instruction.from_ is None or instruction.from_ in given.contexts:
             return None
         return keys.key_of(
             {

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from builder.trees import SourceTree
-from frozen import Frozen
+from frozen import Frozen, field
 from runtime.oci.digests import ChainID, Digest
 
 if TYPE_CHECKING:
     from builder.filelists import ReadFiles
+    from builder.remote.sources import Remotes
     from grammar.instructions import ResolvedInstruction
     from runtime.context import Context
     from runtime.store.facade import Store
@@ -96,6 +97,9 @@ class Given(Frozen):
     epoch: int | None
     output: Callable[[int, bytes], None]
     """Takes what the step prints: stream 1 or 2, and bytes."""
+    contexts: Mapping[str, BuildContext] = field(default_factory=dict)
+    remotes: Callable[[], Remotes] | None = None
+    fetch: bool = True
     earlier: Path | None = None
 
 
@@ -144,3 +148,7 @@ class SourceChanged(Exception):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self.path = path
+
+
+class NotFetched(Exception):
+    """A step's key depends on something that has to be downloaded first, which was not to be done now."""

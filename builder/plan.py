@@ -32,10 +32,11 @@ _THIRTY_TWO_BIT = {"linux/amd64": "linux/386", "linux/arm64": "linux/arm"}
 
 
 class Source(Frozen):
-    """Where `--from` or `from=` leads: another stage of this build, or an image."""
+    """Where `--from` or `from=` leads: another stage of this build, an image, or a named context's files."""
 
     stage: int | None = None
     image: BaseImage | None = None
+    context: BuildContext | None = None
 
 
 class PlannedNode(Frozen):

@@ -28,6 +28,7 @@ from runtime.context import Cancel
 from runtime.errors import Cancelled
 
 if TYPE_CHECKING:
+    from builder.remote.sources import Remotes
     from runtime.store.facade import Store
 
 _GRACE = 4.0
@@ -92,13 +93,18 @@ class Solver:
         self._lock = threading.Lock()
         self._failure: BaseException | None = None
         self._executed = 0
+        self._remotes: Remotes | None = None
         self._label_stages = len(plan.graph.stage_names) > 1
 
     def solve(self) -> BuildResult:
         """Build the target. Raises what the first step that failed raised, and Cancelled."""
-        unfinished = [stage for stage in self._stages.values() if not self._advance(stage, execute=False)]
-        if unfinished:
-            self._run_threads(unfinished)
+        try:
+            unfinished = [stage for stage in self._stages.values() if not self._advance(stage, execute=False)]
+            if unfinished:
+                self._run_threads(unfinished)
+        finally:
+            if self._remotes is not None:
+                self._remotes.close()
         target = self._stages[self._plan.graph.target].outcome
         assert target is not None
         self._executor.finish()
@@ -212,6 +218,8 @@ class Solver:
             return False
         assert planned.step is not None
         given = self._given(stage.state, stage.result, planned, sources, stage.plan.stage.platform)
+        if not execute:
+            given = replace(given, fetch=False)
         anew = self._options.no_cache or bool(
             self._options.no_cache_stages & {stage.plan.stage.name, stage.plan.stage.label} - {""}
         )
@@ -239,6 +247,8 @@ class Solver:
     def _sources(self, planned: PlannedNode, *, wait: bool) -> Mapping[str, Result] | None:
         found: dict[str, Result] = {}
         for name, source in planned.sources.items():
+            if source.context is not None:
+                continue
             if source.image is not None:
                 found[name] = source.image.result
                 continue
@@ -281,7 +291,18 @@ class Solver:
             platform=platform,
             epoch=self._options.epoch,
             output=_nowhere,
+            contexts={name: source.context for name, source in planned.sources.items() if source.context is not None},
+            remotes=self._open_remotes,
         )
+
+    def _open_remotes(self) -> Remotes:
+        """Give what brings files and trees from elsewhere; made when the first step asks for it."""
+        from builder.remote.sources import Remotes  # lazy: only for remote sources
+
+        with self._lock:
+            if self._remotes is None:
+                self._remotes = Remotes(self._store, self._context, self._reporter, secrets=self._options.secrets)
+            return self._remotes
 
     def _job(self) -> _Job:
         return _Job(self._jobs, self._stop)

@@ -1,4 +1,4 @@
-"""COPY and ADD: files from the build context, another stage or an image, here-documents, and local archives."""
+"""COPY and ADD: files from the build context, another stage or an image, from elsewhere, here-documents, archives."""
 
 from __future__ import annotations
 
@@ -12,28 +12,36 @@ from builder.modes import parse_mode
 from builder.ownership import find_owner
 from builder.selection import Selected, select
 from builder.trees import Exclude, ImageTree, Plan, SourceTree, join, plan_copy, resolve
-from frozen import Frozen
-from runtime.errors import PybuildError, UsageError
+from frozen import Frozen, replace
+from runtime.errors import UsageError
+from runtime.oci.digests import Digest
 
 if TYPE_CHECKING:
     from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from builder.layering import LayerTree, Style
+    from builder.steps.additions import Addition
     from grammar.instructions import Copy
     from runtime.store.layers.writer import LayerDigests
     from runtime.store.snapshots import Preparation
 
-_REMOTE = ("http://", "https://", "git://", "git@", "ssh://")
 _OLDEST_NS = 315_532_800 * 10**9
 """1980-01-01, the time of what has none: fixed, so that equal builds give equal layers; old, and zip can hold it."""
 
 
 class _Source(Frozen):
-    """One thing to copy with its plan; `archive` is the compression of a tar that ADD unpacks, None for all else."""
+    """One thing to copy with its plan; `archive` is the compression of a tar that ADD unpacks, None for all else.
+
+    What comes from elsewhere (`addition`, by the word `word`) has no tree and no entries in its plan until it is
+    opened: its digest says enough for a key.
+    """
 
     selected: Selected
     plan: Plan
     archive: str | None = None
+    tree: SourceTree | None = None
+    addition: Addition | None = None
+    word: str = ""
 
 
 class CopyStep:
@@ -57,9 +65,16 @@ class CopyStep:
         if copy.chmod is not None:
             parse_mode(copy.chmod)
         for word in copy.sources:
-            _refuse_remote(copy, word)
-            if copy.from_ is None:
+            if copy.from_ is not None:
+                continue
+            if not _is_remote(word):
                 select(build_context, word, parents=copy.parents)
+            elif copy.keyword == "copy":
+                raise UsageError(f"COPY cannot read '{word}'", hint="ADD copies from URLs and git repositories")
+            else:
+                from builder.steps import additions  # lazy: only for remote sources
+
+                additions.check(copy, word)
 
     def key_parts(self, given: Given) -> KeyParts:
         """Name destination, owner, mode and the digests of all that is copied. Raises NotFound, UsageError."""
@@ -73,37 +88,45 @@ class CopyStep:
             "mode": copy.chmod,
             "parents": copy.parents,
             "link": copy.link,
-            "sources": [
-                {
-                    "path": os.fsdecode(source.selected.named) if copy.parents else None,
-                    "pivot": source.selected.pivot,
-                    "name": os.fsdecode(source.selected.name),
-                    "directory": source.selected.directory,
-                    "archive": source.archive,
-                    "digest": str(source.plan.digest),
-                }
-                for source in sources
-            ],
+            "sources": [self._key_part(source) for source in sources],
             "files": [
                 {"name": file.name, "digest": "sha256:" + sha256(_encode(file.content)).hexdigest()}
                 for file in copy.files
             ],
         }
 
+    def _key_part(self, source: _Source) -> dict[str, object]:
+        copy = self.instruction
+        part: dict[str, object] = {
+            "path": os.fsdecode(source.selected.named) if copy.parents else None,
+            "pivot": source.selected.pivot,
+            "name": os.fsdecode(source.selected.name),
+            "directory": source.selected.directory,
+            "archive": source.archive,
+            "digest": str(source.plan.digest),
+        }
+        if source.addition is not None:
+            part["unpack"] = bool(copy.unpack)
+            part["excludes"] = list(copy.excludes)
+        return part
+
     def files(self, given: Given) -> tuple[ReadFiles, ...]:
         """All that is copied, as it was planned."""
-        del given  # `key_parts` has made the plan
         from builder.filelists import ReadFiles
 
         title = self.instruction.from_ or ""
-        return tuple(ReadFiles(title, source.selected.named, source.plan) for source in self._sources or ())
+        self._sources = tuple(self._opened(given, source) for source in self._sources or ())
+        return tuple(
+            ReadFiles(source.word or title, source.selected.named, source.plan) for source in self._sources or ()
+        )
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         """Copy what was planned into the upperdir."""
         from builder.layering import Style, open_layer  # lazy: 3 ms that a copy that is remembered does not need
 
         copy = self.instruction
-        sources = self._sources if self._sources is not None else self._plan(given)
+        planned = self._sources if self._sources is not None else self._plan(given)
+        sources = self._sources = tuple(self._opened(given, source) for source in planned)
         destination = self._destination(given)
         style = Style(
             owner=find_owner(copy.chown, given.view),
@@ -129,7 +152,7 @@ class CopyStep:
         self, given: Given, layer: LayerTree, source: _Source, target: bytes, style: Style, *, into: bool
     ) -> None:
         selected = source.selected
-        tree = self._tree(given)
+        tree = source.tree or self._tree(given)
         if source.archive is not None:
             layer.make_directory(target, style)
             # --chmod says nothing of what an archive holds
@@ -157,7 +180,9 @@ class CopyStep:
         tree = self._tree(given)
         planned: list[_Source] = []
         for word in copy.sources:
-            _refuse_remote(copy, word)
+            if copy.from_ is None and _is_remote(word):
+                planned.append(self._found(given, word))
+                continue
             for selected in select(tree, word, parents=copy.parents):
                 if not selected.directory and copy.excludes and _excluder(copy.excludes)(os.fsdecode(selected.name)):
                     continue
@@ -165,12 +190,36 @@ class CopyStep:
         self._sources = tuple(planned)
         return self._sources
 
-    def _planned(self, tree: SourceTree, selected: Selected) -> _Source:
+    def _found(self, given: Given, word: str) -> _Source:
+        """Find what a remote word means, without opening it."""
+        from builder.steps import additions  # lazy: only for remote sources
+
+        addition = additions.find(self.instruction, word, given)
+        path = additions.path_in(addition)
+        return _Source(
+            selected=Selected(path=path, named=path, directory=not path),
+            plan=Plan((), Digest(addition.content)),
+            addition=addition,
+            word=word,
+        )
+
+    def _opened(self, given: Given, source: _Source) -> _Source:
+        """Open what comes from elsewhere, and plan it entry by entry."""
+        if source.addition is None or source.tree is not None:
+            return source
+        from builder.steps import additions
+
+        tree = additions.open_tree(self.instruction, source.word, source.addition, given)
+        opened = self._planned(tree, source.selected, unpack=bool(self.instruction.unpack))
+        return replace(opened, tree=tree, addition=source.addition, word=source.word)
+
+    def _planned(self, tree: SourceTree, selected: Selected, *, unpack: bool | None = None) -> _Source:
         copy = self.instruction
         exclude = _excluder(copy.excludes) if copy.excludes and selected.directory else None
         plan = plan_copy(tree, selected.path, exclude)
         archive = None
-        if copy.keyword == "add" and copy.unpack is not False and plan.entries[0].metadata.kind == "file":
+        wanted = copy.unpack is not False if unpack is None else unpack
+        if copy.keyword == "add" and wanted and plan.entries[0].metadata.kind == "file":
             from builder.archives import open_archive  # lazy: 5 ms
 
             archive = open_archive(tree, selected.path)
@@ -180,6 +229,8 @@ class CopyStep:
         name = self.instruction.from_
         if name is None:
             return given.build_context
+        if name in given.contexts:
+            return given.contexts[name]
         result = given.sources[name]
         return ImageTree(given.store.snapshots.view(result.chain), name)
 
@@ -232,11 +283,12 @@ def _excluder(patterns: Sequence[str]) -> Exclude:
     return excludes
 
 
-def _refuse_remote(copy: Copy, word: str) -> None:
-    if copy.from_ is None and word.startswith(_REMOTE):
-        if copy.keyword == "copy":
-            raise UsageError(f"COPY cannot read '{word}'", hint="ADD copies from URLs and git repositories")
-        raise PybuildError(f"ADD of '{word}': remote sources are not supported", hint="download it and ADD the file")
+def _is_remote(word: str) -> bool:
+    if ":" not in word:
+        return False
+    from builder.remote.words import is_remote  # lazy: only where a name looks like a URL
+
+    return is_remote(word)
 
 
 def _encode(text: str) -> bytes:

@@ -1,0 +1,192 @@
+"""Keep files that were downloaded, by their content, and what is known of each URL.
+
+::
+
+    ROOT/downloads/HEX        one file, named by the SHA-256 of its content; never written again
+
+A row of `builder_downloads` says what a URL led to when it was last asked: the digest, and the validators with which
+the server can be asked whether that is still so (RFC 9110, 13.1).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from hashlib import new as new_hash
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frozen import Frozen
+from runtime.errors import DigestMismatch, PybuildError
+from runtime.oci.digests import Digest, hex_of, parse_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runtime.registry.answers import Response
+    from runtime.store.facade import Store
+
+_VERSION = 1
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS builder_downloads(
+        url TEXT PRIMARY KEY,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        etag TEXT NOT NULL,
+        modified TEXT NOT NULL,
+        used INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS builder_downloads_by_digest ON builder_downloads(digest)",
+)
+_CHUNK = 1 << 20
+_MODE = 0o600
+
+
+class Download(Frozen):
+    """What a URL led to: `size` in bytes, and the validators as the server wrote them, "" where it gave none."""
+
+    url: str
+    digest: Digest
+    size: int
+    etag: str = ""
+    modified: str = ""
+
+    @property
+    def mtime_ns(self) -> int:
+        """When the server says that the file was changed last; 0, the epoch, where it says nothing."""
+        from email.utils import parsedate_to_datetime  # lazy: 8 ms
+
+        try:
+            return int(parsedate_to_datetime(self.modified).timestamp()) * 10**9
+        except (ValueError, TypeError, OverflowError):
+            return 0
+
+    @property
+    def validators(self) -> dict[str, str]:
+        """The headers of a request that asks whether the file has changed."""
+        headers = {"If-None-Match": self.etag} if self.etag else {}
+        if self.modified:
+            headers["If-Modified-Since"] = self.modified
+        return headers
+
+
+class Downloads:
+    """The files and rows of one store. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        store.database.ensure("builder.downloads", _VERSION, _TABLES)
+
+    def path(self, digest: Digest) -> Path:
+        """Return where the file with that content lies, or would lie."""
+        return self._store.layout.root / "downloads" / hex_of(digest)
+
+    def known(self, url: str) -> Download | None:
+        """Return what a URL last led to, if that file is still there and whole as far as its size tells."""
+        return self._first("url = ?", url)
+
+    def pinned(self, digest: str) -> Download | None:
+        """Return a file with that content, whatever URL it came from; a digest that is not SHA-256 has a row, too."""
+        return self._first("digest = ? OR url = ?", digest, digest)
+
+    def is_whole(self, download: Download) -> bool:
+        """Tell whether the file has the content that its name says; one that has not is forgotten."""
+        digest = sha256()
+        with suppress(FileNotFoundError), self.path(download.digest).open("rb") as file:
+            while piece := file.read(_CHUNK):
+                digest.update(piece)
+        if "sha256:" + digest.hexdigest() == download.digest:
+            return True
+        self.forget(download.digest)
+        return False
+
+    def forget(self, digest: Digest) -> None:
+        """Delete a file and what is known of it."""
+        with self._store.database.write() as connection:
+            connection.execute("DELETE FROM builder_downloads WHERE digest = ?", (digest,))
+        self.path(digest).unlink(missing_ok=True)
+
+    def touch(self, download: Download) -> None:
+        """Note that a file was used now."""
+        with self._store.database.write() as connection:
+            connection.execute(
+                "UPDATE builder_downloads SET used = ? WHERE url = ?", (self._store.context.now(), download.url)
+            )
+
+    def receive(
+        self, url: str, response: Response, checksum: str, progress: Callable[[int], None], shown: str
+    ) -> Download:
+        """Stream the body of an answer into the store; `progress` is told how many bytes have come.
+
+        Raises DigestMismatch, with both digests, where it is not what `checksum` says, and keeps nothing then.
+        """
+        temporary = self._store.workspace() / f"download-{self._store.context.token(12)}"
+        algorithm = checksum.partition(":")[0] or "sha256"
+        content, checked = sha256(), new_hash(algorithm)
+        size = 0
+        try:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+            with open(fd, "wb") as file:
+                while piece := response.read(_CHUNK):
+                    file.write(piece)
+                    content.update(piece)
+                    if algorithm != "sha256":
+                        checked.update(piece)
+                    size += len(piece)
+                    progress(size)
+                file.flush()
+                os.fsync(file.fileno())
+            found = content.hexdigest() if algorithm == "sha256" else checked.hexdigest()
+            if checksum and f"{algorithm}:{found}" != checksum:
+                raise DigestMismatch(
+                    f"{shown}: checksum mismatch",
+                    expected=checksum,
+                    actual=f"{algorithm}:{found}",
+                    hint="the file is another one than was meant: check the URL, then the checksum",
+                )
+            digest = parse_digest("sha256:" + content.hexdigest())
+            self._place(temporary, digest)
+        finally:
+            temporary.unlink(missing_ok=True)
+        etag, modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
+        download = Download(url=url, digest=digest, size=size, etag=etag, modified=modified)
+        also = [checksum] if checksum and algorithm != "sha256" else []
+        self._remember(download, also)
+        return download
+
+    def _place(self, temporary: Path, digest: Digest) -> None:
+        path = self.path(digest)
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            temporary.rename(path)
+            fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise PybuildError(f"{path} cannot be written: {error.strerror}") from error
+
+    def _remember(self, download: Download, names: Iterable[str]) -> None:
+        now = self._store.context.now()
+        with self._store.database.write() as connection:
+            for name in (download.url, *names):
+                connection.execute(
+                    "INSERT OR REPLACE INTO builder_downloads VALUES (?, ?, ?, ?, ?, ?)",
+                    (name, download.digest, download.size, download.etag, download.modified, now),
+                )
+
+    def _first(self, condition: str, *values: str) -> Download | None:
+        rows = self._store.database.read(
+            f"SELECT url, digest, size, etag, modified FROM builder_downloads WHERE {condition} LIMIT 1",
+            *values,
+        )
+        for url, digest, size, etag, modified in rows:
+            found = Download(
+                url=str(url), digest=Digest(str(digest)), size=int(size), etag=str(etag), modified=str(modified)
+            )
+            with suppress(OSError):
+                if self.path(found.digest).stat().st_size == found.size:
+                    return found
+        return None
