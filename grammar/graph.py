@@ -200,7 +200,6 @@ def build_graph(
         escape=settings.escape,
         stage_names=tuple(outline.name for outline in outlines.all),
         warnings=(
-            *_stage_warnings(outlines),
             *_argument_warnings(dockerfile, settings),
             *_origin_warnings(outlines, sources),
         ),
@@ -301,21 +300,6 @@ def _needed(
                 )
             work.append(base.stage)
     return sorted(needed)
-
-
-def _stage_warnings(outlines: Outlines) -> Iterator[Warned]:
-    """Yield a warning for each stage whose name hides another stage or a name with a meaning of its own."""
-    seen: set[str] = set()
-    for outline in outlines.all:
-        line = outline.begin.start_line
-        if outline.name in seen:
-            message = f"Duplicate stage name {outline.name!r}, stage names should be unique"
-            yield Warned(rule="DuplicateStageName", message=message, line=line)
-        elif outline.name in ("scratch", "context"):
-            message = f"Stage name should not use the same name as reserved stage {outline.name!r}"
-            yield Warned(rule="ReservedStageName", message=message, line=line)
-        if outline.name:
-            seen.add(outline.name)
 
 
 def _argument_warnings(dockerfile: Dockerfile, settings: Settings) -> Iterator[Warned]:

@@ -14,6 +14,7 @@ from runtime.cli.declare import Verb
 from runtime.context import Context
 
 if TYPE_CHECKING:
+    from builder.cli.calls import Call
     from builder.exporters.export import Exported
     from builder.solver import Solver
 
@@ -31,6 +32,8 @@ VERB = Verb(
 def run(args: Arguments, context: Context) -> int:
     """Build, and print the image's id where only that was asked for."""
     request = read_request(args, context)
+    if request.call is not None:
+        return _answer(request, request.call, context)
     mode = resolve_mode(request.progress, context.stderr, context.environ)
     exported = _build(request, context, mode)
     if request.iidfile is not None:
@@ -42,6 +45,27 @@ def run(args: Arguments, context: Context) -> int:
     return 0
 
 
+def _answer(request: BuildRequest, call: Call, context: Context) -> int:
+    """Answer a question about the Dockerfile instead of building it."""
+    from builder.cli.calls import Question, answer, shown_name
+    from builder.cli.contexts import read_dockerfile
+    from builder.context import read_ignore_file
+
+    source = read_dockerfile(request.dockerfile, request.context, context)
+    directory = Path(request.context)
+    found = read_ignore_file(directory, source.path) if directory.is_dir() else None
+    question = Question(
+        source=source,
+        shown=shown_name(source),
+        target=request.target,
+        build_args=request.build_args,
+        platform=request.platform,
+        host_platform=request.host_platform,
+        ignore=None if found is None else found[1],
+    )
+    return answer(call, question, context)
+
+
 def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     """Open what a build needs, do it, close everything; faults of the Dockerfile get its name."""
     from builder.bases import Bases
@@ -49,6 +73,7 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     from builder.exporters.export import export
     from builder.failures import explained
     from builder.graphcache import load_graph
+    from builder.linting import warn_of_findings
     from builder.plan import make_plan
     from builder.policy import collect_slice, read_cache_policy
     from builder.reporter import Reporter
@@ -84,6 +109,7 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
             bases = Bases(store, reporter, policy=request.pull, lock=build_lock(request), locked=request.locked)
             plan = make_plan(graph, bases, build_context, request.options, server)
+            warn_of_findings(plan, build_context.ignore, reporter)
             solver = Solver(
                 plan,
                 store,

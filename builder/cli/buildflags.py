@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from builder.cli.calls import Call, read_call
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
@@ -26,9 +27,7 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
     "build-context": ("texts", "named contexts are not supported yet: COPY --from a stage or an image"),
     "cache-from": ("texts", "the cache of the store is always used; other ones cannot be imported yet"),
     "cache-to": ("texts", "the cache stays in the store; it cannot be exported yet"),
-    "call": ("text", "only a build can be asked for yet"),
     "cgroup-parent": ("text", "steps cannot be put below another cgroup yet"),
-    "check": ("switch", "checks are not there yet"),
     "policy": ("texts", "policies are not there yet"),
     "push": ("switch", "pushing comes with the registry client: write --output type=oci,dest=FILE and copy that"),
     "resource": ("texts", "limits for steps are not there yet"),
@@ -51,6 +50,8 @@ _WITHOUT_EFFECT = ("compress", "force-rm", "rm", "disable-content-trust", "load"
 FLAGS = (
     Flag("--add-host", kind="texts", metavar="HOST:IP", help="Add a custom host-to-IP mapping to the steps"),
     Flag("--allow", kind="texts", metavar="ENTITLEMENT", help="Allow 'network.host' or 'security.insecure'"),
+    Flag("--call", kind="text", metavar="METHOD", help="Answer a question: check, outline or targets"),
+    Flag("--check", help="Check the Dockerfile (short for --call=check)"),
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
     Flag("--explain", kind="optional", bare="text", metavar="FORM", help="Say why each step ran: text or json"),
     Flag("--file", "-f", kind="text", metavar="FILE", help="Name of the Dockerfile (default: PATH/Dockerfile)"),
@@ -86,6 +87,7 @@ class BuildRequest(Frozen):
 
     context: str
     dockerfile: str | None
+    call: Call | None
     target: str | None
     build_args: Mapping[str, str]
     platform: str
@@ -118,6 +120,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
     return BuildRequest(
         context=args.words[0],
         dockerfile=args.text("file"),
+        call=read_call(args.text("call"), check=args.switch("check")),
         target=args.text("target"),
         build_args=build_args,
         platform=_platform(args.texts("platform"), host),

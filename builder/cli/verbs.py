@@ -5,6 +5,7 @@ VERBS: dict[str, str] = {
     "cache du": "builder.cli.cache:du",
     "cache ls": "builder.cli.cache:ls",
     "cache prune": "builder.cli.cache:prune",
+    "check": "builder.cli.check",
     "graph": "builder.cli.graph",
     "lock": "builder.cli.lock",
     "lock update": "builder.cli.lock:update",

@@ -6,7 +6,7 @@ import threading
 from typing import TextIO, assert_never
 
 from builder.progress import events
-from builder.progress.sanitise import Lines, clean_line
+from builder.progress.sanitise import Lines, clean_line, warnings_text
 
 _SECOND = 1_000_000_000
 
@@ -23,6 +23,7 @@ class PlainDisplay:
         self._names: dict[int, str] = {}
         self._started: dict[int, int] = {}
         self._lines: dict[tuple[int, int], Lines] = {}
+        self._warnings: list[str] = []
         self._current = 0
 
     def emit(self, event: events.Event) -> None:
@@ -32,7 +33,10 @@ class PlainDisplay:
             self._stream.flush()
 
     def close(self) -> None:
-        """Nothing is left to write: every vertex wrote its own end."""
+        """Repeat the warnings: what they were lost in may be long."""
+        with self._lock:
+            self._stream.write(warnings_text(self._warnings))
+            self._stream.flush()
 
     def _emit(self, event: events.Event) -> None:
         match event:
@@ -54,7 +58,9 @@ class PlainDisplay:
                 self._finish(event)
             case events.Warned():
                 place = f" (line {event.line})" if event.line is not None else ""
-                self._stream.write(f"WARN: {clean_line(event.message, colours=False)}{place}\n")
+                warning = f"{clean_line(event.message, colours=False)}{place}"
+                self._warnings.append(warning)
+                self._stream.write(f"WARN: {warning}\n")
             case _:
                 assert_never(event)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from runtime.cli.output import printable
 
@@ -100,3 +100,11 @@ class Redactor:
             if any(value.startswith(tail) for value in self._wanted):
                 return length
         return 0
+
+
+def warnings_text(warnings: Sequence[str]) -> str:
+    """Return what stands at the end of a build that warned: how many warnings there are, and each."""
+    if not warnings:
+        return ""
+    count = len(warnings)
+    return f"\n {count} warning{'s' if count > 1 else ''} found:\n" + "".join(f" - {text}\n" for text in warnings)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TextIO, assert_never
 
 from builder.progress import events
-from builder.progress.sanitise import Lines, clean_line
+from builder.progress.sanitise import Lines, clean_line, warnings_text
 
 _SECOND = 1_000_000_000
 _REFRESH = 0.1
@@ -122,7 +122,7 @@ class TtyDisplay:
         for vertex in self._vertexes.values():
             lines.extend(self._rows(vertex, now, width))
         if last:
-            lines.extend(self._paint(_fit(f" WARN: {warning}", "", width), _YELLOW) for warning in self._warnings)
+            lines.extend(self._paint(line, _YELLOW) for line in warnings_text(self._warnings).splitlines())
         return lines
 
     def _rows(self, vertex: _Vertex, now: int, width: int) -> list[str]:

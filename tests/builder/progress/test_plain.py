@@ -60,7 +60,12 @@ def test_parts_of_a_vertex_and_warnings_have_lines_of_their_own() -> None:
         Warned(message="R: m", at=0, line=3),
     )
     assert "#1 writing image sha256:x done\n" in text
-    assert text.endswith("WARN: R: m (line 3)\n")
+    assert "\nWARN: R: m (line 3)\n" in text
+
+
+def test_the_warnings_of_a_build_are_counted_and_repeated_at_its_end() -> None:
+    text = shown(Warned(message="R: m", at=0, line=3), Warned(message="S: n", at=0))
+    assert text.endswith("\n 2 warnings found:\n - R: m (line 3)\n - S: n\n")
 
 
 def test_control_characters_of_names_and_output_are_shown_as_escapes() -> None:
