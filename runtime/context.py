@@ -31,14 +31,7 @@ class Cancel:
         """Ask everything that works for this context to stop; the first signal's number is kept."""
         if not self.signal:
             self.signal = signal
-            if self._writer >= 0:
-                os.write(self._writer, b"!")
-
-    def close(self) -> None:
-        """Close the descriptors, when nothing waits any more; only for who made this for a part of a command."""
-        for fd in (self.fd, self._writer):
-            os.close(fd)
-        self.fd = self._writer = -1
+            os.write(self._writer, b"!")
 
     def check(self) -> None:
         """Raise `Cancelled` if somebody asked to stop."""

@@ -54,11 +54,8 @@ class Session:
         """Open a session for the length of a block; its end waits for all threads, which stop if the block failed."""
         stop = Cancel()
         transport = Transport(replace(context, cancel=stop), credentials=credentials)
-        try:
-            with transport, cls(context, transport, stop) as session:
-                yield session
-        finally:
-            stop.close()
+        with transport, cls(context, transport, stop) as session:
+            yield session
 
     def __enter__(self) -> Session:
         return self

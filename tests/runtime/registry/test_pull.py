@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 
 from frozen import replace
-from runtime.context import Cancel, Context
+from runtime.context import Context
 from runtime.errors import Cancelled, DigestMismatch, DocumentError, NotFound, PybuildError, RegistryError, StoreError
 from runtime.oci.platforms import parse_platform
 from runtime.oci.references import parse_reference
 from runtime.registry.events import BlobProgress, Event
 from runtime.registry.pull import Pulled, pull, pull_all
-from runtime.registry.session import Session
 from runtime.registry.transport import Transport
 from runtime.store import Store
 from runtime.store.collect import collect
@@ -32,6 +31,7 @@ from tests.runtime.registry.samples import (
     tar_of,
 )
 from tests.runtime.registry.scripted import Answer, MemoryRegistry, Request, ScriptedServer, digest_of
+from tests.runtime.registry.transfers import session_for
 
 Pull = Callable[..., Pulled]
 
@@ -47,18 +47,11 @@ def fetch(store: Store, make_transport: Callable[..., Transport], server: Script
     """Return a function that pulls `team/app:latest`, or another name below the server's."""
 
     def run(name: str = "team/app", **options: object) -> Pulled:
-        with _session(store, make_transport) as session:
+        with session_for(store, make_transport) as session:
             reference = parse_reference(f"{server.host}/{name}")
             return pull(store, reference, session, **options)  # type: ignore[arg-type]
 
     return run
-
-
-def _session(store: Store, make_transport: Callable[..., Transport]) -> Session:
-    stop = Cancel()
-    transport = make_transport()
-    transport.context = replace(store.context, cancel=stop)
-    return Session(store.context, transport, stop)
 
 
 def _blobs_asked(server: ScriptedServer) -> list[str]:
@@ -227,7 +220,7 @@ def test_all_tags_are_pulled(
 ) -> None:
     for tag in ("one", "two"):
         add_image(registry, "team/app", tag, files=({tag: b"1"},))
-    with _session(store, make_transport) as session:
+    with session_for(store, make_transport) as session:
         reference = parse_reference(f"{server.host}/team/app")
         assert [item.reference.tag for item in pull_all(store, reference, session)] == ["one", "two"]
 
