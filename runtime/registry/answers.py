@@ -158,7 +158,7 @@ def duration(seconds: float) -> str:
     """Say a duration in words."""
     if seconds < 120:
         return f"{max(round(seconds), 1)} seconds"
-    return f"{round(seconds / 60)} minutes" if seconds < 7200 else f"{round(seconds / 3600)} hours"
+    return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{round(seconds / 3600)} hours"
 
 
 def failure(response: Response, now: int) -> Refused:

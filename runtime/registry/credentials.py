@@ -260,7 +260,7 @@ def _decode(entry: Reader) -> Credentials | None:
     encoded = entry.optional_text("auth")
     if encoded:
         try:
-            decoded = base64.b64decode(encoded, validate=False).decode()
+            decoded = base64.b64decode("".join(encoded.split()), validate=True).decode()
         except (binascii.Error, UnicodeDecodeError):
             raise DocumentError("is not base64 of USERNAME:PASSWORD", field=entry.field("auth")) from None
         username, _, secret = decoded.partition(":")

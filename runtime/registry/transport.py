@@ -305,9 +305,7 @@ class Transport:
                     if not confused or b"https" not in response.whole(65536).lower():
                         return scheme
                 failures.append(Unreachable(f"{endpoint.host} speaks HTTPS alone"))
-            except Untrusted:
-                raise
-            except RegistryError as error:
+            except (ConnectionCut, Unreachable) as error:
                 failures.append(error)
         cuts = [error for error in failures if isinstance(error, ConnectionCut)]
         raise cuts[0] if cuts else failures[-1]
