@@ -67,7 +67,8 @@ def open_directory() -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take out of the environment whatever could change what a test sees."""
+    """Take out of the environment whatever could change what a test sees, and the umask with it."""
+    os.umask(0o022)
     for name in list(os.environ):
         if name not in _KEPT and not name.startswith(("PYTEST", "PIP", "COV")):
             monkeypatch.delenv(name)

@@ -59,7 +59,7 @@ def _opening() -> str:
             lines += [f"mkdir -p {shlex.quote(str(path))}"]
             lines += [f"mount --no-canonicalize --rbind /proc/self/fd/{number} {shlex.quote(str(path))}"]
             lines += [f"exec {number}<&-"]
-    return "".join(f"{line} || exit\n" for line in lines)
+    return "".join(f"{line} || exit\n" for line in ("umask 022", *lines)) if lines else ""
 
 
 def _closed_above(path: Path) -> Path | None:

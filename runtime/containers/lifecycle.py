@@ -79,7 +79,9 @@ def _kill_monitor(containers: Containers, container: Container) -> None:
     try:
         if is_alive(container.monitor):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            select.select([pidfd], [], [], DEFAULT_STOP_TIMEOUT)
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            poll.poll(DEFAULT_STOP_TIMEOUT * 1000)
     finally:
         os.close(pidfd)
     if containers.is_held(container.id):
@@ -109,11 +111,14 @@ def _await_end(containers: Containers, sock: socket.socket, timeout: float) -> i
     deadline = time.monotonic() + timeout
     frames = Frames()
     cancel = containers.store.context.cancel
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    poll.register(cancel.fd, select.POLLIN)
     while True:
         left = deadline - time.monotonic() if timeout >= 0 else None
         if left is not None and left <= 0:
             return None
-        ready, _, _ = select.select([sock.fileno(), cancel.fd], [], [], left)
+        ready = poll.poll(None if left is None else left * 1000)
         cancel.check()
         if not ready:
             continue

@@ -239,10 +239,8 @@ def _place(context: Context) -> str:
 
 def _become_user(context: Context, locks: str) -> int:
     while (users := janitor.try_use(locks)) is None:
-        import select  # only for those who have to wait
-
         context.cancel.check()
-        select.select([context.cancel.fd], [], [], _WAIT)
+        context.cancel.wait(_WAIT)
     return users
 
 

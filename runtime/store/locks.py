@@ -53,12 +53,10 @@ class Lock:
         """
         if self.try_acquire(exclusive=exclusive):
             return
-        import select  # only for those who have to wait
-
         wait = _FIRST_WAIT
         while not self.try_acquire(exclusive=exclusive):
             cancel.check()
-            select.select([cancel.fd], [], [], wait)
+            cancel.wait(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
     def try_acquire(self, *, exclusive: bool) -> bool:

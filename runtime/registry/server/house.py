@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -107,5 +106,5 @@ class House:
                     if alone:
                         collect(store, wait=False)
                         return
-                if select.select([self._cancel.fd], [], [], _PAUSE)[0]:
+                if self._cancel.wait(_PAUSE):
                     return

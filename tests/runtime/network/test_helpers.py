@@ -190,12 +190,14 @@ def test_a_name_server_on_the_loopback_of_the_host_is_asked_through_the_helper(
         subprocess.Popen((sys.executable, "-c", _NAMES), stdout=subprocess.PIPE) as names,
         connected(helper, home, resolv_conf=resolv_conf) as (_, answer),
     ):
-        assert names.stdout is not None
-        names.stdout.readline()
-        address = {"pasta": "169.254.1.1", "slirp4netns": "10.0.2.3"}[helper]
-        command = ("nsenter", "-n", "-t", answer, sys.executable, "-c", _ASK_NAMES, address)
-        assert subprocess.run(command, capture_output=True, check=True).stdout == b"question?"
-        names.kill()
+        try:
+            assert names.stdout is not None
+            names.stdout.readline()
+            address = {"pasta": "169.254.1.1", "slirp4netns": "10.0.2.3"}[helper]
+            command = ("nsenter", "-n", "-t", answer, sys.executable, "-c", _ASK_NAMES, address)
+            assert subprocess.run(command, capture_output=True, check=True).stdout == b"question?"
+        finally:
+            names.kill()
 
 
 def test_what_a_helper_has_to_say_is_told(
