@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,10 @@ def open_session(args: Arguments, context: Context) -> Iterator[Session]:
 
 
 def credential_source(args: Arguments, context: Context) -> CredentialSource:
-    """Give the credentials of `--creds`, else those that are configured; what was given leaves the process list."""
+    """Give the credentials of `--creds`, else those that are configured; what was given leaves the process list.
+
+    A password that was left away is asked for on the terminal.
+    """
     from runtime.cli.processlist import hide
     from runtime.registry.credentials import CredentialSource, parse_creds
 
@@ -62,6 +66,10 @@ def credential_source(args: Arguments, context: Context) -> CredentialSource:
     if text is None:
         return CredentialSource(context)
     hide(text)
+    if text and ":" not in text and sys.stdin.isatty():
+        from getpass import getpass  # lazy: termios, for those who are asked
+
+        text = f"{text}:{getpass('Password: ', stream=context.stderr)}"
     return CredentialSource(context, parse_creds(text))
 
 
