@@ -153,9 +153,18 @@ class Bases:
         """Word why an image cannot be had."""
         if look_up(self._store, wanted.name) is not None:
             return NotFound(f"{wanted.name}: {error.message}", hint=error.hint)
-        hint = f"did you mean the stage {wanted.suggestion}?" if wanted.suggestion else error.hint
+        hint = "; ".join(part for part in (self._perhaps(wanted), error.hint) if part)
         said = f"No such image: {wanted.name}"
-        return NotFound(said if error.message.startswith("No such image") else f"{said}: {error.message}", hint=hint)
+        return NotFound(said if error.message.startswith("No such image") else f"{said}: {error.message}", hint=hint or None)
+
+    def _perhaps(self, wanted: Wanted) -> str | None:
+        """Ask for what was perhaps meant: a stage, or an image that is here."""
+        if wanted.suggestion:
+            return f"did you mean the stage {wanted.suggestion}?"
+        from runtime.store.images import nearest  # loaded already: the store was asked
+
+        near = nearest(wanted.name, (str(name) for image in self._store.images.list() for name in image.names))
+        return f"did you mean {near}?" if near else None
 
     def _fetch(self, reference: Reference, platform: Platform | None, /, *, named: bool) -> Image:
         context = self._store.context

@@ -48,10 +48,11 @@ def _fetch(
 
     name = reference.tagged().familiar()
     if context.offline and store.images.resolve(str(reference)) is None:
-        raise NotFound(
-            f"Unable to find image '{name}' locally",
-            hint="nothing is fetched offline; `pybuild images` lists what there is",
-        )
+        from runtime.store.images import nearest
+
+        near = nearest(name, (str(known) for image in store.images.list() for known in image.names))
+        what = f"did you mean {near}?" if near else "`pybuild images` lists what there is"
+        raise NotFound(f"Unable to find image '{name}' locally", hint=f"nothing is fetched offline; {what}")
     if told == "missing":
         context.stderr.write(f"Unable to find image '{name}' locally\n")
         context.stderr.flush()
