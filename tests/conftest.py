@@ -10,12 +10,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from runtime.context import Context, Layout
 from tests.users import find_user
 
 _KEPT = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV", "CI"))
 _NEEDS_ROOT = frozenset(("root", "netadmin", "overlay", "cgroup", "userns"))
+
+# A busy machine is no fault; what continuous integration finds must be found again.
+settings.register_profile(
+    "pybuild", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+settings.load_profile("pybuild")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
