@@ -155,7 +155,9 @@ class Bases:
             return NotFound(f"{wanted.name}: {error.message}", hint=error.hint)
         hint = "; ".join(part for part in (self._perhaps(wanted), error.hint) if part)
         said = f"No such image: {wanted.name}"
-        return NotFound(said if error.message.startswith("No such image") else f"{said}: {error.message}", hint=hint or None)
+        return NotFound(
+            said if error.message.startswith("No such image") else f"{said}: {error.message}", hint=hint or None
+        )
 
     def _perhaps(self, wanted: Wanted) -> str | None:
         """Ask for what was perhaps meant: a stage, or an image that is here."""
