@@ -7,6 +7,7 @@ import pwd
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,11 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def context(tmp_path: Path) -> Context:
-    """Return a context whose root is empty and the test's own."""
+    """Return a context whose root is empty and the test's own, as is the mark on what it makes outside that."""
     root = tmp_path / "root"
+    key = sha256(os.fsencode(root)).hexdigest()[:10]
     return Context(
-        layout=Layout(root=root, run=tmp_path / "run", key="0123456789"),
+        layout=Layout(root=root, run=tmp_path / "run", key=key),
         environ=dict(os.environ),
         rootless=os.geteuid() != 0,
     )

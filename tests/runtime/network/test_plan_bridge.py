@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from frozen import replace
 from runtime.context import Context
 from runtime.errors import NetworkError
 from runtime.network import attach, cleanup, janitor
@@ -64,6 +65,12 @@ with Store.open(context) as store:
                 assert link is not None and link.index == found.document["bridge"], "the bridge of a user is gone"
 """
 )
+
+
+@pytest.fixture
+def context(context: Context) -> Context:
+    """Return a context with the mark that the programs above have, too."""
+    return replace(context, layout=replace(context.layout, key=KEY))
 
 
 def held_addresses(store: Store) -> list[str]:
