@@ -38,8 +38,8 @@ class BlobStream:
         self,
         digest: Digest,
         size: int | None,
-        open_at: Callable[[int], Response],
-        tries: Callable[[], Tries],
+        open_at: Callable[[int, Tries], Response],
+        tries: Tries,
         *,
         offset: int = 0,
         hasher: Hash | None = None,
@@ -54,7 +54,7 @@ class BlobStream:
             raise ValueError("what is read from the middle can be verified only by who read the beginning")
         self._hash = (hasher or hashlib.new(algorithm_of(digest))) if verify else None
         self._open_at = open_at
-        self._tries = tries()
+        self._tries = tries
         self._worth = offset + _WORTH
         self._response: Response | None = None
         self._done = False
@@ -102,7 +102,7 @@ class BlobStream:
         if self.size is not None and self.offset == self.size and self._response is None:
             return b""  # nothing is left to ask for
         if self._response is None:
-            response = self._open_at(self.offset)
+            response = self._open_at(self.offset, self._tries)
             try:
                 self._accept(response)
             except BaseException:

@@ -29,6 +29,8 @@ __all__ = ["ACCEPTED", "BlobStream", "Body", "Hash", "Readable", "Repository"]
 
 ACCEPTED = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
 _DELETED = (200, 202, 204)
+_MIRROR_FAILURES = 2
+"""Cuts of one blob after which its mirrors are left alone."""
 
 
 class Repository:
@@ -77,12 +79,11 @@ class Repository:
 
         Raises RegistryMissing, DigestMismatch, DocumentError (a schema 1 manifest, or none at all), RegistryError.
         """
-        tries = Tries(self.transport.context, self.transport.timing)
+        tries = self.transport.tries()
         while True:
             try:
-                with self._read(
-                    "GET", f"manifests/{target}", {"Accept": ", ".join(accept)}, by_digest=":" in target
-                ) as answer:
+                headers = {"Accept": ", ".join(accept)}
+                with self._read("GET", f"manifests/{target}", headers, by_digest=":" in target, tries=tries) as answer:
                     data = answer.whole(MANIFEST_LIMIT)
                 break
             except ConnectionCut as cut:  # in the middle of the document
@@ -147,8 +148,8 @@ class Repository:
         return BlobStream(
             digest,
             size,
-            lambda position: self._open_blob(digest, position, tuple(urls)),
-            lambda: Tries(self.transport.context, self.transport.timing),
+            lambda position, tries: self._open_blob(digest, position, tuple(urls), tries),
+            self.transport.tries(),
             offset=offset,
             hasher=hasher,
             verify=verify,
@@ -277,21 +278,28 @@ class Repository:
         return (f"repository:{endpoint.repository}:{'delete,' if delete else ''}{actions}",)
 
     def _read(
-        self, method: str, path: str, headers: Mapping[str, str], *, by_digest: bool, expect: Sequence[int] = (200,)
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        by_digest: bool,
+        expect: Sequence[int] = (200,),
+        tries: Tries | None = None,
     ) -> Response:
-        """Ask the mirrors, then the registry itself."""
+        """Ask the mirrors, then the registry itself; that alone when something has failed again and again."""
         endpoints = self.transport.hosts.endpoints(
             self.reference.domain, self.reference.path, push=self._pushing, by_digest=by_digest
         )
         for endpoint in endpoints[:-1]:
-            if endpoint in self._passed:
+            if endpoint in self._passed or (tries is not None and tries.failed >= _MIRROR_FAILURES):
                 continue
             try:
-                return self._ask(method, endpoint, path, headers, expect, retry=False)
+                return self._ask(method, endpoint, path, headers, expect, self.transport.once())
             except RegistryError as error:
                 if isinstance(error, ConnectionCut | Unreachable) and not self.transport.context.offline:
                     self._passed.add(endpoint)
-        return self._ask(method, endpoints[-1], path, headers, expect, retry=True)
+        return self._ask(method, endpoints[-1], path, headers, expect, tries)
 
     def _ask(
         self,
@@ -300,8 +308,7 @@ class Repository:
         path: str,
         headers: Mapping[str, str],
         expect: Sequence[int],
-        *,
-        retry: bool,
+        tries: Tries | None = None,
     ) -> Response:
         return self.transport.request(
             method,
@@ -310,7 +317,7 @@ class Repository:
             scopes=self._scopes(endpoint),
             headers=headers,
             expect=expect,
-            retry=retry,
+            tries=tries,
         )
 
     def _write(
@@ -331,11 +338,11 @@ class Repository:
         except RegistryError as error:
             raise self._explained(error, path.partition("/")[2], writing=method) from error
 
-    def _open_blob(self, digest: Digest, offset: int, urls: Sequence[str]) -> Response:
+    def _open_blob(self, digest: Digest, offset: int, urls: Sequence[str], tries: Tries) -> Response:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         expect = (200, 206) if offset else (200,)
         try:
-            return self._read("GET", f"blobs/{digest}", headers, by_digest=True, expect=expect)
+            return self._read("GET", f"blobs/{digest}", headers, by_digest=True, expect=expect, tries=tries)
         except RegistryError as error:
             if error.status not in (403, 404) or not urls:
                 raise self._explained(error, digest) from error
@@ -346,7 +353,7 @@ class Repository:
                 continue
             try:
                 endpoint = self.transport.hosts.elsewhere(parts.scheme, parts.netloc)
-                return self.transport.request("GET", endpoint, url, headers=headers, expect=expect)
+                return self.transport.request("GET", endpoint, url, headers=headers, expect=expect, tries=tries)
             except RegistryError as error:
                 failure = error
         raise self._explained(failure, digest) from failure

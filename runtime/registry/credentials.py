@@ -70,10 +70,10 @@ class CredentialSource:
         self.troubles: list[str] = []
         """Why a helper program was of no help: said only when a registry wants to know who we are."""
 
-    def lookup(self, domain: str, repository: str = "") -> Credentials | None:
+    def lookup(self, domain: str, repository: str = "", *, configured: bool = False) -> Credentials | None:
         """Give the credentials for `domain` (`docker.io`, `host:5000`), the most specific there are; None if none.
 
-        Raises DocumentError for an auth file that cannot be understood.
+        `configured` leaves aside what was given. Raises DocumentError for an auth file that cannot be understood.
         """
         given = self._by_domain.get(domain, self._given)
         if given is not None:

@@ -47,7 +47,7 @@ class Endpoint(Frozen):
     repository: str = ""
     """The repository's path on that server."""
     credential: str = ""
-    """The name under which credentials for it are kept: a domain such as `docker.io`."""
+    """The name under which credentials for it are kept: a domain such as `docker.io`; "" where it is to get none."""
     schemes: Schemes = ("https",)
     """Tried in this order; the first that gets an answer is kept."""
     tls: Tls = Tls()
@@ -97,11 +97,14 @@ class Hosts:
         return tuple(found)
 
     def elsewhere(self, scheme: str, host: str) -> Endpoint:
-        """Give an endpoint for a server that a document names (a foreign layer's URL); RegistryError if blocked."""
+        """Give an endpoint for a server that a document names (a foreign layer's URL), which is not told who we are.
+
+        Raises RegistryError where it is blocked.
+        """
         if self.blocked(host):
             raise RegistryError(f"{host} is blocked by the configuration")
         schemes: Schemes = ("http",) if scheme == "http" else ("https",)
-        return Endpoint(host=host, credential=host, schemes=schemes, tls=self.tls(host))
+        return Endpoint(host=host, schemes=schemes, tls=self.tls(host))
 
     def blocked(self, name: str) -> bool:
         """Tell whether nothing may be asked of a registry or repository."""

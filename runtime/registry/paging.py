@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from runtime.errors import RegistryError
 from runtime.oci.fields import Reader, decode_object
 from runtime.registry.answers import ConnectionCut
-from runtime.registry.transport import Tries
 from runtime.registry.urls import resolve
 
 if TYPE_CHECKING:
@@ -27,10 +26,10 @@ def pages(transport: Transport, endpoint: Endpoint, path: str, scopes: Sequence[
     url = path
     seen = {url}
     for _ in range(_PAGES):
-        tries = Tries(transport.context, transport.timing)
+        tries = transport.tries()
         while True:
             try:
-                with transport.request("GET", endpoint, url, scopes=scopes) as answer:
+                with transport.request("GET", endpoint, url, scopes=scopes, tries=tries) as answer:
                     data = answer.whole(_PAGE_LIMIT)
                 break
             except ConnectionCut as cut:

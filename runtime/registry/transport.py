@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from frozen import Frozen
+from frozen import Frozen, replace
 from runtime.errors import RegistryError
 from runtime.registry.answers import (
     HEALING,
@@ -34,6 +34,7 @@ from runtime.version import VERSION
 if TYPE_CHECKING:
     from runtime.context import Context
     from runtime.registry.connections import Connections
+    from runtime.registry.credentials import Credentials
 
 __all__ = ["Body", "ConnectionCut", "Readable", "Response", "Timing", "Transport", "Tries", "Unreachable", "Untrusted"]
 
@@ -95,16 +96,17 @@ class Tries:
         self._context = context
         self._timing = timing
         self._start = time.monotonic()
-        self._failed = 0
+        self.failed = 0
+        """What failed since something was achieved."""
 
     def again(self, error: RegistryError) -> None:
         """Wait before another try, as long as a server asked for; raises `error` where there is none."""
-        self._failed += 1
+        self.failed += 1
         wait = error.wait if isinstance(error, Refused) else None
         if wait is None:
-            wait = self._timing.first_wait * 2 ** (self._failed - 1)
+            wait = self._timing.first_wait * 2 ** (self.failed - 1)
             wait *= 1 + int(self._context.token(2), 16) / 1024  # clients that failed together come back apart
-        if self._failed >= self._timing.tries:
+        if self.failed >= self._timing.tries:
             raise error
         if wait > self._timing.longest_wait or time.monotonic() + wait - self._start > self._timing.total:
             raise error
@@ -112,7 +114,7 @@ class Tries:
 
     def progress(self) -> None:
         """Begin anew: something worth it was done since the last failure."""
-        self._failed = 0
+        self.failed = 0
         self._start = time.monotonic()
 
 
@@ -171,34 +173,40 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         body: Body | bytes | None = None,
         expect: Sequence[int] = (200,),
-        retry: bool = True,
+        tries: Tries | None = None,
     ) -> Response:
         """Send a request to `endpoint` and return its answer, whose status is one of `expect`.
 
         `url` is a path (`/v2/…`), or whole (an upload's Location): credentials go along only to the endpoint's own
-        origin. `scopes` are what a token must allow (`repository:library/app:pull`). `retry=False` leaves cut
-        connections and 5xx to the caller. Raises RegistryError(status, code), of which ConnectionCut and Unreachable
-        have status 0, and Cancelled.
+        origin. `scopes` are what a token must allow (`repository:library/app:pull`). `tries` is the patience of a
+        larger piece of work that this is part of; `once()` has none. Raises RegistryError(status, code), of which
+        ConnectionCut and Unreachable have status 0, and Cancelled.
         """
         self._refuse_offline(endpoint.host)
         sending = _Request(
             method=method, endpoint=endpoint, url=url, scopes=tuple(scopes), headers=dict(headers or {}), body=body
         )
-        tries = Tries(self.context, self.timing)
+        tries = tries or self.tries()
         while True:
             try:
                 response = self._converse(sending)
             except ConnectionCut as cut:
-                if not retry:
-                    raise
                 tries.again(cut)
                 continue
             if response.status in expect:
                 return response
             refused = failure(response, self.context.now())
-            if not retry or not heals(refused):
+            if not heals(refused):
                 raise refused
             tries.again(refused)
+
+    def tries(self) -> Tries:
+        """Begin a piece of work that is tried as often as the protocol's users are used to."""
+        return Tries(self.context, self.timing)
+
+    def once(self) -> Tries:
+        """Begin one whose first failure is told."""
+        return Tries(self.context, replace(self.timing, tries=1))
 
     def origin(self, endpoint: Endpoint) -> str:
         """Give `scheme://host` of an endpoint, after a look which scheme it speaks if that is not known."""
@@ -218,13 +226,19 @@ class Transport:
             if key not in self._authorizations:
                 self._authorizations[key] = Authorization(
                     endpoint.credential or endpoint.host,
-                    lambda: self.credentials.lookup(endpoint.credential or endpoint.host, endpoint.repository),
+                    lambda: self._account(endpoint),
                     self._fetch_token,
                     secure=origin.startswith("https:"),
                     now=self.context.now,
                     challenge=self._challenges.get(origin),
                 )
             return self._authorizations[key]
+
+    def _account(self, endpoint: Endpoint) -> Credentials | None:
+        """Look up who we are; what was given for one registry (`--creds`) is not told to others, nor to its mirrors."""
+        if not endpoint.credential:
+            return None
+        return self.credentials.lookup(endpoint.credential, endpoint.repository, configured=endpoint.mirror)
 
     def _refuse_offline(self, host: str) -> None:
         if self.context.offline:
@@ -261,7 +275,7 @@ class Transport:
 
     def _unauthorized(self, error: RegistryError, endpoint: Endpoint) -> RegistryError:
         name = endpoint.credential or endpoint.host
-        known = self.credentials.lookup(name, endpoint.repository) is not None
+        known = self._account(endpoint) is not None
         reason = "incorrect username or password" if known else "authentication required"
         hint = f"run 'pybuild login {name}'" + (" again" if known else "")
         if self.credentials.troubles and not known:
@@ -320,7 +334,7 @@ class Transport:
 
     def _fetch_token(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
         """Ask a token server, as `auth.Fetch` says."""
-        tries = Tries(self.context, self.timing)
+        tries = self.tries()
         start = url
         for _ in range(_REDIRECTS * self.timing.tries):
             try:

@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -60,11 +61,11 @@ class Uploads:
 
     def whole(self, body: Body, digest: Digest, progress: Progress) -> None:
         """Upload a blob of known digest and size (§ POST then PUT), resumed after a cut where the registry can."""
-        tries = Tries(self._transport.context, self._transport.timing)
+        tries = self._transport.tries()
         location, offset = "", 0
         while True:
             try:
-                location = location or self._begin(digest)
+                location = location or self._begin(digest, tries)
                 if offset:
                     location = self._patch(location, _from(body, offset, progress), offset)
                     self._finish(location, digest, None)
@@ -76,7 +77,7 @@ class Uploads:
                 if not (heals(error) or lost):
                     raise
                 tries.again(error)
-            location, reached = self._state(location)
+            location, reached = self._state(location, tries)
             if reached - offset >= CHUNK:
                 tries.progress()
             offset = reached if reached <= body.size else 0
@@ -108,23 +109,25 @@ class Uploads:
         self._complete(location, digest)
         return digest, offset
 
-    def _begin(self, digest: Digest) -> str:
-        if self._spare:
-            return self._spare.popleft()
-        return self._begin_chunked(algorithm_of(digest))[0]
+    def _begin(self, digest: Digest, tries: Tries) -> str:
+        algorithm = algorithm_of(digest)
+        if algorithm == "sha256":
+            with suppress(IndexError):
+                return self._spare.popleft()
+        return self._begin_chunked(algorithm, tries)[0]
 
-    def _begin_chunked(self, algorithm: str) -> tuple[str, int]:
+    def _begin_chunked(self, algorithm: str, tries: Tries | None = None) -> tuple[str, int]:
         """Begin an upload; returns its location, and the bytes that a chunk must have at least."""
         query = "" if algorithm == "sha256" else f"?digest-algorithm={algorithm}"
         with self._transport.request(
-            "POST", self._endpoint, self._path + query, scopes=self._scopes, expect=(202,)
+            "POST", self._endpoint, self._path + query, scopes=self._scopes, expect=(202,), tries=tries
         ) as answer:
             least = answer.headers.get("OCI-Chunk-Min-Length", "")
             return self._location(answer), int(least) if least.isdecimal() else 0
 
     def _chunk(self, location: str, data: bytes, offset: int) -> str:
         """Send one chunk, what is missing of it again after a cut; returns where the next one goes."""
-        tries = Tries(self._transport.context, self._transport.timing)
+        tries = self._transport.tries()
         sent = 0
         while True:
             try:
@@ -134,7 +137,7 @@ class Uploads:
                     raise
                 tries.again(error)
                 failure = error
-            location, reached = self._state(location)
+            location, reached = self._state(location, tries)
             if not location or not offset <= reached <= offset + len(data):
                 raise RegistryError(
                     f"{self._endpoint.host} lost the beginning of an upload", hint="push again"
@@ -144,7 +147,7 @@ class Uploads:
                 return location
 
     def _complete(self, location: str, digest: Digest) -> None:
-        tries = Tries(self._transport.context, self._transport.timing)
+        tries = self._transport.tries()
         while True:
             try:
                 return self._finish(location, digest, None)
@@ -177,17 +180,18 @@ class Uploads:
     def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: Body | bytes, expect: Sequence[int]
     ) -> Response:
+        once = self._transport.once()  # what was sent has to be asked for before another try
         return self._transport.request(
-            method, self._endpoint, url, scopes=self._scopes, headers=headers, body=body, expect=expect, retry=False
+            method, self._endpoint, url, scopes=self._scopes, headers=headers, body=body, expect=expect, tries=once
         )
 
-    def _state(self, location: str) -> tuple[str, int]:
+    def _state(self, location: str, tries: Tries) -> tuple[str, int]:
         """Ask how far an upload has come: its location and bytes; "" and 0 where it is no more."""
         if not location:
             return "", 0
         try:
             with self._transport.request(
-                "GET", self._endpoint, location, scopes=self._scopes, expect=(204, 202, 200)
+                "GET", self._endpoint, location, scopes=self._scopes, expect=(204, 202, 200), tries=tries
             ) as answer:
                 return self._location(answer) if "Location" in answer.headers else location, _reached(answer) or 0
         except RegistryError as error:

@@ -54,7 +54,7 @@ def make_transport(context: Context) -> Iterator[Callable[..., Transport]]:
         ) -> Transport:
             source = CredentialSource(context, credentials or Credentials())
             if credentials is None:
-                source.lookup = lambda *_: None  # type: ignore[method-assign]
+                source.lookup = lambda *_, **__: None  # type: ignore[method-assign]
             return stack.enter_context(Transport(context, hosts or Hosts(), source, timing=timing))
 
         yield make

@@ -268,3 +268,33 @@ def test_nothing_secret_is_in_a_repr() -> None:
     shown = repr(Credentials(username="user", secret="s3cret", identity_token="t0ken", registry_token="r0ken"))
     assert "user" in shown
     assert not any(word in shown for word in ("s3cret", "t0ken", "r0ken"))
+
+
+def thief_of(serve: Callable[..., ScriptedServer]) -> ScriptedServer:
+    return serve(lambda _: error(401, "UNAUTHORIZED", "who?", WWW_Authenticate='Basic realm="x"'))
+
+
+def test_what_was_given_for_a_registry_is_not_told_to_its_mirror(
+    make_transport: Callable[..., Transport], registry: MemoryRegistry, serve: Callable[..., ScriptedServer], blob: str
+) -> None:
+    from runtime.registry.hostfiles import Place, Rule
+    from runtime.registry.hosts import Hosts
+
+    mirror, server = thief_of(serve), serve(registry)
+    rule = Rule(prefix=server.host, mirrors=(Place(host=mirror.host, scheme="http"),))
+    repository = app(make_transport(hosts=Hosts(((rule,),)), credentials=USER), server)
+    assert repository.read_blob(blob, 2, limit=2) == CONFIG  # type: ignore[arg-type]
+    assert mirror.requests
+    assert all("authorization" not in request.headers for request in mirror.requests)
+
+
+def test_the_place_of_a_foreign_layer_is_told_nothing(
+    make_transport: Callable[..., Transport], registry: MemoryRegistry, serve: Callable[..., ScriptedServer]
+) -> None:
+    thief, server = thief_of(serve), serve(registry)
+    repository = app(make_transport(credentials=USER), server)
+    stream = repository.blob("sha256:" + "0" * 64, 5, urls=(f"http://{thief.host}/layer",))  # type: ignore[arg-type]
+    with pytest.raises(RegistryError):
+        stream.read()
+    assert thief.requests
+    assert all("authorization" not in request.headers for request in thief.requests)

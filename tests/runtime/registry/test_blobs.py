@@ -204,3 +204,25 @@ def test_no_connection_is_left_open(
     while open_files() > before and time.monotonic() < end:
         time.sleep(0.02)  # the server's half closes a moment later
     assert open_files() <= before
+
+
+@pytest.mark.parametrize("pieces", [[DATA], [DATA[:10], DATA[10:999_999], DATA[999_999:]]])
+def test_a_body_in_chunks_arrives_whole(repository: Repository, server: ScriptedServer, pieces: list[bytes]) -> None:
+    body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    server.fault("GET", PART, Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+    assert read(repository.blob(DIGEST, len(DATA))) == DATA
+
+
+def test_a_body_in_chunks_that_is_cut_is_taken_up_again(repository: Repository, server: ScriptedServer) -> None:
+    body = b"%x\r\n%b" % (len(DATA), DATA[:500_000])
+    server.fault("GET", PART, Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+    assert read(repository.blob(DIGEST, len(DATA))) == DATA
+
+
+def test_a_part_that_is_shorter_than_asked_for_is_followed_by_the_rest(
+    repository: Repository, server: ScriptedServer
+) -> None:
+    server.fault("GET", PART, Answer(body=DATA, cut=100_000))
+    told = {"Content-Range": f"bytes 100000-199999/{len(DATA)}"}
+    server.fault("GET", PART, Answer(206, told, DATA[100_000:200_000]))
+    assert read(repository.blob(DIGEST, len(DATA)), 50_000) == DATA

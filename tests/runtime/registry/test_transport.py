@@ -142,10 +142,10 @@ def test_what_reading_a_body_raises_comes_through(transport: Transport, echo: Sc
         transport.request("PUT", at(echo), "/x", body=Body(open=Broken, size=7))
 
 
-def test_without_retry_the_first_failure_is_told(transport: Transport, echo: ScriptedServer) -> None:
+def test_of_what_is_tried_once_the_first_failure_is_told(transport: Transport, echo: ScriptedServer) -> None:
     echo.fault("GET", "/x", Answer(drop=True))
     with pytest.raises(ConnectionCut):
-        transport.request("GET", at(echo), "/x", retry=False)
+        transport.request("GET", at(echo), "/x", tries=transport.once())
 
 
 def test_nothing_is_asked_while_offline(context: Context, echo: ScriptedServer) -> None:
@@ -350,3 +350,12 @@ def test_a_response_says_where_it_came_from(transport: Transport, echo: Scripted
     with transport.request("GET", at(echo), "/x") as answer:
         assert isinstance(answer, Response)
         assert answer.host == echo.host
+
+
+def test_a_larger_piece_of_work_has_one_patience(transport: Transport, echo: ScriptedServer) -> None:
+    echo.fault("GET", "/x", Answer(drop=True), times=100)
+    tries = transport.tries()
+    for _ in range(3):
+        with pytest.raises(ConnectionCut):
+            transport.request("GET", at(echo), "/x", tries=tries)
+    assert len(echo.requests) == 8
