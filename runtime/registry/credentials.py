@@ -76,7 +76,7 @@ class CredentialSource:
         `configured` leaves aside what was given. Raises DocumentError for an auth file that cannot be understood.
         """
         given = self._by_domain.get(domain, self._given)
-        if given is not None:
+        if given is not None and not configured:
             return given
         key = (domain, repository)
         if key not in self._found:
