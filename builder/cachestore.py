@@ -32,7 +32,8 @@ _ID_LENGTH = 24
 class CacheEntry(Frozen):
     """One thing that the cache holds. Times are ns since the epoch; `size` is bytes; `order` sorts by last use.
 
-    `shared`: an image has the same layer. `in_use`: somebody works with it now. Of entries with one layer one counts it.
+    `shared`: an image has the same layer. `in_use`: somebody works with it now. Of entries with one layer, one has its
+    size.
     """
 
     id: str

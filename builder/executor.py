@@ -19,11 +19,13 @@ from builder.reporter import Reporter, Vertex
 from frozen import asdict, replace
 from grammar.instructions import Copy
 from runtime.context import Cancel
-from runtime.errors import PybuildError, StepFailed
-from runtime.oci.digests import ChainID, Digest
+from runtime.errors import Cancelled, PybuildError, StepFailed, StoreError
+from runtime.oci.digests import ChainID, DiffID, Digest
 from runtime.store.locks import held
+from runtime.store.snapshots import next_chain
 
 if TYPE_CHECKING:
+    from builder.cachetransfer.importing import SharedCache
     from grammar.graph import Stage
     from runtime.store.facade import Store
     from runtime.store.layers.writer import LayerDigests, TimePolicy
@@ -33,6 +35,17 @@ _ATTEMPTS = 3
 _LOCK_FILES = 4096
 
 
+class LayersElsewhere(Exception):
+    """A tree was to be read whose layers are not here yet."""
+
+
+class AbsentTree:
+    """Stand in for the view of a tree that was not fetched; whoever looks into it learns that."""
+
+    def __getattr__(self, name: str) -> object:
+        raise LayersElsewhere(name)
+
+
 class Executor:
     """Does the steps of one build. Thread-safe.
 
@@ -40,8 +53,21 @@ class Executor:
     """
 
     def __init__(
-        self, store: Store, stop: Cancel, options: BuildOptions, reporter: Reporter, *, source: SourceText, origin: str
+        self,
+        store: Store,
+        stop: Cancel,
+        options: BuildOptions,
+        reporter: Reporter,
+        *,
+        source: SourceText,
+        origin: str,
+        shared: SharedCache | None = None,
     ) -> None:
+        self._shared = shared
+        self._lazy: dict[Digest, Record] = {}
+        self.seen: dict[Digest, Record] = {}
+        """The records that this build used or made, by key."""
+        self.aliases: dict[Digest, Digest] = {}
         self._store = store
         self._stop = stop
         self._options = options
@@ -62,23 +88,83 @@ class Executor:
         """Note which records this build used."""
         self._records.touch(self._used)
 
-    def remembered(self, planned: PlannedNode, given: Given) -> Record | None:
-        """Return the record of a step's key, None if it has to run."""
+    def remembered(self, planned: PlannedNode, given: Given, *, lazy: bool = False) -> Record | None:
+        """Return the record of a step's key, None if it has to run.
+
+        With `lazy`, a record of another machine's cache counts although its layers are not here: see `settle`.
+        """
         step = planned.step
         assert step is not None
         alias = self._alias(planned, given)
-        record = None if alias is None else self._records.aliased(alias)
+        record = None if alias is None else self._known(alias, alias=True, lazy=lazy)
         if record is None:
             try:
                 key = keys.key_of(self._parts(step, given))
             except NotFetched:
                 return None
-            record = self._records.lookup(key)
-            if record is not None and alias is not None:
-                self._records.add_alias(alias, record.key)
+            except (LayersElsewhere, StoreError):
+                if not lazy:
+                    raise
+                return None  # to know more, a tree is needed that is not here
+            record = self._known(key, lazy=lazy)
         if record is not None:
+            self._note(record, alias, lazy=lazy)
             self._used[record.key] = None
         return record
+
+    def settle(self, chain: ChainID | None) -> bool:
+        """Fetch the tree that a build led to without any layer of its own; False where that cannot be."""
+        assert self._shared is not None
+        try:
+            if chain is not None and not self._shared.fetch(chain):
+                return False
+            for record in self._lazy.values():
+                if record.chain is None or self._store.snapshots.get(record.chain) is not None:
+                    self._shared.take(record)
+        except PybuildError as error:
+            if isinstance(error, Cancelled):
+                raise
+            self._reporter.warn(f"the cache cannot be used: {error.message}")
+            return False
+        for alias, key in self.aliases.items():
+            if self._records.lookup(key) is not None:
+                self._records.add_alias(alias, key)
+        return True
+
+    def reset(self) -> None:
+        """Forget what was found without layers."""
+        self._lazy.clear()
+        self._used.clear()
+        self.seen.clear()
+        self.aliases.clear()
+
+    def _known(self, key: Digest, *, alias: bool = False, lazy: bool = False) -> Record | None:
+        """Look a key or alias up here, then in the caches of other machines."""
+        record = self._records.aliased(key) if alias else self._records.lookup(key)
+        if record is not None or self._shared is None:
+            return record
+        offered = self._shared.aliased(key) if alias else self._shared.lookup(key)
+        if offered is None:
+            return None
+        if lazy:
+            self._lazy[offered.key] = offered
+            return offered
+        try:
+            return self._shared.take(offered)
+        except PybuildError as error:
+            if isinstance(error, Cancelled):
+                raise
+            self._reporter.warn(f"a layer of the cache cannot be used: {error.message}")
+            return None
+
+    def _note(self, record: Record, alias: Digest | None, *, lazy: bool = False) -> None:
+        """Keep in mind what this build used; what was found by its key is found by its alias from now on."""
+        self.seen[record.key] = record
+        if alias is None:
+            return
+        self.aliases[alias] = record.key
+        if not lazy and self._records.aliased(alias) is None:
+            self._records.add_alias(alias, record.key)
 
     def do(
         self, planned: PlannedNode, given: Given, stage: Stage, below: Below, title: Callable[[], str], *, anew: bool
@@ -88,17 +174,19 @@ class Executor:
         Raises StepFailed, with the lines of the Dockerfile and of the output, for a command that failed.
         """
         alias = self._alias(planned, given)
-        known = None if anew or alias is None else self._records.aliased(alias)
+        known = None if anew or alias is None else self._known(alias, alias=True)
         if known is not None:
             self._reporter.cached(title(), planned.line)
-            self._used[known.key] = None
-            return known, False
-        record, ran = self._do(planned, given, stage, below, title, anew=anew)
+            ran = False
+        else:
+            known, ran = self._do(planned, given, stage, below, title, anew=anew)
         if not ran:
-            self._used[record.key] = None
+            self._used[known.key] = None
+        self.seen[known.key] = known
         if alias is not None:
-            self._records.add_alias(alias, record.key)
-        return record, ran
+            self.aliases[alias] = known.key
+            self._records.add_alias(alias, known.key)
+        return known, ran
 
     def _do(
         self, planned: PlannedNode, given: Given, stage: Stage, below: Below, title: Callable[[], str], *, anew: bool
@@ -110,7 +198,7 @@ class Executor:
             parts = self._parts(step, given)
             key = keys.key_of(parts)
             self._stop.check()
-            record = None if anew else self._records.lookup(key)
+            record = None if anew else self._known(key)
             if record is None:
                 with held(self._lock_path(key), self._stop):
                     # Whoever held the lock may just have done the work.
@@ -128,13 +216,19 @@ class Executor:
             f"{changed} changed while it was being read", hint="build again when nothing writes to the context"
         )
 
-    def placed(self, record: Record, given: Given, step: Step) -> Result:
+    def placed(self, record: Record, given: Given, step: Step, *, lazy: bool = False) -> Result:
         """Return the tree after a step: its record's, or for a linked one its layer on top of the parent."""
         if not step.linked:
             return Result(chain=record.chain, content=record.content)
         content = keys.next_content(given.parent.content, record.content)
         if given.parent.chain is None or record.chain is None:
             return Result(chain=record.chain or given.parent.chain, content=content)
+        if lazy and self._store.snapshots.get(record.chain) is None:
+            assert self._shared is not None
+            diff_id = self._shared.diff_id(record.chain)
+            if diff_id is None:
+                raise LayersElsewhere
+            return Result(chain=next_chain(given.parent.chain, DiffID(diff_id)), content=content)
         return Result(chain=self._stacked(given.parent.chain, record.chain).chain_id, content=content)
 
     def _alias(self, planned: PlannedNode, given: Given) -> Digest | None:
@@ -256,13 +350,9 @@ class Executor:
 
     def _stacked(self, parent: ChainID, layer: ChainID) -> Snapshot:
         """Put the layer of a linked step, made over nothing, on top of another tree."""
-        from runtime.store.snapshots import next_chain
-
         snapshots = self._store.snapshots
         alone = snapshots.get(layer)
-        below = snapshots.get(parent)
         assert alone is not None
-        assert below is not None
         found = snapshots.get(next_chain(parent, alone.diff_id))
         if found is not None:
             return found

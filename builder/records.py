@@ -196,6 +196,14 @@ class Records:
         with self._database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO builder_aliases VALUES(?, ?)", (alias, key))
 
+    def everything(self) -> tuple[tuple[Record, ...], dict[Digest, Digest]]:
+        """Give all usable records, the latest used first, and the aliases that lead to them."""
+        rows = self._database.read("SELECT * FROM builder_records ORDER BY turn DESC, key")
+        records = tuple(record for row in rows if (record := self._alive(row)) is not None)
+        keys = {record.key for record in records}
+        aliases = self._database.read("SELECT alias, key FROM builder_aliases ORDER BY alias")
+        return records, {Digest(row["alias"]): Digest(row["key"]) for row in aliases if row["key"] in keys}
+
     def created_of(self, config: Digest, now: int) -> int:
         """Return when an image without a layer of its own was first built, `now` (ns) if it never was.
 

@@ -11,10 +11,10 @@ import os
 import select
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from builder import imagestate
-from builder.executor import Executor
+from builder.executor import AbsentTree, Executor, LayersElsewhere
 from builder.explanation import Below, Explained
 from builder.failures import SourceText, located
 from builder.imagestate import ImageState
@@ -28,8 +28,11 @@ from runtime.context import Cancel
 from runtime.errors import Cancelled
 
 if TYPE_CHECKING:
+    from builder.cachetransfer.importing import SharedCache
+    from builder.cachetransfer.wishes import BuildCache
     from builder.remote.sources import Remotes
     from runtime.store.facade import Store
+    from runtime.store.view import MergedView
 
 _GRACE = 4.0
 """Seconds that threads have to end after a cancellation; the contract gives the whole program five."""
@@ -44,11 +47,15 @@ class StageResult(Frozen):
 
 
 class BuildResult(Frozen):
-    """What a build led to; `executed` counts the steps that were not remembered."""
+    """What a build led to; `executed` counts the steps that were not remembered.
+
+    `inline` is the cache that the image's configuration shall carry, if any.
+    """
 
     stage: StageResult
     platform: str
     executed: int
+    inline: str = ""
 
 
 class _Stage:
@@ -79,15 +86,19 @@ class Solver:
         *,
         source: SourceText,
         origin: str,
+        shared: SharedCache | None = None,
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._store = store
         self._build_context = build_context
         self._options = options
         self._reporter = reporter
         self._stop = Cancel()
         self._context = replace(store.context, cancel=self._stop)
-        self._executor = Executor(store, self._stop, options, reporter, source=source, origin=origin)
+        self._executor = Executor(store, self._stop, options, reporter, source=source, origin=origin, shared=shared)
+        self._lazy = shared is not None
+        self._held: list[tuple[str, int]] = []
+        """Lines of the progress that wait until it is known whether no step has to run."""
         self._stages = {stage.stage.index: _Stage(stage) for stage in plan.stages}
         self._jobs = threading.BoundedSemaphore(max(1, options.jobs))
         self._lock = threading.Lock()
@@ -99,16 +110,47 @@ class Solver:
     def solve(self) -> BuildResult:
         """Build the target. Raises what the first step that failed raised, and Cancelled."""
         try:
+            if self._lazy and not self._solve_without_layers():
+                self._stages = {stage.stage.index: _Stage(stage) for stage in self.plan.stages}
             unfinished = [stage for stage in self._stages.values() if not self._advance(stage, execute=False)]
             if unfinished:
                 self._run_threads(unfinished)
         finally:
             if self._remotes is not None:
                 self._remotes.close()
-        target = self._stages[self._plan.graph.target].outcome
+        target = self._stages[self.plan.graph.target].outcome
         assert target is not None
         self._executor.finish()
-        return BuildResult(stage=target, platform=self._plan.target.stage.platform, executed=self._executed)
+        return BuildResult(stage=target, platform=self.plan.target.stage.platform, executed=self._executed)
+
+    def _solve_without_layers(self) -> bool:
+        """Try whether the caches know every step, fetching nothing before the end: then the target's tree alone.
+
+        False where a step has to run, or the tree did not come along: everything begins again, with layers.
+        """
+        done = all(self._advance(stage, execute=False) for stage in self._stages.values())
+        target = self._stages[self.plan.graph.target].outcome
+        done = done and target is not None and self._executor.settle(target.result.chain)
+        self._lazy = False
+        if done:
+            for title, line in self._held:
+                self._reporter.cached(title, line)
+        else:
+            self._executor.reset()
+        return done
+
+    @property
+    def cache(self) -> BuildCache:
+        """What this build used and made, for other machines."""
+        from builder.cachetransfer.wishes import BuildCache
+
+        return BuildCache(records=self._executor.seen, aliases=self._executor.aliases)
+
+    def _cached(self, title: str, line: int) -> None:
+        if self._lazy:
+            self._held.append((title, line))
+        else:
+            self._reporter.cached(title, line)
 
     @property
     def explained(self) -> tuple[Explained, ...]:
@@ -199,9 +241,7 @@ class Solver:
         elif plan.base is not None:
             stage.result = plan.base.result
             stage.below = Below(image=plan.base.name, id=plan.base.id, line=plan.stage.nodes[0].instruction.start_line)
-            self._reporter.cached(
-                self._title(stage, f"FROM {plan.base.name}"), plan.stage.nodes[0].instruction.start_line
-            )
+            self._cached(self._title(stage, f"FROM {plan.base.name}"), plan.stage.nodes[0].instruction.start_line)
         else:
             stage.result = Result(chain=None, content=base_content(None))
         return True
@@ -224,7 +264,7 @@ class Solver:
             self._options.no_cache_stages & {stage.plan.stage.name, stage.plan.stage.label} - {""}
         )
         if not execute:
-            record = None if anew else self._executor.remembered(planned, given)
+            record = None if anew else self._executor.remembered(planned, given, lazy=self._lazy)
             if record is None:
                 return False
         else:
@@ -236,8 +276,11 @@ class Solver:
                 with self._lock:
                     self._executed += 1
         if not execute:
-            self._reporter.cached(self._title(stage, planned.name), planned.line)
-        stage.result = self._executor.placed(record, given, planned.step)
+            self._cached(self._title(stage, planned.name), planned.line)
+        try:
+            stage.result = self._executor.placed(record, given, planned.step, lazy=self._lazy)
+        except LayersElsewhere:
+            return False
         stage.state = imagestate.apply(
             stage.state, planned.instruction, planned.after, created=record.created, layer=True
         )
@@ -281,7 +324,7 @@ class Solver:
             store=self._store,
             build_context=self._build_context,
             parent=result,
-            view=self._store.snapshots.view(result.chain),
+            view=self._view(result),
             sources=sources,
             variables=planned.before.visible,
             proxies=planned.before.proxies,
@@ -303,6 +346,11 @@ class Solver:
             if self._remotes is None:
                 self._remotes = Remotes(self._store, self._context, self._reporter, secrets=self._options.secrets)
             return self._remotes
+
+    def _view(self, result: Result) -> MergedView:
+        if self._lazy and result.chain is not None and self._store.snapshots.get(result.chain) is None:
+            return cast("MergedView", AbsentTree())
+        return self._store.snapshots.view(result.chain)
 
     def _job(self) -> _Job:
         return _Job(self._jobs, self._stop)

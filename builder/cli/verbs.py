@@ -3,6 +3,8 @@
 VERBS: dict[str, str] = {
     "build": "builder.cli.build",
     "cache du": "builder.cli.cache:du",
+    "cache export": "builder.cli.cachetransfer:export",
+    "cache import": "builder.cli.cachetransfer:import",
     "cache ls": "builder.cli.cache:ls",
     "cache prune": "builder.cli.cache:prune",
     "check": "builder.cli.check",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from runtime.store.facade import Store
     from runtime.store.images import Image
 
+INLINE_CACHE = "vnd.pybuild.cache.v1"
+"""Where an image's configuration has the cache that it carries (`--cache-to type=inline`)."""
 _COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
 
 
@@ -70,7 +72,11 @@ def image_config(build: BuildResult, store: Store, options: BuildOptions) -> byt
     if options.epoch is None and not any(entry.created is not None for entry in state.history if not entry.inherited):
         undated = imagestate.document_of(state, diff_ids, fallback=0, epoch=None)
         fallback = Records(store).created_of(sha256_of(canonical_json(undated)), store.context.now())
-    return canonical_json(imagestate.document_of(state, diff_ids, fallback=fallback, epoch=options.epoch))
+    document = imagestate.document_of(state, diff_ids, fallback=fallback, epoch=options.epoch)
+    document.pop(INLINE_CACHE, None)  # a base's own
+    if build.inline:
+        document[INLINE_CACHE] = build.inline
+    return canonical_json(document)
 
 
 def _diff_ids(store: Store, chain: ChainID | None) -> list[DiffID]:

@@ -33,7 +33,7 @@ def cache_directory(
     """
     number = 0
     while True:
-        path = _entry(context, identifier, number)
+        path = entry_of(context, identifier, number)
         lock = Lock(path / "lock")
         try:
             if sharing != "private":
@@ -48,7 +48,8 @@ def cache_directory(
             lock.close()
 
 
-def _entry(context: Context, identifier: str, number: int) -> Path:
+def entry_of(context: Context, identifier: str, number: int = 0) -> Path:
+    """Return what a cache mount lies in, made with its label; `number` counts those of one id that are used at once."""
     name = sha256(identifier.encode(errors="surrogateescape")).hexdigest()[:32]
     path = context.layout.cache_mounts / (f"{name}.{number}" if number else name)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

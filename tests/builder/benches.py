@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.bases import Bases
+from builder.cachetransfer.wishes import CacheWish, finished, open_shared
 from builder.context import open_context, read_ignore_file
 from builder.explanation import Explained
 from builder.exporters.export import Exported, export
@@ -18,7 +19,7 @@ from builder.failures import SourceText
 from builder.graphcache import load_graph
 from builder.options import BuildOptions
 from builder.plan import make_plan
-from builder.progress.events import Event, StepCached, StepFinished, StepOutput, StepStarted
+from builder.progress.events import Event, StepCached, StepFinished, StepOutput, StepStarted, Warned
 from builder.reporter import Reporter
 from builder.solver import Solver
 from builder.stepclient import StepServer
@@ -43,7 +44,13 @@ class Built:
     def ran(self) -> list[str]:
         """The steps that worked, without their counts."""
         names = [event.name for event in self.events if isinstance(event, StepStarted)]
-        return [name.partition("] ")[2] for name in names if not name.startswith(("[internal]", "exporting"))]
+        return [
+            name.partition("] ")[2] for name in names if not name.startswith(("[internal]", "exporting", "importing"))
+        ]
+
+    @property
+    def warnings(self) -> list[str]:
+        return [event.message for event in self.events if isinstance(event, Warned)]
 
     @property
     def cached(self) -> list[str]:
@@ -89,6 +96,8 @@ class Bench:
         outputs: tuple[Output, ...] = (Output(type="image"),),
         now: int | None = None,
         platform: str = "linux/amd64",
+        cache_from: tuple[CacheWish, ...] = (),
+        cache_to: tuple[CacheWish, ...] = (),
     ) -> Built:
         context = self.context if now is None else replace(self.context, now=lambda: now)
         wishes = options or BuildOptions()
@@ -111,8 +120,9 @@ class Bench:
             reporter = Reporter(events.append, context.now, values)
             plan = make_plan(graph, Bases(store, reporter), opened, wishes, server)
             source = SourceText(name="Dockerfile", text=text)
-            solver = Solver(plan, store, opened, wishes, reporter, source=source, origin="test")
-            built = solver.solve()
+            shared = open_shared(store, cache_from, reporter, stack)
+            solver = Solver(plan, store, opened, wishes, reporter, source=source, origin="test", shared=shared)
+            built = finished(solver.solve(), solver, store, cache_to, reporter)
             references = tuple(parse_reference(name) for name in names)
             exported: Exported = export(built, store, wishes, reporter, outputs=outputs, names=references)
             config = json.loads(store.blobs.read(exported.id, 1 << 20)) if store.blobs.has(exported.id) else {}

@@ -69,7 +69,6 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
     "words",
     [
         ("--push",),
-        ("--cache-from", "x"),
         ("--cache-to", "type=local"),
         ("--build-context", "a=b"),
         ("--ssh", "default"),
