@@ -67,11 +67,14 @@ class Response:
         self._context.cancel.check()
         try:
             # As it was sent: a digest is over that, whatever Content-Encoding says.
-            return self._raw.read(size, decode_content=False)
+            data = self._raw.read(size, decode_content=False)
         except (HTTPError, OSError, ValueError) as error:
             self._raw.close()
             self._context.cancel.check()
             raise ConnectionCut(f"{self.host}: the connection broke: {brief(error)}") from error
+        if not data:
+            self._context.cancel.check()  # a cancellation ends connections as their end would
+        return data
 
     def whole(self, limit: int, *, patience: float = 120) -> bytes:
         """Read all of the body within `patience` seconds; raises RegistryError where it has more than `limit` bytes."""

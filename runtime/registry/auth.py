@@ -109,7 +109,8 @@ class Authorization:
         self._secure = secure
         self._now = now
         self._lock = threading.RLock()
-        self._challenge = challenge
+        self.challenge = challenge
+        """What the server asks for, as far as is known."""
         self._tokens: dict[tuple[str, ...], _Bearer] = {}
         self.refresh_token: str = ""
         """What a token server gave in place of the password, for later logins."""
@@ -120,14 +121,14 @@ class Authorization:
         Raises RegistryError where the token server refuses.
         """
         with self._lock:
-            if self._challenge is None:
+            if self.challenge is None:
                 return None
-            if self._challenge.scheme == "basic":
+            if self.challenge.scheme == "basic":
                 return self._basic()
             scopes = merged_scopes(scopes)
             token = self._tokens.get(scopes)
             if token is None or token.renew <= self._now():
-                token = self._tokens[scopes] = self._request(self._challenge, scopes)
+                token = self._tokens[scopes] = self._request(self.challenge, scopes)
             return token.header
 
     def challenged(self, header: str, scopes: tuple[str, ...], sent: str | None) -> bool:
@@ -138,12 +139,12 @@ class Authorization:
                 return self._learn_bearer(known["bearer"], merged_scopes(scopes), sent)
             if "basic" not in known:
                 return False
-            self._challenge = known["basic"]
+            self.challenge = known["basic"]
             answer = self._basic()
             return answer is not None and answer != sent
 
     def _learn_bearer(self, challenge: Challenge, scopes: tuple[str, ...], sent: str | None) -> bool:
-        self._challenge = challenge
+        self.challenge = challenge
         held = self._tokens.get(scopes)
         if held is not None and held.header != sent:
             return True  # another thread has got a new one in the meantime

@@ -24,7 +24,7 @@ from runtime.registry.answers import (
     failure,
     heals,
 )
-from runtime.registry.auth import TOKEN_LIMIT, Authorization, Challenge, parse_challenges
+from runtime.registry.auth import TOKEN_LIMIT, Authorization, Challenge
 from runtime.registry.credentials import CredentialSource
 from runtime.registry.hosts import Endpoint, Hosts, Tls
 from runtime.registry.proxies import proxy_for
@@ -148,6 +148,7 @@ class Transport:
         self._authorizations: dict[tuple[str, str, str], Authorization] = {}
         self._challenges: dict[str, Challenge] = {}
         self._schemes: dict[str, str] = {}
+        self._reached: set[str] = set()
         self._lock = threading.Lock()
         self._probing = threading.Lock()
 
@@ -193,6 +194,13 @@ class Transport:
             except ConnectionCut as cut:
                 tries.again(cut)
                 continue
+            except Unreachable as error:
+                if endpoint.host not in self._reached:
+                    raise
+                # It was there a moment ago: it restarts, or the network has a gap.
+                tries.again(ConnectionCut(error.message, hint=error.hint))
+                continue
+            self._reached.add(endpoint.host)
             if response.status in expect:
                 return response
             refused = failure(response, self.context.now())
@@ -265,7 +273,8 @@ class Transport:
                 error = failure(response, self.context.now())
                 if not authorization.challenged(asked, scopes, sent):
                     raise self._unauthorized(error, endpoint)
-                self._challenges.setdefault(origin, parse_challenges(asked)[0])
+                if authorization.challenge is not None:
+                    self._challenges[origin] = authorization.challenge
             elif response.status in _MOVED and response.headers.get("Location"):
                 redirects += 1
                 with response:

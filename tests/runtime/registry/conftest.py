@@ -33,8 +33,8 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
     """Return a function that starts a server for a handler."""
     with ExitStack() as stack:
 
-        def start(handler: Handler, tls: ssl.SSLContext | None = None) -> ScriptedServer:
-            return stack.enter_context(ScriptedServer(handler, tls))
+        def start(handler: Handler, tls: ssl.SSLContext | None = None, port: int = 0) -> ScriptedServer:
+            return stack.enter_context(ScriptedServer(handler, tls, port))
 
         yield start
 

@@ -56,12 +56,12 @@ class _Fault:
 class ScriptedServer:
     """An HTTP server on a loopback port; `handler` answers what no fault spoils. A context manager."""
 
-    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, handler: Handler, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self._handler = handler
         self._tls = tls
         self._faults: list[_Fault] = []
         self.requests: list[Request] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
+from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, DigestMismatch, NotFound, RegistryError
 from runtime.oci.digests import Digest
 from runtime.oci.references import parse_reference
 from runtime.registry.client import BlobStream, Repository
-from runtime.registry.transport import ConnectionCut, Timing, Transport
+from runtime.registry.transport import ConnectionCut, Transport
 from tests.runtime.registry.conftest import QUICK
 from tests.runtime.registry.scripted import Answer, MemoryRegistry, Request, ScriptedServer, digest_of, error
 
@@ -155,18 +158,30 @@ def test_a_foreign_layer_is_fetched_from_its_own_place(
 
 
 def test_a_cancelled_read_ends_at_once(context: Context, repository: Repository, server: ScriptedServer) -> None:
-    import threading
-    import time
-
     server.fault("GET", PART, Answer(body=DATA, cut=1000, stall=60))
-    patient = Timing(**{**{name: getattr(QUICK, name) for name in ("connect", "tries", "total")}, "stall": 60})
-    repository.transport.timing = patient
+    repository.transport.timing = replace(QUICK, stall=60)
     timer = threading.Timer(0.3, context.cancel.set, (2,))
     timer.start()
     start = time.monotonic()
     with pytest.raises(Cancelled):
         read(repository.blob(DIGEST, len(DATA)))
     assert time.monotonic() - start < 3
+    timer.join()
+
+
+def test_a_registry_that_restarts_is_waited_for(
+    transport: Transport, registry: MemoryRegistry, serve: Callable[..., ScriptedServer]
+) -> None:
+    transport.timing = replace(QUICK, first_wait=0.1)
+    first = ScriptedServer(registry)
+    first.fault("GET", PART, Answer(body=DATA, cut=1_000_000))
+    with first:
+        stream = Repository(transport, parse_reference(f"{first.host}/team/app")).blob(DIGEST, len(DATA))
+        begun = stream.read(100)
+    port = int(first.host.rpartition(":")[2])
+    timer = threading.Timer(0.1, lambda: serve(registry, port=port))
+    timer.start()
+    assert begun + read(stream) == DATA
     timer.join()
 
 
@@ -198,8 +213,6 @@ def test_no_connection_is_left_open(
     server.fault("GET", PART, error(500, "UNKNOWN", "no"))
     read(repository.blob(DIGEST, len(DATA)))
     transport.close()
-    import time
-
     end = time.monotonic() + 5
     while open_files() > before and time.monotonic() < end:
         time.sleep(0.02)  # the server's half closes a moment later
