@@ -18,7 +18,13 @@ from tests.integration.programs import Program
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nginx"
 PORT = 18_080
-pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.netadmin, pytest.mark.overlay]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.network,
+    pytest.mark.netadmin,
+    pytest.mark.overlay,
+    pytest.mark.xdist_group("debian"),  # one root filesystem and one port for all
+]
 
 
 @pytest.fixture(scope="session")
