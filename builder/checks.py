@@ -104,7 +104,8 @@ def _warning(finding: Finding) -> dict[str, Any]:
 
 
 def _location(first: int, last: int) -> dict[str, Any]:
-    return {"ranges": [{"start": {"line": first}, "end": {"line": last}}]}
+    lines = range(first, max(first, last) + 1)
+    return {"ranges": [{"start": {"line": line}, "end": {"line": line}} for line in lines]}
 
 
 def _data(source: SourceText) -> str:

@@ -25,6 +25,7 @@ from grammar.stages import (
     Settings,
     check_order,
     divide,
+    familiar,
     named,
     origins,
     unknown_target,
@@ -70,6 +71,7 @@ class InstructionGraph(Frozen):
     dockerfile: Dockerfile = field(repr=False)
     target_name: str | None = field(default=None, repr=False)
     named_contexts: tuple[str, ...] = field(default=(), repr=False)
+    stage_contexts: Mapping[str, str] = field(default_factory=dict, repr=False)
     known_bases: Mapping[int, _Known] = field(default_factory=dict, repr=False)
 
     @property
@@ -121,6 +123,7 @@ class InstructionGraph(Frozen):
             self.platform,
             build_platform=self.build_platform,
             named_contexts=self.named_contexts,
+            stage_contexts=self.stage_contexts,
             _known_bases={**self.known_bases, stage_index: known},
         )
 
@@ -165,16 +168,17 @@ def build_graph(
     *,
     build_platform: str | None = None,
     named_contexts: Collection[str] = (),
+    stage_contexts: Mapping[str, str] | None = None,
     _known_bases: Mapping[int, _Known] | None = None,
 ) -> InstructionGraph:
     """Return the graph of what `target` (a stage's name; the last stage if None) needs.
 
     `platform` is what the image is for, `build_platform` what the build runs on; each stands in for the other, and
-    `linux/amd64` for both. `named_contexts` are names that hide stages and images. Every instruction of the file is
-    checked. Raises DockerfileError.
+    `linux/amd64` for both. `named_contexts` are names that hide stages and images, `stage_contexts` names that stand
+    for a stage of the file. Every instruction of the file is checked. Raises DockerfileError.
     """
     known = _known_bases or {}
-    settings = make_settings(dockerfile, build_args or {}, platform, build_platform, named_contexts)
+    settings = make_settings(dockerfile, build_args or {}, platform, build_platform, named_contexts, stage_contexts)
     outlines, global_args = divide(dockerfile, settings, predefined_arguments(settings, target, dockerfile))
     for index, base in known.items():
         outlines.all[index].triggers = parse_triggers(base.onbuild, outlines.all[index])
@@ -206,6 +210,7 @@ def build_graph(
         dockerfile=dockerfile,
         target_name=target,
         named_contexts=tuple(sorted(named_contexts)),
+        stage_contexts=dict(stage_contexts or {}),
         known_bases=known,
     )
 
@@ -216,6 +221,7 @@ def make_settings(
     platform: str | None,
     build_platform: str | None,
     named_contexts: Collection[str],
+    stage_contexts: Mapping[str, str] | None = None,
 ) -> Settings:
     builds_on = parse_platform(build_platform or platform or "linux/amd64")
     return Settings(
@@ -223,6 +229,7 @@ def make_settings(
         platform=parse_platform(platform, builds_on) if platform else builds_on,
         build_platform=builds_on,
         named_contexts=named(named_contexts),
+        stage_contexts={familiar(name.lower()): stage for name, stage in (stage_contexts or {}).items()},
         escape=dockerfile.directives.escape,
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
-from frozen import Frozen, replace
+from frozen import Frozen, field, replace
 from grammar.checks import validate
 from grammar.errors import DockerfileError
 from grammar.flags import Flags
@@ -125,6 +125,8 @@ class Settings(Frozen):
     named_contexts: Mapping[str, str]
     """Familiar name -> name as given."""
     escape: str
+    stage_contexts: Mapping[str, str] = field(default_factory=dict)
+    """Familiar name -> the stage that it stands for."""
 
 
 def divide(
@@ -147,11 +149,7 @@ def divide(
             assert isinstance(resolved, Arg)
             global_args.update((word.name, word.value) for word in resolved.arguments if word.value is not None)
         else:
-            raise DockerfileError(
-                f"no build stage in current context: {node.keyword.upper()} before FROM",
-                line=node.start_line,
-                hint="begin with FROM; only ARG may stand before it",
-            )
+            raise outside_stages(node)
     if not outlines.all:
         raise DockerfileError("dockerfile contains no stages to build", hint="add FROM image")
     triggers = [[node.trigger for node in outline.all() if node.trigger is not None] for outline in outlines.all]
@@ -159,6 +157,15 @@ def divide(
         if outline.base.stage is not None:
             outline.triggers = triggers[outline.base.stage]
     return outlines, global_args
+
+
+def outside_stages(node: Instruction) -> DockerfileError:
+    """Return the error for an instruction that stands before the first FROM and may not."""
+    return DockerfileError(
+        f"no build stage in current context: {node.keyword.upper()} before FROM",
+        line=node.start_line,
+        hint="begin with FROM; only ARG may stand before it",
+    )
 
 
 def familiar(name: str) -> str:
@@ -177,7 +184,7 @@ def origins(node: Instruction, flags: Flags, outline: Outline, outlines: Outline
         return [] if name is None else [_copy_origin(name, node, outline, outlines, settings)]
     if node.keyword == "run":
         names = [mount_source(written) for written in flags.texts("mount")]
-        return [_origin(name, outline, outlines, settings) for name in names if name is not None]
+        return [_origin(name, node, outline, outlines, settings) for name in names if name is not None]
     return []
 
 
@@ -222,7 +229,9 @@ def _begin(node: Instruction, outlines: Outlines, settings: Settings, global_arg
             raise error.at(node.start_line) from None
     name = resolved.name
     replaced = name in settings.named_contexts and name not in _RESERVED
-    parent = None if replaced else outlines.find(resolved.image)
+    parent = (
+        None if replaced else _standing_for(resolved.image, node, outlines, settings) or outlines.find(resolved.image)
+    )
     if parent is not None:
         base = Base(kind="stage", name=parent.name, stage=parent.index)
         platform = parent.platform
@@ -243,18 +252,33 @@ def _outside(name: str, settings: Settings, platform: Platform) -> Base:
     return Base(kind="image", name=name, platform=str(platform))
 
 
-def _origin(name: str, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
-    stage = outlines.find(name, outline.index)
+def _origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
+    stage = _standing_for(name, node, outlines, settings) or outlines.find(name, outline.index)
     if stage is not None:
         return Base(kind="stage", name=stage.name, stage=stage.index)
     return _outside(name, settings, settings.platform)
+
+
+def _standing_for(name: str, node: Instruction, outlines: Outlines, settings: Settings) -> Outline | None:
+    """Return the stage that a named context says `name` is. Raises DockerfileError where there is no such stage."""
+    wanted = settings.stage_contexts.get(familiar(name.lower()))
+    if wanted is None:
+        return None
+    stage = outlines.find(wanted)
+    if stage is None:
+        raise DockerfileError(
+            f'{name} is the context target:{wanted}, and no stage "{wanted}" comes before',
+            line=node.start_line,
+            hint=did_you_mean(wanted, outlines.names) or "a stage can stand for names that come after it",
+        )
+    return stage
 
 
 def _copy_origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
     """Return what COPY --from names: digits are a stage's number."""
     digits = name.removeprefix("+").removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
-        return _origin(name, outline, outlines, settings)
+        return _origin(name, node, outline, outlines, settings)
     if name.startswith("-") or len(digits) > 9 or int(digits) >= len(outlines.all):
         raise DockerfileError(
             f"invalid stage index {name}: --from={name}",

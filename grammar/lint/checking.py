@@ -17,6 +17,7 @@ from grammar.lint.stages import FindBase, StageChecker, StageLines
 from grammar.lint.written import check_casing, check_lines, check_names
 from grammar.nodes import Dockerfile, Instruction
 from grammar.resolution import resolve
+from grammar.scope import Scope
 from grammar.stages import Outline, divide
 from grammar.stages import Settings as BuildSettings
 
@@ -48,25 +49,34 @@ def check(
         check_lines(dockerfile, collector)
         predefined = predefined_arguments(settings, target, dockerfile)
         _check_bases(dockerfile, settings, predefined, collector)
-        outlines, _ = divide(dockerfile, settings, predefined)
-        graph = build_graph(
-            dockerfile,
-            target,
-            build_args,
-            platform,
-            build_platform=build_platform,
-            named_contexts=named_contexts,
-        )
-        wanted = [stage.index for stage in graph.stages] if target is not None else range(len(outlines.all))
+        outlines, global_args = divide(dockerfile, settings, predefined)
+
+        def open_scope(environment: Sequence[str]) -> Scope:
+            return Scope.open(environment, global_args=global_args, build_args=arguments, escape=settings.escape)
+
+        def graph() -> InstructionGraph:
+            return build_graph(
+                dockerfile,
+                target,
+                arguments,
+                platform,
+                build_platform=build_platform,
+                named_contexts=named_contexts,
+            )
+
+        wanted = None if target is None else {stage.index for stage in graph().stages}
         checker = StageChecker(
-            collector, open_scope=graph.scope, find_base=find_base, ignore=ignore, escape=graph.escape
+            collector, open_scope=open_scope, find_base=find_base, ignore=ignore, escape=settings.escape
         )
-        for index in wanted:
-            outline = outlines.all[index]
+        for outline in outlines.all:
+            if wanted is not None and outline.index not in wanted:
+                continue
             known = find_base(outline.base) if outline.base.kind == "image" else None
             if known is not None:
                 outline.triggers = parse_triggers(known.onbuild, outline)
             checker.check(_lines(outline))
+        if wanted is None:
+            graph()  # refuses circles of stages, and what else no line alone can tell
         advise(outlines.all, collector)
     except DockerfileError as fault:
         error = fault
@@ -80,7 +90,14 @@ def check_graph(graph: InstructionGraph, *, ignore: IgnoreFile | None, find_base
     """
     dockerfile = graph.dockerfile
     collector = Collector(_settings(dockerfile, graph.build_args))
-    settings = make_settings(dockerfile, graph.build_args, graph.platform, graph.build_platform, graph.named_contexts)
+    settings = make_settings(
+        dockerfile,
+        graph.build_args,
+        graph.platform,
+        graph.build_platform,
+        graph.named_contexts,
+        graph.stage_contexts,
+    )
     check_lines(dockerfile, collector)
     predefined = predefined_arguments(settings, graph.target_name, dockerfile)
     _check_bases(dockerfile, settings, predefined, collector)

@@ -11,6 +11,7 @@ from grammar.expansion import expand, expand_words
 from grammar.ignore import IgnoreFile
 from grammar.instructions import Copy, Env, ResolvedInstruction, Workdir
 from grammar.lint import sensitive
+from grammar.lint.bases import is_reference
 from grammar.lint.findings import Collector
 from grammar.lint.words import Asked, suggestion, undefined
 from grammar.lint.written import keyword_of
@@ -108,6 +109,12 @@ class StageChecker:
             return self._ends[base.stage]
         if base.kind == "scratch":
             return _State(scope=self._open_scope(()), certain=True, has_shell=False)
+        if base.kind == "image" and not is_reference(base.name):
+            raise DockerfileError(
+                f"failed to parse stage name {quoted(base.name)}: invalid reference format",
+                line=stage.begin.start_line,
+                hint="names of images are in lower case, as in registry.example/team/app:1.2",
+            )
         known = self._find_base(base)
         if known is None:
             return _State(scope=self._open_scope(()), certain=False, has_shell=False)

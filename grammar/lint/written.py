@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from grammar.checks import validate
 from grammar.lint.findings import Collector
 from grammar.nodes import Dockerfile, Instruction
+from grammar.stages import outside_stages
 
 _RESERVED = ("context", "scratch")
 
@@ -21,6 +22,7 @@ def check_lines(dockerfile: Dockerfile, collector: Collector) -> None:
     for node in dockerfile.instructions:
         if node.blank_before:
             collector.add("NoEmptyContinuation", "Empty continuation line", node.blank_before, node.blank_before)
+    divided = False
     for node in dockerfile.instructions:
         if node.keyword == "from":
             _check_letters(node, collector)
@@ -28,6 +30,9 @@ def check_lines(dockerfile: Dockerfile, collector: Collector) -> None:
             text = "Maintainer instruction is deprecated in favor of using label"
             collector.report("MaintainerDeprecated", text, node)
         validate(node, dockerfile.directives.escape)
+        divided = divided or node.keyword == "from"
+        if not divided and node.keyword != "arg":
+            raise outside_stages(node)
         if node.keyword == "from" and len(node.arguments) == 3:
             _check_description("FROM", [node.arguments[2].lower()], node, collector)
         elif node.keyword == "arg":

@@ -243,6 +243,7 @@ CASES = [
 def found(text: str) -> list[Finding]:
     report = check(
         parse(text + "\n"),
+        build_args={"T": "1"},
         platform=PLATFORM,
         ignore=IgnoreFile(["gone"]),
         find_base=lambda base: None if base.name == "unknown:1" else BASE,

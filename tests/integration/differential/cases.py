@@ -31,10 +31,14 @@ class Case:
     dockerfile: str
     files: Mapping[str, str | Special] = field(default_factory=dict)
     words: tuple[str, ...] = ()
+    whole: bool = False
+    """Whether the text is the whole Dockerfile as it stands."""
 
     @property
     def text(self) -> str:
         """Return the whole Dockerfile."""
+        if self.whole:
+            return self.dockerfile + "\n"
         begins = self.dockerfile.startswith(("FROM", "#", "ARG TAG"))
         whole = self.dockerfile if begins else f"FROM BASE\n{self.dockerfile}"
         return whole.replace("FROM BASE", f"FROM {BASE}").replace("from=BASE", f"from={BASE}") + "\n"
