@@ -22,18 +22,23 @@ _CHECKSUM = slice(148, 156)
 
 
 def open_archive(tree: SourceTree, path: bytes) -> str | None:
-    """Return the compression of the tar at `path` ("tar" for none), or None where the file is no tar."""
+    """Return the compression of the tar at `path` ("none" for none), or None where the file is no tar."""
     with _open(tree, path) as stream:
-        start = stream.read(_BLOCK)
-        stream.seek(0)
-        kind = detect(start)
-        try:
-            plain = decompressed(stream, os.fsdecode(path))
-            block = b""
-            while len(block) < _BLOCK and (more := plain.read(_BLOCK - len(block))):
-                block += more
-        except (PybuildError, OSError, EOFError):
-            return None
+        return archive_kind(stream, os.fsdecode(path))
+
+
+def archive_kind(stream: BinaryIO, name: str) -> str | None:
+    """Return the compression of the tar that `stream` begins with, or None where it is no tar; reads from it."""
+    start = stream.read(_BLOCK)
+    stream.seek(0)
+    kind = detect(start)
+    try:
+        plain = decompressed(stream, name)
+        block = b""
+        while len(block) < _BLOCK and (more := plain.read(_BLOCK - len(block))):
+            block += more
+    except (PybuildError, OSError, EOFError):
+        return None
     return kind if _is_header(block) else None
 
 

@@ -19,6 +19,7 @@ from runtime.oci.platforms import parse_platform
 from runtime.oci.references import parse_reference
 
 if TYPE_CHECKING:
+    from builder.interfaces import BuildContext
     from builder.lock import Lock
     from builder.reporter import Reporter
     from runtime.oci.platforms import Platform
@@ -118,7 +119,22 @@ class Bases:
             )
         return self._bases[key]
 
+    def adopt(self, wanted: Wanted, image: Image) -> None:
+        """Have an image that is here already stand for a name."""
+        self._images[_key(wanted)] = image
+
+    def of_tree(self, name: str, tree: BuildContext, platform: str) -> BaseImage:
+        """Make an image of the files of a named context."""
+        from builder.treebase import base_of_tree  # only for FROM of a named context
+
+        key = (f"context {name}", platform)
+        if key not in self._bases:
+            self._bases[key] = base_of_tree(self._store, name, tree, platform)
+        return self._bases[key]
+
     def _has_to_be_asked_for(self, wanted: Wanted) -> bool:
+        if _key(wanted) in self._images:
+            return False
         if self._policy in ("always", "newer") and not self._locked:
             return True
         try:

@@ -18,6 +18,7 @@ from runtime.oci.digests import canonical_json, hex_of, sha256_of
 from runtime.version import VERSION
 
 if TYPE_CHECKING:
+    from builder.namedcontexts import NamedContext
     from grammar.graph import InstructionGraph
     from runtime.context import Context
 
@@ -26,10 +27,21 @@ _FORMAT = 1
 
 
 def load_graph(
-    context: Context, text: str, *, target: str | None, build_args: Mapping[str, str], platform: str, host: str
+    context: Context,
+    text: str,
+    *,
+    target: str | None,
+    build_args: Mapping[str, str],
+    platform: str,
+    host: str,
+    named_contexts: Mapping[str, NamedContext] | None = None,
 ) -> InstructionGraph:
     """Return the graph of a Dockerfile's text, parsed only if it never was. Raises DockerfileError."""
+    contexts = named_contexts or {}
+    stages = {name: found.place for name, found in contexts.items() if found.kind == "stage"}
+    names = sorted(contexts.keys() - stages.keys())
     request = [_FORMAT, VERSION, sys.hexversion, _code_stamp(), text, target, dict(build_args), platform, host]
+    request += [names, stages]
     path = context.layout.root / "graphs" / hex_of(sha256_of(canonical_json(request)))
     with suppress(OSError, pickle.PickleError, EOFError, AttributeError, ImportError, ValueError, TypeError):
         graph: InstructionGraph = pickle.loads(path.read_bytes())
@@ -37,7 +49,9 @@ def load_graph(
     from grammar.graph import build_graph
     from grammar.parser import parse  # lazy: 60 ms
 
-    graph = build_graph(parse(text), target, build_args, platform, build_platform=host)
+    graph = build_graph(
+        parse(text), target, build_args, platform, build_platform=host, named_contexts=names, stage_contexts=stages
+    )
     with suppress(OSError):  # the next build parses again
         _keep(context, path, graph)
     return graph

@@ -16,12 +16,13 @@ from builder.interfaces import BuildContext, Step
 from builder.options import BuildOptions
 from builder.stepclient import StepServer
 from builder.steps.select import step_of
-from frozen import Frozen
-from grammar.errors import DockerfileError
+from frozen import Frozen, replace
 from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
 from runtime.errors import PybuildError
+from runtime.oci.platforms import parse_platform
 
 if TYPE_CHECKING:
+    from builder.namedcontexts import NamedContexts
     from grammar.graph import InstructionGraph, Node, Stage
     from grammar.scope import Scope
     from grammar.stages import Base
@@ -89,22 +90,31 @@ def make_plan(
     build_context: BuildContext,
     options: BuildOptions,
     server: StepServer,
+    contexts: NamedContexts | None = None,
 ) -> Plan:
     """Find the bases, let their triggers into the graph, expand everything, check every step.
 
     Raises DockerfileError with its line for what the file gets wrong, InstructionFailed for what is missing.
     """
-    return _Planner(graph, bases, options, server).plan(build_context)
+    return _Planner(graph, bases, options, server, contexts).plan(build_context)
 
 
 class _Planner:
     """The planning of one build."""
 
-    def __init__(self, graph: InstructionGraph, bases: Bases, options: BuildOptions, server: StepServer) -> None:
+    def __init__(
+        self,
+        graph: InstructionGraph,
+        bases: Bases,
+        options: BuildOptions,
+        server: StepServer,
+        contexts: NamedContexts | None,
+    ) -> None:
         self._graph = graph
         self._bases = bases
         self._options = options
         self._server = server
+        self._contexts = contexts
         self._stages: dict[int, StagePlan] = {}
 
     def plan(self, build_context: BuildContext) -> Plan:
@@ -130,8 +140,8 @@ class _Planner:
             if stage is None:
                 return
             done.add(stage.index)
-            if stage.base.kind == "image":
-                base = self._image(stage.base, stage, _from_line(stage))
+            if (image := self._as_image(stage.base, stage)) is not None:
+                base = self._image(image, stage, _from_line(stage))
                 if base.triggers:
                     self._graph = self._graph.with_base(stage.index, base.environment, base.triggers)
 
@@ -139,15 +149,33 @@ class _Planner:
         """List all images that the graph names, in its order."""
         wanted = []
         for stage in self._graph.stages:
-            if stage.base.kind == "image":
-                wanted.append(self._wanted(stage.base, stage, _from_line(stage)))
+            if (image := self._as_image(stage.base, stage)) is not None:
+                wanted.append(self._wanted(image, stage, _from_line(stage)))
             wanted += [
-                self._wanted(edge.source, stage, node.instruction.start_line)
+                self._wanted(image, stage, node.instruction.start_line)
                 for node in stage.nodes
                 for edge in node.depends
-                if edge.kind in ("copy", "mount") and edge.source is not None and edge.source.kind == "image"
+                if edge.kind in ("copy", "mount")
+                and edge.source is not None
+                and (image := self._as_image(edge.source, stage)) is not None
             ]
         return wanted
+
+    def _as_image(self, base: Base, stage: Stage) -> Base | None:
+        """Return what to look for among images: also for a named context that is one; None for all else."""
+        if base.kind != "context" or self._contexts is None or base.name == _BUILD_CONTEXT:
+            return base if base.kind == "image" else None
+        name = self._contexts.image_name(base.name)
+        if name is not None:
+            return replace(base, kind="image", name=name)
+        with located(_from_line(stage)):
+            platform = base.platform or stage.platform
+            image = self._contexts.image(base.name, parse_platform(platform))
+        if image is None:
+            return None
+        found = replace(base, kind="image", name=f"{base.name} (layout)")
+        self._bases.adopt(self._wanted(found, stage, _from_line(stage)), image)
+        return found
 
     def _wanted(self, base: Base, stage: Stage, line: int) -> Wanted:
         platform = base.platform or stage.platform
@@ -157,19 +185,12 @@ class _Planner:
         return self._bases.find(self._wanted(base, stage, line))
 
     def _plan_stage(self, stage: Stage) -> StagePlan:
-        base = None
-        match stage.base.kind:
-            case "stage":
-                assert stage.base.stage is not None
-                start = self._stages[stage.base.stage].end
-            case "image":
-                base = self._image(stage.base, stage, _from_line(stage))
-                start = self._graph.scope(base.environment)
-            case "scratch":
-                start = self._graph.scope()
-            case kind:
-                text = f"FROM {stage.base.name}: a base of kind {kind} is not supported"
-                raise DockerfileError(text, line=_from_line(stage))
+        base = self._base(stage)
+        if stage.base.kind == "stage":
+            assert stage.base.stage is not None
+            start = self._stages[stage.base.stage].end
+        else:
+            start = self._graph.scope(() if base is None else base.environment)
         nodes: list[PlannedNode] = []
         scope = start
         for node in stage.nodes[1:]:
@@ -189,6 +210,21 @@ class _Planner:
         parent = stage.base.stage if stage.base.kind == "stage" else None
         return StagePlan(stage=stage, base=base, parent=parent, start=start, nodes=tuple(nodes))
 
+    def _base(self, stage: Stage) -> BaseImage | None:
+        """Return the image that a stage stands on; the files of a named context become one."""
+        if stage.base.kind in ("stage", "scratch"):
+            return None
+        image = self._as_image(stage.base, stage)
+        if image is not None:
+            return self._image(image, stage, _from_line(stage))
+        with located(_from_line(stage)):
+            return self._bases.of_tree(stage.base.name, self._tree(stage.base), stage.platform)
+
+    def _tree(self, base: Base) -> BuildContext:
+        if self._contexts is None:
+            raise PybuildError(f"{base.name}: named contexts are only there in a build")
+        return self._contexts.tree(base.name)
+
     def _sources(self, node: Node, instruction: ResolvedInstruction, stage: Stage) -> dict[str, Source]:
         """Pair the names that an instruction uses with what the graph says they mean."""
         names = _names(instruction)
@@ -198,16 +234,23 @@ class _Planner:
         for edge in node.depends:
             if edge.kind not in ("copy", "mount"):
                 continue
+            source = edge.source
             if edge.node is not None:
                 index = self._graph.node(edge.node).stage
-                name = _named(names, self._graph.stage(index).name, str(index))
+                name = _named(names, self._graph.stage(index).name, str(index), *self._names_of(index))
                 found[name] = Source(stage=index)
-            elif edge.source is not None and edge.source.kind == "image":
-                image = self._image(edge.source, stage, node.instruction.start_line)
-                found[_named(names, edge.source.name)] = Source(image=image)
-            elif edge.source is not None and edge.source.name != _BUILD_CONTEXT:
-                raise PybuildError(f"{edge.source.name}: reading from a {edge.source.kind} is not supported")
+            elif source is None or source.name == _BUILD_CONTEXT:
+                continue
+            elif (image := self._as_image(source, stage)) is not None:
+                found[_named(names, source.name)] = Source(image=self._image(image, stage, node.instruction.start_line))
+            else:
+                found[_named(names, source.name)] = Source(context=self._tree(source))
         return found
+
+    def _names_of(self, index: int) -> list[str]:
+        """List the named contexts that stand for a stage."""
+        stage = self._graph.stage(index).name
+        return [name for name, wanted in self._graph.stage_contexts.items() if wanted.lower() == stage]
 
 
 def _from_line(stage: Stage) -> int:

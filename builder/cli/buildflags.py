@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.cli.calls import Call, read_call
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
+from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
 from frozen import Frozen
@@ -19,14 +21,14 @@ from runtime.errors import ReferenceInvalid, UsageError
 from runtime.oci.platforms import host_platform, parse_platform
 from runtime.oci.references import Reference, parse_reference
 
+if TYPE_CHECKING:
+    from builder.cachetransfer.wishes import CacheWish
+
 STANDARD_INPUT = "-"
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
     "annotation": ("texts", "annotations are not written yet: use --label"),
     "attest": ("texts", "attestations are not made yet"),
-    "build-context": ("texts", "named contexts are not supported yet: COPY --from a stage or an image"),
-    "cache-from": ("texts", "the cache of the store is always used; other ones cannot be imported yet"),
-    "cache-to": ("texts", "the cache stays in the store; it cannot be exported yet"),
     "cgroup-parent": ("text", "steps cannot be put below another cgroup yet"),
     "policy": ("texts", "policies are not there yet"),
     "push": ("switch", "pushing comes with the registry client: write --output type=oci,dest=FILE and copy that"),
@@ -53,7 +55,10 @@ FLAGS = (
     Flag("--call", kind="text", metavar="METHOD", help="Answer a question: check, outline or targets"),
     Flag("--check", help="Check the Dockerfile (short for --call=check)"),
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
+    Flag("--cache-from", kind="texts", metavar="PLACE", help="Take from this cache: type=registry,ref=NAME or local"),
+    Flag("--cache-to", kind="texts", metavar="PLACE", help="Write the cache: type=registry|local|inline,mode=min|max"),
     Flag("--explain", kind="optional", bare="text", metavar="FORM", help="Say why each step ran: text or json"),
+    Flag("--build-context", kind="texts", metavar="NAME=WHERE", help="A further context: a directory, image or URL"),
     Flag("--file", "-f", kind="text", metavar="FILE", help="Name of the Dockerfile (default: PATH/Dockerfile)"),
     Flag("--format", kind="text", metavar="FORM", help="Form of --explain: text or json"),
     Flag("--iidfile", kind="text", metavar="FILE", help="Write the image id to a file"),
@@ -86,6 +91,7 @@ class BuildRequest(Frozen):
     """All that one command line of `build` says."""
 
     context: str
+    contexts: Mapping[str, NamedContext]
     dockerfile: str | None
     call: Call | None
     target: str | None
@@ -95,6 +101,8 @@ class BuildRequest(Frozen):
     names: tuple[Reference, ...]
     outputs: tuple[Output, ...]
     options: BuildOptions
+    cache_from: tuple[CacheWish, ...]
+    cache_to: tuple[CacheWish, ...]
     pull: str
     locked: bool
     explain: str | None
@@ -119,6 +127,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         raise UsageError(f"progress={progress} and quiet cannot be used together")
     return BuildRequest(
         context=args.words[0],
+        contexts=read_contexts(args.texts("build-context")),
         dockerfile=args.text("file"),
         call=read_call(args.text("call"), check=args.switch("check")),
         target=args.text("target"),
@@ -128,6 +137,8 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         names=tuple(_name(text) for text in args.texts("tag")),
         outputs=read_outputs(args.texts("output")),
         options=_options(args, context, build_args),
+        cache_from=_cache(args, "cache-from"),
+        cache_to=_cache(args, "cache-to"),
         pull=read_policy(args.text("pull")),
         locked=args.switch("locked"),
         explain=_explain(args),
@@ -135,6 +146,15 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         iidfile=_path(args.text("iidfile")),
         metadata_file=_path(args.text("metadata-file")),
     )
+
+
+def _cache(args: Arguments, flag: str) -> tuple[CacheWish, ...]:
+    words = args.texts(flag)
+    if not words:
+        return ()
+    from builder.cachetransfer import wishes  # lazy: most builds use the cache of the store alone
+
+    return wishes.read_cache_from(words) if flag == "cache-from" else wishes.read_cache_to(words)
 
 
 def _explain(args: Arguments) -> str | None:

@@ -1,26 +1,21 @@
-"""Find the Dockerfile and the build context that the words of a build name."""
+"""Find the Dockerfile of a build whose context is a directory; `builder.cli.inputs` knows all others."""
 
 from __future__ import annotations
 
 import os
 import select
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.cli.buildflags import STANDARD_INPUT, BuildRequest
+from builder.cli.buildflags import STANDARD_INPUT
 from builder.failures import SourceText
 from runtime.errors import NotFound, PybuildError, UsageError
 
 if TYPE_CHECKING:
-    from builder.context import DirectoryContext
-    from builder.lock import Lock
     from runtime.context import Context
-    from runtime.store.facade import Store
 
-_LARGEST = 16 << 20
+LARGEST = 16 << 20
 """Bytes of a Dockerfile."""
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "oci-layout://", "docker-image://")
 _ARCHIVES = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
@@ -33,7 +28,7 @@ def read_dockerfile(wanted: str | None, directory: str, context: Context) -> Sou
     Raises NotFound where there is none, UsageError for a context that cannot be used.
     """
     if directory.startswith(_REMOTE) and not os.path.exists(directory):
-        raise UsageError(f"context {directory}: remote contexts are not supported", hint="clone or download it first")
+        raise UsageError(f"context {directory}: this needs a directory", hint="clone or download it first")
     if directory == STANDARD_INPUT:
         if wanted == STANDARD_INPUT:
             raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
@@ -46,7 +41,7 @@ def read_dockerfile(wanted: str | None, directory: str, context: Context) -> Sou
     path = Path(wanted) if wanted is not None else _default(Path(directory))
     try:
         with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+            data = file.read(LARGEST + 1)
     except FileNotFoundError as error:
         raise NotFound(
             f"failed to read dockerfile: open {path}: no such file or directory", hint=_hint(wanted, directory)
@@ -54,40 +49,16 @@ def read_dockerfile(wanted: str | None, directory: str, context: Context) -> Sou
     except OSError as error:
         raise PybuildError(f"failed to read dockerfile: {path}: {error.strerror}") from error
     shown = wanted if wanted is not None else path.name
-    return SourceText(name=shown, text=_decode(data, shown), path=path)
-
-
-@contextmanager
-def open_build_context(request: BuildRequest, source: SourceText, store: Store) -> Iterator[DirectoryContext]:
-    """Open the context; an empty one where standard input is the Dockerfile and nothing else."""
-    from builder.context import open_context, read_ignore_file
-
-    if request.context == STANDARD_INPUT:
-        empty = store.workspace() / "empty-context"
-        empty.mkdir(exist_ok=True)
-        with open_context(store, empty, None) as opened:
-            yield opened
-        return
-    directory = Path(request.context)
-    found = read_ignore_file(directory, source.path)
-    with open_context(store, directory, None if found is None else found[1]) as opened:
-        yield opened
-
-
-def build_lock(request: BuildRequest) -> Lock | None:
-    """Read what the context's lock file pins; None where it has none. Raises DocumentError, PybuildError."""
-    from builder.lock import read_lock
-
-    return None if request.context == STANDARD_INPUT else read_lock(Path(request.context))
+    return SourceText(name=shown, text=decoded(data, shown), path=path)
 
 
 def _from_stream(wanted: str | None, context: Context) -> SourceText:
     if wanted is not None:
-        raise UsageError("a context on standard input is not supported", hint="unpack it and name the directory")
+        raise UsageError("this needs a directory, and not standard input", hint="unpack it and name the directory")
     data = _read_standard_input(context)
     if data.startswith(_ARCHIVES) or data[_USTAR] == b"ustar":
-        raise UsageError("an archive on standard input is not supported", hint="unpack it and name the directory")
-    return SourceText(name="Dockerfile", text=_decode(data, "standard input"), path=None)
+        raise UsageError("standard input holds an archive and no Dockerfile", hint="unpack it and name the directory")
+    return SourceText(name="Dockerfile", text=decoded(data, "standard input"), path=None)
 
 
 def _read_standard_input(context: Context) -> bytes:
@@ -96,12 +67,12 @@ def _read_standard_input(context: Context) -> bytes:
     try:
         fd = stream.fileno()
     except OSError:
-        return stream.read(_LARGEST + 1)
+        return stream.read(LARGEST + 1)
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     poll.register(context.cancel.fd, select.POLLIN)
     pieces: list[bytes] = []
-    while sum(map(len, pieces)) <= _LARGEST:
+    while sum(map(len, pieces)) <= LARGEST:
         poll.poll()
         context.cancel.check()
         piece = os.read(fd, 1 << 16)
@@ -117,9 +88,10 @@ def _default(directory: Path) -> Path:
     return lower if not path.exists() and lower.exists() else path
 
 
-def _decode(data: bytes, name: str) -> str:
-    if len(data) > _LARGEST:
-        raise PybuildError(f"{name} has more than {_LARGEST >> 20} MiB: that is no Dockerfile")
+def decoded(data: bytes, name: str) -> str:
+    """Return a Dockerfile's text; any bytes survive. Raises PybuildError where it is too large to be one."""
+    if len(data) > LARGEST:
+        raise PybuildError(f"{name} has more than {LARGEST >> 20} MiB: that is no Dockerfile")
     return data.decode("utf-8", "surrogateescape")
 
 

@@ -64,9 +64,10 @@ def key_parts(mount: Mount, given: Given) -> KeyParts:
         case "bind":
             parts["source"] = mount.source
             parts["writable"] = not mount.read_only
-            if mount.from_ is None:
-                parts["content"] = given.build_context.digest(mount.source)
-            else:
+            files = files_of(mount, given)
+            if files is not None:
+                parts["content"] = files.digest(mount.source)
+            elif mount.from_ is not None:
                 parts["content"] = given.sources[mount.from_].content
         case "cache":
             parts["id"] = _cache_id(mount, given)
@@ -103,6 +104,11 @@ def prepared(mounts: Sequence[Mount], given: Given, options: BuildOptions, direc
         yield Prepared(mounts=tuple(made), environment=environment)
 
 
+def files_of(mount: Mount, given: Given) -> BuildContext | None:
+    """Return the build context or the named one that a mount shows; None for stages and images."""
+    return given.build_context if mount.from_ is None else given.contexts.get(mount.from_)
+
+
 def _target(mount: Mount, given: Given) -> str:
     if not mount.target:
         return f"{_SECRET_DIRECTORY}/{mount.id}" if mount.type == "secret" and mount.env is None else ""
@@ -113,10 +119,12 @@ def _bind(mount: Mount, given: Given, place: Path) -> Mapping[str, object]:
     from runtime.oci.runtimespec import bind
 
     target = _target(mount, given)
-    if mount.from_ is None:
+    files = files_of(mount, given)
+    if files is not None:
         place.mkdir(mode=0o700)
-        path, _ = given.build_context.materialise(mount.source, place)
+        path, _ = files.materialise(mount.source, place)
         return bind(os.fspath(path), target, readonly=mount.read_only)
+    assert mount.from_ is not None
     result = given.sources[mount.from_]
     view = given.store.snapshots.view(result.chain)
     source = view.resolve(PurePosixPath("/", mount.source))

@@ -87,15 +87,16 @@ class RunStep(Frozen):
         return parts
 
     def files(self, given: Given) -> tuple[ReadFiles, ...]:
-        """The files of the build context that it mounts."""
+        """The files of the build context and of named ones that it mounts."""
         from builder.filelists import ReadFiles
         from builder.trees import clean, plan_copy, resolve
 
         found = []
         for mount in self.instruction.mounts:
-            if mount.type == "bind" and mount.from_ is None:
-                path = resolve(given.build_context, clean(mount.source))
-                found.append(ReadFiles("", path, plan_copy(given.build_context, path)))
+            tree = mounts.files_of(mount, given) if mount.type == "bind" else None
+            if tree is not None:
+                path = resolve(tree, clean(mount.source))
+                found.append(ReadFiles(mount.from_ or "", path, plan_copy(tree, path)))
         return tuple(found)
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:

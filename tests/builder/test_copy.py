@@ -375,11 +375,25 @@ def test_an_archive_replaces_what_is_in_its_way(bench: Bench) -> None:
     assert "x/p/z 750 7:8" in bench.copy("data", to="/x", keyword="add")
 
 
-def test_remote_sources_say_what_to_do(bench: Bench) -> None:
-    with pytest.raises(UsageError, match="COPY cannot read"):
-        bench.copy("https://example.org/x", to="/")
-    with pytest.raises(PybuildError, match="remote sources are not supported"):
-        bench.copy("https://example.org/x", to="/", keyword="add")
+@pytest.mark.parametrize(
+    ("word", "options", "said"),
+    [
+        ("https://example.org/x", {"keyword": "copy"}, "COPY cannot read"),
+        ("https://example.org/x", {"checksum": "sha256:12"}, "invalid checksum"),
+        ("https://example.org/x", {"keep_git_dir": True}, "--keep-git-dir says nothing of a file"),
+        ("https://example.org/..", {}, "cannot be the name of a file"),
+        ("https://example.org/x.git#main:../y", {}, "lies outside of the repository"),
+        ("https://example.org/x.git?what=1", {}, 'unexpected query "what"'),
+        ("https://example.org/x.git", {"checksum": "sha256:12"}, "invalid checksum"),
+        ("https://example.org/x.git", {"unpack": True}, "--unpack says nothing of a git repository"),
+    ],
+)
+def test_remote_sources_that_cannot_be_meant_are_refused_before_anything_is_asked(
+    bench: Bench, word: str, options: Mapping[str, object], said: str
+) -> None:
+    step = CopyStep(instruction(word, to="/", **{"keyword": "add", **options}))
+    with pytest.raises(UsageError, match=said):
+        step.check(bench.open())
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,9 @@ def test_standard_input_is_a_dockerfile_with_or_without_a_context(
     [
         (["nothere"], "no such directory"),
         (["src/Dockerfile"], "is not a directory"),
-        (["https://x.invalid/y.git"], "remote contexts are not supported"),
+        (["https://x.invalid/y.git?what=1"], "unexpected query"),
+        (["--build-context", "x=nothere", "src"], "failed to find local context"),
+        (["--build-context", "x", "src"], "expected NAME=WHERE"),
         (["-f", "-", "-"], "can't use stdin for both"),
     ],
 )
