@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.differential.cases import Case
+from tests.integration.differential.cases import BASE, Case
 from tests.integration.differential.lint_cases import CHECKS
 from tests.integration.differential.test_differential import Docker, docker, make_context, program
 from tests.integration.programs import Program
@@ -67,3 +67,48 @@ def test_a_check_finds_what_buildkit_finds(
         missing("a docker with BuildKit, or a recorded answer")
     result = program(*words, context, status=None)
     assert {**compared(json.loads(result.stdout)), "status": result.returncode} == theirs
+
+
+OFFERS = """\
+# check=skip=all
+# V the version
+ARG V=1
+ARG UNUSED=x
+# one is the first
+FROM BASE AS one
+# A is an argument
+ARG A=a$V V
+RUN --mount=type=secret,id=s --mount=type=ssh,id=key true
+FROM --platform=$BUILDPLATFORM BASE AS Two
+COPY --from=one /etc /x
+ARG TARGETARCH
+ARG B
+RUN --mount=type=secret,id=s,required --mount=type=secret,id=t true
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("call", ["outline", "outline,format=json", "targets", "targets,format=json"])
+@pytest.mark.parametrize("target", ["one", "two"])
+def test_questions_are_answered_as_buildkit_does(
+    call: str,
+    target: str,
+    program: Program,
+    docker: Docker | None,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    missing: Callable[[str], None],
+) -> None:
+    (tmp_path / "Dockerfile").write_text(OFFERS.replace("BASE", BASE))
+    checked: dict[str, Any] = json.loads(CHECKED.read_text()) if CHECKED.exists() else {}
+    words = ("build", f"--call={call}", "--target", target, "--build-arg", "B=2")
+    if docker is not None:
+        theirs = docker("buildx", *words, docker.prefix + str(tmp_path)).decode()
+        if request.config.getoption("--record"):
+            checked[f"{call} {target}"] = theirs
+            CHECKED.write_text(json.dumps(checked, indent=1, sort_keys=True) + "\n")
+    elif f"{call} {target}" in checked:
+        theirs = checked[f"{call} {target}"]
+    else:
+        missing("a docker with BuildKit, or a recorded answer")
+    assert program(*words, tmp_path).stdout.decode() == theirs
