@@ -6,7 +6,8 @@ OCI distribution-spec v1.1. Whatever a registry sends is bounded, and is verifie
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from runtime.errors import DigestMismatch, DocumentError, RegistryError, RegistryMissing
@@ -62,7 +63,7 @@ class Repository:
             if error.status == 404:
                 return None
             if error.status not in (400, 405, 501):
-                raise self._explained(error, target) from error
+                self._refuse(error, target)
             return self._found_by_get(target, accept)
         with answer:
             digest = answer.headers.get("Docker-Content-Digest", target)
@@ -89,7 +90,7 @@ class Repository:
             except ConnectionCut as cut:  # in the middle of the document
                 tries.again(cut)
             except RegistryError as error:
-                raise self._explained(error, target) from error
+                self._refuse(error, target)
         said = target if ":" in target else answer.headers.get("Docker-Content-Digest", "")
         digest = digest_of(data, algorithm_of(said)) if is_digest(said) else sha256_of(data)
         if is_digest(said) and digest != said:
@@ -174,7 +175,7 @@ class Repository:
         try:
             answer = self.transport.request("HEAD", endpoint, path, scopes=self._scopes(endpoint), expect=(200, 404))
         except RegistryError as error:
-            raise self._explained(error, digest) from error
+            self._refuse(error, digest)
         with answer:
             size = answer.headers.get("Content-Length", "")
             return None if answer.status == 404 else int(size) if size.isdecimal() else 0
@@ -187,7 +188,7 @@ class Repository:
         try:
             self._uploading().whole(body, digest, progress or _nothing)
         except RegistryError as error:
-            raise self._explained(error, digest) from error
+            self._refuse(error, digest)
 
     def upload_stream(
         self,
@@ -204,7 +205,7 @@ class Repository:
         try:
             return self._uploading().stream(stream, algorithm, chunk, progress or _nothing)
         except RegistryError as error:
-            raise self._explained(error, "a blob") from error
+            self._refuse(error, "a blob")
 
     def mount_blob(self, digest: Digest, from_repository: str) -> bool:
         """Ask the registry to take a blob from another of its repositories (a path as `library/app`); False if not."""
@@ -225,7 +226,7 @@ class Repository:
             for document in pages(self.transport, endpoint, path, self._scopes(endpoint)):
                 yield from document.texts("tags")
         except RegistryError as error:
-            raise self._explained(error, "") from error
+            self._refuse(error, "")
 
     def referrers(self, digest: Digest, *, artifact_type: str | None = None) -> tuple[Descriptor, ...]:
         """List manifests whose subject is `digest`: the referrers API, else the tag `sha256-HEX` (§ Listing Referrers).
@@ -241,7 +242,7 @@ class Repository:
                 found += [documents.decode_descriptor(item) for item in document.items("manifests")]
         except RegistryError as error:
             if error.status not in (400, 404, 405):
-                raise self._explained(error, digest) from error
+                self._refuse(error, digest)
             found = list(self._tagged_referrers(digest))
         if artifact_type is not None:
             found = [item for item in found if item.artifact_type == artifact_type]
@@ -336,7 +337,7 @@ class Repository:
                 method, endpoint, url, scopes=scopes, headers=headers, body=data, expect=expect
             )
         except RegistryError as error:
-            raise self._explained(error, path.partition("/")[2], writing=method) from error
+            self._refuse(error, path.partition("/")[2], writing=method)
 
     def _open_blob(self, digest: Digest, offset: int, urls: Sequence[str], tries: Tries) -> Response:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
@@ -344,27 +345,34 @@ class Repository:
         try:
             return self._read("GET", f"blobs/{digest}", headers, by_digest=True, expect=expect, tries=tries)
         except RegistryError as error:
-            if error.status not in (403, 404) or not urls:
-                raise self._explained(error, digest) from error
-            failure = error
+            found = self._open_elsewhere(urls, headers, expect, tries) if error.status in (403, 404) else None
+            if found is None:
+                self._refuse(error, digest)
+            return found
+
+    def _open_elsewhere(
+        self, urls: Sequence[str], headers: Mapping[str, str], expect: Sequence[int], tries: Tries
+    ) -> Response | None:
+        """Ask a foreign layer's own places, which are told nothing of the user."""
         for url in urls:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.netloc or "@" in parts.netloc:
                 continue
-            try:
+            with suppress(RegistryError):
                 endpoint = self.transport.hosts.elsewhere(parts.scheme, parts.netloc)
                 return self.transport.request("GET", endpoint, url, headers=headers, expect=expect, tries=tries)
-            except RegistryError as error:
-                failure = error
-        raise self._explained(failure, digest) from failure
+        return None
 
     def _name(self, target: str = "") -> str:
         return named(self.reference, target)
 
-    def _explained(self, error: RegistryError, target: str, *, writing: str = "") -> RegistryError:
-        """Put a refusal in Docker's words; `writing`: the method, where something was to be changed."""
+    def _refuse(self, error: RegistryError, target: str, *, writing: str = "") -> NoReturn:
+        """Raise a refusal in Docker's words; `writing`: the method, where something was to be changed."""
         pushing = self._pushing or bool(writing) or self._uploads is not None
-        return explained(error, self.reference, target, pushing=pushing, deleting=writing == "DELETE")
+        told = explained(error, self.reference, target, pushing=pushing, deleting=writing == "DELETE")
+        if told is error:
+            raise error
+        raise told from error
 
 
 def _nothing(_: int) -> None:

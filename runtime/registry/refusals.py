@@ -26,14 +26,14 @@ def explained(
     if isinstance(error, RegistryMissing):
         return error
     host = reference.domain
-    if error.status in (401, 403):
-        return error if "incorrect username" in error.message else _denied(error, reference, pushing=pushing)
+    if error.status in (401, 403) and "incorrect username" not in error.message:
+        return _denied(error, reference, pushing=pushing)
     if deleting and error.status in (405, 501):
         return RegistryError(
             f"{host} does not allow to delete from {reference.familiar_name}", status=error.status, code="UNSUPPORTED"
         )
     if error.status != 404:
-        return error
+        return _about(error, reference)
     if error.code == "NAME_UNKNOWN" and not pushing:
         return _denied(error, reference, pushing=False)
     if is_digest(target) and error.code == "BLOB_UNKNOWN":
@@ -47,6 +47,15 @@ def explained(
         code=error.code or "MANIFEST_UNKNOWN",
         hint=f"{host} knows no such {'digest' if ':' in target else 'tag'} of {reference.path}: check it",
     )
+
+
+def _about(error: RegistryError, reference: Reference) -> RegistryError:
+    """Say in an error's own message which repository it was about; its class stays."""
+    name = reference.familiar_name
+    if name not in error.message:
+        error.message = f"{name}: {error.message}"
+        error.args = (error.message, *error.args[1:])
+    return error
 
 
 def _denied(error: RegistryError, reference: Reference, *, pushing: bool) -> RegistryError:
