@@ -5,6 +5,7 @@ OCI distribution-spec v1.1 § API. Reading is in `reading`, changing in `changin
 
 from __future__ import annotations
 
+import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -63,9 +64,30 @@ class Registry:
         self._stderr = parts.storage.store.context.stderr
         self._reading = Reading(parts)
         self._changing = Changing(parts)
+        self._open = 0
+        self._stopping = False
+        self._ended = asyncio.Event()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; never raises anything but ConnectionError and what aiohttp ends a connection with."""
+        self._open += 1
+        try:
+            response = await self._answer_or_error(request)
+        finally:
+            self._open -= 1
+            self._ended.set()
+        if self._stopping:
+            response.force_close()
+        return response
+
+    async def drain(self) -> None:
+        """Wait for the open requests to end; their connections, and those of requests that come now, end with them."""
+        self._stopping = True
+        while self._open:
+            self._ended.clear()
+            await self._ended.wait()
+
+    async def _answer_or_error(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._answer(request)
         except Refusal as refusal:
