@@ -204,6 +204,31 @@ def test_a_search_looks_through_the_catalog(start: Start, alone: Context) -> Non
     assert "--offline" in pybuild(alone, "search", "--offline", f"{host}/app").stderr
 
 
+def test_a_remote_image_is_inspected(start: Start, alone: Context) -> None:
+    host = start()
+    with Transport(alone, Hosts()) as transport:
+        repository = Repository(transport, parse_reference(f"{host}/team/app"), push=True)
+        image = json.dumps({"architecture": "arm64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}})
+        config, size = repository.upload_stream(io.BytesIO(image.encode()))
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}
+        document["config"] = {"mediaType": OCI_CONFIG, "digest": config, "size": size}
+        digest, _ = repository.put_manifest("v1", OCI_MANIFEST, json.dumps(document).encode())
+    shown = pybuild(alone, "inspect", "--remote", "--format", "{{.Digest}} {{.Architecture}}", f"{host}/team/app:v1")
+    assert shown.stdout == f"{digest} arm64\n"
+    absent = pybuild(alone, "inspect", "--remote", f"{host}/team/app:v2")
+    assert (absent.returncode, absent.stdout) == (1, "[]\n")
+    assert "manifest unknown" in absent.stderr
+
+
+def test_a_password_is_in_no_traceback(start: Start, alone: Context, htpasswd: str) -> None:
+    host = start(auth=htpasswd)
+    done = pybuild(alone, "--debug", "login", "-u", "user", "-p", "hush-hush", host)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "hush-hush" not in done.stderr
+    assert "dXNlcjpodXNo" not in done.stderr
+
+
 def test_wrong_words_of_login_are_refused(alone: Context) -> None:
     for words, told in (
         (("login", "--password-stdin", "r.example"), "Must provide --username with --password-stdin"),
