@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from builder.cli.verbs import VERBS as BUILDER_VERBS
-from runtime.cli.program import run_program
-from runtime.cli.registry import Registry
-from runtime.cli.verbs import VERBS as RUNTIME_VERBS
-from runtime.errors import UsageError
+if TYPE_CHECKING:
+    from runtime.cli.registry import Registry
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "oci-layout://")
 
 
 def main() -> int:
     """Run the program with the words of this process's command line."""
+    # Until the verb has handlers of its own, and after it, an interruption ends the process without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from builder.cli.verbs import VERBS as BUILDER_VERBS  # not above that line: 20 ms
+    from runtime.cli.program import run_program
+    from runtime.cli.registry import Registry
+    from runtime.cli.verbs import VERBS as RUNTIME_VERBS
+
     if sys.getfilesystemencoding() != "utf-8":
         # Names in Dockerfiles and images are UTF-8, whatever the locale: 15 ms more where the locale is another.
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
@@ -43,6 +49,8 @@ def _build(words: Sequence[str], registry: Registry) -> Sequence[str]:
     if first.startswith(("-", *_REMOTE)) or os.path.exists(first):
         return ("build", *words)
     near = registry.nearest(first)
+    from runtime.errors import UsageError  # loaded already
+
     hint = f"did you mean 'pybuild {near}'?" if near else "see 'pybuild --help'"
     raise UsageError(f"'{first}' is neither a verb of pybuild nor a directory to build", hint=hint)
 

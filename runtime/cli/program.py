@@ -132,7 +132,9 @@ def _signals(verb: Verb, context: Context) -> Iterator[None]:
         if verb.interrupt == "raise":
             raise Cancelled(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup(1) had its reasons
+        numbers.append(signal.SIGHUP)
     previous = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield

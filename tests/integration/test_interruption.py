@@ -148,8 +148,11 @@ def test_a_signal_at_any_moment_of_a_start_ends_it_without_a_traceback(box: Prog
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None
             text = process.stderr.read().decode()
-            assert process.wait(LIMIT) in (130, -signal.SIGINT, 0), (step, text)
-            assert "KeyboardInterrupt" not in text or step < 2, (step, text)
+            status = process.wait(LIMIT)
+            if "site" in text and "KeyboardInterrupt" in text:
+                continue  # the interpreter was not ours yet
+            assert status in (130, -signal.SIGINT, 0), (step, text)
+            assert "KeyboardInterrupt" not in text, (step, text)
     box("build", "-q", "-t", "site", context)
     assert box.text(*RUN, "site", "cat", "/a", "/x") == "a\nx"
     box("system", "check")
