@@ -199,11 +199,11 @@ class Bases:
             return self._pull(session, reference, platform, named)
 
     def _pull(self, session: Session, reference: Reference, platform: Platform | None, named: bool) -> Image:
-        from builder.pulling import Progress
+        from builder.pulling import PullProgress
         from runtime.registry.pull import pull
 
         with self._reporter.working(f"[internal] load metadata for {reference.tagged()}") as vertex:
-            progress = Progress(vertex, self._store.context.now)
+            progress = PullProgress(vertex, self._store.context.now)
             pulled = pull(self._store, reference, session, platform=platform, named=named, progress=progress)
             vertex.status(f"{reference.name}@{pulled.digest}", done=True)
         return pulled.image

@@ -1,4 +1,4 @@
-"""Show the layers of a base image on their way as parts of one line of the build's progress."""
+"""Show layers on their way as parts of one line of the build's progress."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _APART = 1_000_000_000
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
-class Progress:
-    """Takes the events of one pull, from any thread."""
+class _Progress:
+    """Takes the events of transfers, from any thread, and tells a part of the work at most once a second."""
 
     def __init__(self, vertex: Vertex, now: Callable[[], int]) -> None:
         self._vertex = vertex
@@ -26,8 +26,21 @@ class Progress:
         self._told: dict[tuple[str, str], int] = {}
         self._begun: dict[tuple[str, str], int] = {}
 
+    def _tell(self, key: str, kind: str, text: str, *, done: bool) -> None:
+        now = self._now()
+        with self._lock:
+            begun = self._begun.setdefault((key, kind), now)
+            if not done and now - self._told.get((key, kind), 0) < _APART:
+                return
+            self._told[key, kind] = now
+        self._vertex.status(text, key=f"{kind} {key}", done=done, elapsed=now - begun if done else 0)
+
+
+class PullProgress(_Progress):
+    """Shows the layers of an image on their way here."""
+
     def __call__(self, event: Event) -> None:
-        """Tell how far a layer is, at most once a second, and when it is here and unpacked."""
+        """Tell how far a layer is, and when it is here and unpacked."""
         if not isinstance(event, BlobProgress):
             return
         match event.phase:
@@ -39,14 +52,15 @@ class Progress:
             case _:
                 pass
 
-    def _tell(self, key: str, kind: str, text: str, *, done: bool) -> None:
-        now = self._now()
-        with self._lock:
-            begun = self._begun.setdefault((key, kind), now)
-            if not done and now - self._told.get((key, kind), 0) < _APART:
-                return
-            self._told[key, kind] = now
-        self._vertex.status(text, key=f"{kind} {key}", done=done, elapsed=now - begun if done else 0)
+
+class PushProgress(_Progress):
+    """Shows the layers of an image on their way out."""
+
+    def __call__(self, event: Event) -> None:
+        """Tell how far a layer is, and when the registry has it."""
+        if isinstance(event, BlobProgress) and event.phase in ("uploading", "uploaded"):
+            size = f" {_size(event.done)} / {_size(event.total)}" if event.total else ""
+            self._tell(event.key, "push", f"pushing {event.key}{size}", done=event.phase == "uploaded")
 
 
 def _size(size: float) -> str:
