@@ -80,18 +80,13 @@ def report_document(report: Report, source: SourceText) -> dict[str, Any]:
             "location": {} if line is None else _location(line, line),
         }
     elif report.violated:
-        document["buildError"] = {"message": violation_text(report.violated), "location": {}}
+        document["buildError"] = {"message": report.violation, "location": {}}
     return document
 
 
 def advice_documents(report: Report) -> list[dict[str, Any]]:
     """Return the advice of a report as data, each with its mend."""
     return [{**_warning(finding), "mend": finding.rule.mend} for finding in report.advice]
-
-
-def violation_text(rules: Sequence[str]) -> str:
-    """Say that findings end the build, because the file asks for that."""
-    return f"lint violation found for rules: {', '.join(rules)}"
 
 
 def _warning(finding: Finding) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.baseconfigs import known_base
-from builder.checks import violation_text
 from grammar.lint import KnownBase, check_graph
 from runtime.errors import PybuildError
 
@@ -29,6 +28,6 @@ def warn_of_findings(plan: Plan, ignore: IgnoreFile | None, reporter: Reporter) 
         reporter.warn(str(finding), finding.start_line)
     if report.violated:
         raise PybuildError(
-            violation_text(report.violated),
+            report.violation,
             hint="mend what is warned of, or take error=true out of the options of the check",
         )

@@ -136,13 +136,11 @@ def status_of(report: Report) -> int:
 
 def raise_fault(report: Report, source: SourceText) -> None:
     """Raise what makes a file fail that was checked, if anything does."""
-    from builder.checks import violation_text
-
     if report.error is not None:
         with explained(source):
             raise report.error
     if report.violated:
-        raise PybuildError(violation_text(report.violated))
+        raise PybuildError(report.violation)
 
 
 def shown_name(source: SourceText) -> str:

@@ -9,7 +9,6 @@ from grammar.errors import DockerfileError
 from grammar.graph import InstructionGraph, build_graph, make_settings, parse_triggers, predefined_arguments
 from grammar.ignore import IgnoreFile
 from grammar.instructions import Arg
-from grammar.lint.advice import advise
 from grammar.lint.bases import check_defaults, check_from
 from grammar.lint.findings import Collector, Report
 from grammar.lint.settings import Settings, read_settings
@@ -42,6 +41,8 @@ def check(
     file ends the check and is the report's `error`. Raises DockerfileError for wrong options of the check itself.
     """
     arguments = build_args or {}
+    from grammar.lint.advice import advise  # lazy: builds are not advised
+
     collector = Collector(_settings(dockerfile, arguments))
     settings = make_settings(dockerfile, arguments, platform, build_platform, named_contexts)
     error: DockerfileError | None = None

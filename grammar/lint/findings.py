@@ -32,6 +32,11 @@ class Report(Frozen):
     error: DockerfileError | None = None
     violated: tuple[str, ...] = ()
 
+    @property
+    def violation(self) -> str:
+        """Say that findings end a build, because the file asks for that."""
+        return f"lint violation found for rules: {', '.join(self.violated)}"
+
 
 class Collector:
     """Keeps the findings of rules that are wanted; `settings` are the file's."""
