@@ -114,6 +114,8 @@ def test_crun_makes_the_same_of_the_same_document(
     if result.returncode:
         missing(f"a working crun: {result.stderr.strip()}")
     theirs = sections(result.stdout)
+    for found in (ours, theirs):  # crun passes on what its caller ignores
+        found["status"] = [line for line in found["status"] if not line.startswith("SigIgn")]
     for name in ("status", "fds", "links", "masked", "sysctl", "env", "net"):
         assert ours[name] == theirs[name], name
     places = {line.split()[0]: line for line in theirs["mounts"]}
