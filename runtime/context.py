@@ -61,6 +61,7 @@ class Layout(Frozen, kw_only=False):
         ROOT/containers   ID/: upper, work, log, alive, socket
         ROOT/volumes      NAME/_data
         ROOT/cache-mounts ID/: what RUN --mount=type=cache keeps
+        ROOT/registry     uploads/ID: what came of pushes to our registry that are not finished
         ROOT/tmp          whatever has no name yet; a dead owner's is swept by the next command
         ROOT/trash        what was taken out of the store and is not deleted yet
         ROOT/locks        flock files, never deleted

@@ -30,12 +30,14 @@ T = TypeVar("T")
 NAME = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 """The grammar of the specification, word for word."""
 
-names = st.from_regex(NAME, fullmatch=True).filter(lambda name: len(name) <= 200)
-tags = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", fullmatch=True)
+components = st.from_regex(r"[a-z0-9]{1,5}((\.|_|__|-{1,3})[a-z0-9]{1,5}){0,3}", fullmatch=True)
+names = st.lists(components, min_size=1, max_size=5).map("/".join)
+tags = st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,30}", fullmatch=True)
 
 
 @given(names)
 def test_every_name_of_the_grammar_is_one_also_for_docker(name: str) -> None:
+    assert re.fullmatch(NAME, name)
     assert is_name(name)
     assert parse_reference(f"localhost/{name}").path == name
 
