@@ -17,7 +17,7 @@ from builder.plan import PlannedNode
 from builder.records import Miss, Record, Records
 from builder.reporter import Reporter, Vertex
 from frozen import asdict, replace
-from grammar.instructions import Copy
+from grammar.instructions import Copy, Run
 from runtime.context import Cancel
 from runtime.errors import Cancelled, PybuildError, StepFailed, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from builder.cachetransfer.importing import SharedCache
     from grammar.graph import Stage
     from runtime.store.facade import Store
-    from runtime.store.layers.writer import LayerDigests, TimePolicy
+    from runtime.store.layers.writer import LayerDigests
     from runtime.store.snapshots import Snapshot
 
 _ATTEMPTS = 3
@@ -253,7 +253,9 @@ class Executor:
 
     def _parts(self, step: Step, given: Given) -> KeyParts:
         parent = None if step.linked else given.parent.content
-        return keys.complete(step.key_parts(given), parent=parent, epoch=self._options.epoch)
+        # A command sees SOURCE_DATE_EPOCH as a variable or not at all; what is made here has it as its time.
+        epoch = None if isinstance(step.instruction, Run) else self._options.epoch
+        return keys.complete(step.key_parts(given), parent=parent, epoch=epoch)
 
     def _lock_path(self, key: Digest) -> Path:
         number = int.from_bytes(sha256(key.encode()).digest()[:4], "big") % _LOCK_FILES
@@ -324,9 +326,8 @@ class Executor:
         with self._store.snapshots.prepare(None if parent is None else parent.chain) as preparation:
             digests: LayerDigests | None = step.execute(given, preparation)
             self._stop.check()
-            times = self._times()
-            if digests is None or times is not None:
-                digests = preparation.measure(times=times)
+            if digests is None:
+                digests = preparation.measure()
             content = Digest(digests.content_digest)
             if parent is not None:
                 content = keys.next_content(parent.content, content)
@@ -338,15 +339,10 @@ class Executor:
             return preparation.commit(digests).chain_id, content, None
 
     def _earlier_layer(self, statement: str, site: str) -> Path | None:
-        """Return the layer that this instruction last led to; None where files' times are to be set on the spot."""
-        chain = None if self._times() is not None else self._records.latest_chain(statement, site)
+        """Return the layer that this instruction last led to, if there is one."""
+        chain = self._records.latest_chain(statement, site)
         earlier = None if chain is None else self._store.snapshots.get(chain)
         return None if earlier is None else earlier.path
-
-    def _times(self) -> TimePolicy | None:
-        from runtime.store.layers.writer import TimePolicy
-
-        return None if self._options.epoch is None else TimePolicy(latest=self._options.epoch)
 
     def _stacked(self, parent: ChainID, layer: ChainID) -> Snapshot:
         """Put the layer of a linked step, made over nothing, on top of another tree."""

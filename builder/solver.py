@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from builder.cachetransfer.importing import SharedCache
     from builder.cachetransfer.wishes import BuildCache
     from builder.remote.sources import Remotes
+    from builder.sshagents import Agents
+    from runtime.context import Context
+    from runtime.oci.digests import ChainID
     from runtime.store.facade import Store
     from runtime.store.view import MergedView
 
@@ -49,12 +52,14 @@ class StageResult(Frozen):
 class BuildResult(Frozen):
     """What a build led to; `executed` counts the steps that were not remembered.
 
-    `inline` is the cache that the image's configuration shall carry, if any.
+    `base` is the tree of the image that the target stands on, None for `scratch`. `inline` is the cache that the
+    image's configuration shall carry, if any.
     """
 
     stage: StageResult
     platform: str
     executed: int
+    base: ChainID | None = None
     inline: str = ""
 
 
@@ -105,6 +110,7 @@ class Solver:
         self._failure: BaseException | None = None
         self._executed = 0
         self._remotes: Remotes | None = None
+        self._agents = _open_agents(self._context, options)
         self._label_stages = len(plan.graph.stage_names) > 1
 
     def solve(self) -> BuildResult:
@@ -118,10 +124,21 @@ class Solver:
         finally:
             if self._remotes is not None:
                 self._remotes.close()
+            if self._agents is not None:
+                self._agents.close()
         target = self._stages[self.plan.graph.target].outcome
         assert target is not None
         self._executor.finish()
-        return BuildResult(stage=target, platform=self.plan.target.stage.platform, executed=self._executed)
+        return BuildResult(
+            stage=target, platform=self.plan.target.stage.platform, executed=self._executed, base=self._base()
+        )
+
+    def _base(self) -> ChainID | None:
+        """Return the tree of the image below the target, through the stages that it stands on."""
+        plan = self.plan.target
+        while plan.parent is not None:
+            plan = self._stages[plan.parent].plan
+        return None if plan.base is None else plan.base.result.chain
 
     def _solve_without_layers(self) -> bool:
         """Try whether the caches know every step, fetching nothing before the end: then the target's tree alone.
@@ -336,6 +353,7 @@ class Solver:
             output=_nowhere,
             contexts={name: source.context for name, source in planned.sources.items() if source.context is not None},
             remotes=self._open_remotes,
+            agents=self._agents,
         )
 
     def _open_remotes(self) -> Remotes:
@@ -344,7 +362,13 @@ class Solver:
 
         with self._lock:
             if self._remotes is None:
-                self._remotes = Remotes(self._store, self._context, self._reporter, secrets=self._options.secrets)
+                self._remotes = Remotes(
+                    self._store,
+                    self._context,
+                    self._reporter,
+                    secrets=self._options.secrets,
+                    pins=self._options.pins,
+                )
             return self._remotes
 
     def _view(self, result: Result) -> MergedView:
@@ -376,6 +400,14 @@ class _Job:
 
     def __exit__(self, *_: object) -> None:
         self._slots.release()
+
+
+def _open_agents(context: Context, options: BuildOptions) -> Agents | None:
+    if not options.ssh:
+        return None
+    from builder.sshagents import Agents  # lazy: most builds need no agent
+
+    return Agents(context, options.ssh)
 
 
 def _nowhere(_stream: int, _data: bytes) -> None:

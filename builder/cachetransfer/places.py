@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
@@ -110,13 +110,25 @@ class DirectoryPlace:
             annotations={REF_NAME: self._tag},
             artifact_type=manifest.artifact_type,
         )
-        before = self._index()
-        others = tuple(item for item in before if item.annotations.get(REF_NAME) != self._tag)
+        entries = self.add_entries([named])
+        if self.reset:
+            self._drop_unneeded(entries)
+
+    def add_entries(self, named: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+        """List documents in the layout's index, in place of those with the same names; gives the whole list."""
+        tags = {item.annotations.get(REF_NAME) for item in named} - {None}
+        digests = {item.digest for item in named}
+        others = tuple(
+            item
+            for item in self._index()
+            if item.annotations.get(REF_NAME) not in tags
+            and (item.digest not in digests or item.annotations.get(REF_NAME))
+        )
+        entries = (*others, *named)
         with self._told():
             self._replace("oci-layout", _LAYOUT)
-            self._replace("index.json", Index(manifests=(*others, named)).encode())
-        if self.reset:
-            self._drop_unneeded((*others, named))
+            self._replace("index.json", Index(manifests=entries).encode())
+        return entries
 
     def _index(self) -> tuple[Descriptor, ...]:
         try:

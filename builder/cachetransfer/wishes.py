@@ -131,18 +131,18 @@ def export_caches(
     store: Store,
     wishes: Sequence[CacheWish],
     cache: BuildCache,
-    plan: Plan,
-    chain: ChainID | None,
+    plans: Sequence[Plan],
+    chains: Sequence[ChainID],
     reporter: Reporter,
 ) -> None:
-    """Write the caches that a build was asked for; `chain` is the tree that it led to. Raises PybuildError."""
+    """Write the caches that a build was asked for; `chains` are the trees that it led to. Raises PybuildError."""
     for wish in wishes:
         if wish.type == "inline":
             continue
         with reporter.working(f"exporting cache to {wish.type} {wish.place}") as vertex, ExitStack() as stack:
             try:
                 place = _open(store, wish, stack, write=True)
-                document, blobs = _described(store, wish, cache, plan, chain)
+                document, blobs = _described(store, wish, cache, plans, chains)
                 sent = send(store, place, document, blobs)
                 vertex.status(f"writing cache manifest {sent.digest}", done=True)
                 vertex.status(f"{sent.written} of {sent.total} bytes were new", done=True)
@@ -155,33 +155,52 @@ def export_caches(
 
 
 def finished(
-    built: BuildResult, solver: Solver, store: Store, wishes: Sequence[CacheWish], reporter: Reporter
-) -> BuildResult:
-    """Write the caches that were asked for, and let the image carry one if it shall. Raises PybuildError."""
-    if not wishes:
-        return built
-    cache, plan, chain = solver.cache, solver.plan, built.stage.result.chain
-    export_caches(store, wishes, cache, plan, chain, reporter)
-    if any(wish.type == "inline" for wish in wishes):
-        return replace(built, inline=inline_document(store, cache, plan, chain))
-    return built
+    builds: Sequence[BuildResult],
+    solvers: Sequence[Solver],
+    store: Store,
+    wishes: Sequence[CacheWish],
+    reporter: Reporter,
+) -> tuple[BuildResult, ...]:
+    """Write the caches that were asked for, and let the images carry theirs if they shall. Raises PybuildError."""
+    cache = BuildCache(
+        records={key: record for solver in solvers for key, record in solver.cache.records.items()},
+        aliases={alias: key for solver in solvers for alias, key in solver.cache.aliases.items()},
+    )
+    plans = [solver.plan for solver in solvers]
+    chains = [build.stage.result.chain for build in builds if build.stage.result.chain is not None]
+    export_caches(store, wishes, cache, plans, chains, reporter)
+    if not any(wish.type == "inline" for wish in wishes):
+        return tuple(builds)
+    return tuple(
+        replace(build, inline=inline_document(store, solver.cache, solver.plan, build.stage.result.chain))
+        for build, solver in zip(builds, solvers, strict=False)
+    )
 
 
 def inline_document(store: Store, cache: BuildCache, plan: Plan, chain: ChainID | None) -> str:
     """Put a cache into words for an image's config: all records, and the image's own layers."""
-    document, _ = _described(store, CacheWish(type="inline"), cache, plan, chain, make=False)
+    chains = () if chain is None else (chain,)
+    document, _ = _described(store, CacheWish(type="inline"), cache, (plan,), chains, make=False)
     return base64.b64encode(zlib.compress(document.encode(bare=True), 9)).decode()
 
 
 def _described(
-    store: Store, wish: CacheWish, cache: BuildCache, plan: Plan, chain: ChainID | None, *, make: bool = True
+    store: Store,
+    wish: CacheWish,
+    cache: BuildCache,
+    plans: Sequence[Plan],
+    chains: Sequence[ChainID],
+    *,
+    make: bool = True,
 ) -> tuple[CacheDocument, tuple[Descriptor, ...]]:
-    without = _of_bases(store, plan)
-    wanted = None if wish.mode == "max" else _stack(store, chain) - without
+    without = {layer for plan in plans for layer in _of_bases(store, plan)}
+    wanted = None
+    if wish.mode != "max":
+        wanted = {layer for chain in chains for layer in _stack(store, chain)} - without
     layers, blobs = describe_layers(
         store,
         cache.records.values(),
-        more=() if chain is None else (chain,),
+        more=chains,
         without=without,
         wanted=wanted,
         compression=_COMPRESSIONS[wish.compression],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from builder.cli.calls import Call, read_call
+from builder.cli.limits import FLAGS as LIMITS
+from builder.cli.limits import read_limits
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
@@ -17,31 +19,22 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag
 from runtime.containers.images import read_policy
 from runtime.context import Context
-from runtime.errors import ReferenceInvalid, UsageError
+from runtime.errors import NotFound, ReferenceInvalid, UsageError
 from runtime.oci.platforms import host_platform, parse_platform
 from runtime.oci.references import Reference, parse_reference
 
 if TYPE_CHECKING:
     from builder.cachetransfer.wishes import CacheWish
+    from builder.exporters.annotations import Annotation
+    from builder.sshagents import SshSource
+
+_T = TypeVar("_T")
 
 STANDARD_INPUT = "-"
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
-    "annotation": ("texts", "annotations are not written yet: use --label"),
     "attest": ("texts", "attestations are not made yet"),
-    "cgroup-parent": ("text", "steps cannot be put below another cgroup yet"),
     "policy": ("texts", "policies are not there yet"),
-    "push": ("switch", "pushing comes with the registry client: write --output type=oci,dest=FILE and copy that"),
-    "resource": ("texts", "limits for steps are not there yet"),
-    "squash": ("switch", "layers cannot be squashed yet"),
-    "ssh": ("texts", "ssh agents are not passed on yet: use --secret"),
-    "memory": ("text", "limits for steps are not there yet"),
-    "memory-swap": ("text", "limits for steps are not there yet"),
-    "cpu-shares": ("text", "limits for steps are not there yet"),
-    "cpu-quota": ("text", "limits for steps are not there yet"),
-    "cpu-period": ("text", "limits for steps are not there yet"),
-    "cpuset-cpus": ("text", "limits for steps are not there yet"),
-    "cpuset-mems": ("text", "limits for steps are not there yet"),
     "isolation": ("text", "there is one isolation, by namespaces"),
     "security-opt": ("texts", "security options of steps cannot be changed"),
 }
@@ -52,9 +45,11 @@ _WITHOUT_EFFECT = ("compress", "force-rm", "rm", "disable-content-trust", "load"
 FLAGS = (
     Flag("--add-host", kind="texts", metavar="HOST:IP", help="Add a custom host-to-IP mapping to the steps"),
     Flag("--allow", kind="texts", metavar="ENTITLEMENT", help="Allow 'network.host' or 'security.insecure'"),
+    Flag("--annotation", kind="texts", metavar="NAME=VALUE", help="Annotate the manifest (or LEVEL:NAME=VALUE)"),
     Flag("--call", kind="text", metavar="METHOD", help="Answer a question: check, outline or targets"),
     Flag("--check", help="Check the Dockerfile (short for --call=check)"),
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
+    Flag("--build-arg-file", kind="texts", metavar="FILE", help="Read build-time variables, NAME=VALUE a line"),
     Flag("--cache-from", kind="texts", metavar="PLACE", help="Take from this cache: type=registry,ref=NAME or local"),
     Flag("--cache-to", kind="texts", metavar="PLACE", help="Write the cache: type=registry|local|inline,mode=min|max"),
     Flag("--explain", kind="optional", bare="text", metavar="FORM", help="Say why each step ran: text or json"),
@@ -72,12 +67,19 @@ FLAGS = (
     Flag("--output", "-o", kind="texts", metavar="WHAT", help="Where to write to, as type=oci,dest=FILE"),
     Flag("--platform", kind="texts", metavar="PLATFORM", help="Platform of the image, as linux/amd64"),
     Flag("--progress", kind="text", metavar="KIND", help="How to show it: auto, tty, plain, rawjson, quiet"),
+    Flag("--push", help="Push the image to the registries of its names"),
     Flag("--pull", kind="optional", bare="always", metavar="POLICY", help="When to ask a registry for the base"),
     Flag("--quiet", "-q", help="Print only the image id"),
+    Flag("--rewrite-timestamp", help="Let no file be later than SOURCE_DATE_EPOCH"),
     Flag("--secret", kind="texts", metavar="id=NAME,src=FILE", help="A secret that steps may mount"),
+    Flag("--ssh", kind="texts", metavar="ID[=PATH]", help="An SSH agent, or keys, that steps may use"),
+    *LIMITS,
     Flag("--shm-size", kind="text", metavar="BYTES", help="Size of /dev/shm of the steps"),
-    Flag("--tag", "-t", kind="texts", metavar="NAME[:TAG]", help="Name for the image"),
+    Flag("--source-date-epoch", kind="text", metavar="SECONDS", help="The time of everything that has a time"),
+    Flag("--squash", help="Put all layers of the build into one on top of the base"),
+    Flag("--tag", "-t", kind="texts", metavar="[STAGE=]NAME[:TAG]", help="Name for the image, or for a stage"),
     Flag("--target", kind="text", metavar="STAGE", help="Build up to this stage"),
+    Flag("--timestamp", kind="text", metavar="SECONDS", help="--source-date-epoch and --rewrite-timestamp in one"),
     Flag("--ulimit", kind="texts", metavar="NAME=SOFT[:HARD]", help="A limit of the steps"),
     Flag("--builder", kind="text", hidden=True),
     Flag("--provenance", kind="optional", bare="true", hidden=True),
@@ -96,9 +98,12 @@ class BuildRequest(Frozen):
     call: Call | None
     target: str | None
     build_args: Mapping[str, str]
-    platform: str
+    platforms: tuple[str, ...]
     host_platform: str
     names: tuple[Reference, ...]
+    stage_names: tuple[tuple[str, tuple[Reference, ...]], ...]
+    squash: bool
+    rewrite: bool
     outputs: tuple[Output, ...]
     options: BuildOptions
     cache_from: tuple[CacheWish, ...]
@@ -111,6 +116,11 @@ class BuildRequest(Frozen):
     metadata_file: Path | None
 
     @property
+    def platform(self) -> str:
+        """The platform, of several the first."""
+        return self.platforms[0]
+
+    @property
     def writes_to_stdout(self) -> bool:
         """Whether standard output belongs to an archive."""
         return any(output.destination == STANDARD_OUTPUT for output in self.outputs)
@@ -120,11 +130,20 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
     """Check every flag and give what they ask for. Raises UsageError, NotFound for a secret's source."""
     _refuse(args)
     host = str(host_platform())
-    build_args = read_build_args(args.texts("build-arg"), context.environ)
+    words = [*_argument_files(args.texts("build-arg-file")), *args.texts("build-arg")]
+    build_args = read_build_args(words, context.environ)
     quiet = args.switch("quiet")
     progress = args.text("progress")
     if quiet and progress not in (None, "auto", "quiet"):
         raise UsageError(f"progress={progress} and quiet cannot be used together")
+    annotations: tuple[Annotation, ...] = ()
+    if args.texts("annotation"):
+        from builder.exporters.annotations import read_annotations  # lazy: seldom given
+
+        annotations = read_annotations(args.texts("annotation"))
+    outputs = read_outputs(args.texts("output"), push=args.switch("push"), annotations=annotations)
+    names, stage_names = _names(args.texts("tag"))
+    options = _options(args, context, build_args)
     return BuildRequest(
         context=args.words[0],
         contexts=read_contexts(args.texts("build-context")),
@@ -132,11 +151,14 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         call=read_call(args.text("call"), check=args.switch("check")),
         target=args.text("target"),
         build_args=build_args,
-        platform=_platform(args.texts("platform"), host),
+        platforms=_platforms(args.texts("platform"), host),
         host_platform=host,
-        names=tuple(_name(text) for text in args.texts("tag")),
-        outputs=read_outputs(args.texts("output")),
-        options=_options(args, context, build_args),
+        names=names,
+        stage_names=stage_names,
+        squash=args.switch("squash"),
+        rewrite=_rewrite(args, outputs, options),
+        outputs=outputs,
+        options=options,
         cache_from=_cache(args, "cache-from"),
         cache_to=_cache(args, "cache-to"),
         pull=read_policy(args.text("pull")),
@@ -194,16 +216,19 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
     filters = {word.lower() for text in args.texts("no-cache-filter") for word in text.split(",")}
     return BuildOptions(
         network=network,
-        add_hosts=args.texts("add-host"),
+        add_hosts=tuple(_added_host(text) for text in args.texts("add-host")),
         # Who asks for the host's network on the command line has agreed to it for every step.
         allow=allow | {NETWORK_HOST} if network == "host" else allow,
         secrets=read_secrets(args.texts("secret"), context.environ),
-        shm_size=_size("shm-size", args.text("shm-size") or "64m"),
+        ssh=_ssh(args.texts("ssh"), context.environ),
+        limits=read_limits(args),
+        cgroup_parent=_parent(args.text("cgroup-parent")),
+        shm_size=_shm_size(args.text("shm-size")),
         ulimits=tuple(_ulimit(text) for text in args.texts("ulimit")),
         no_cache=args.switch("no-cache"),
         no_cache_stages=frozenset(filters),
         labels=_labels(args.texts("label")),
-        epoch=_epoch(build_args),
+        epoch=_epoch(args, build_args),
         explain=_explain(args) is not None,
         jobs=jobs or max(2, len(os.sched_getaffinity(0))),
         hostname=build_args.get("BUILDKIT_SANDBOX_HOSTNAME", DEFAULT_HOSTNAME),
@@ -226,8 +251,21 @@ def read_build_args(words: Sequence[str], environ: Mapping[str, str]) -> dict[st
     return found
 
 
-def _epoch(build_args: Mapping[str, str]) -> int | None:
-    text = build_args.get("SOURCE_DATE_EPOCH", "")
+def _argument_files(paths: Sequence[str]) -> Iterator[str]:
+    """Read files of NAME=VALUE lines; empty lines and comments count for nothing. Raises NotFound."""
+    for path in paths:
+        try:
+            lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError as error:
+            raise NotFound(f"--build-arg-file {path}: {error.strerror}") from error
+        for line in lines:
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield text
+
+
+def _epoch(args: Arguments, build_args: Mapping[str, str]) -> int | None:
+    text = args.text("timestamp") or args.text("source-date-epoch") or build_args.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
     if not (text.isascii() and text.isdecimal() and len(text) < 12):
@@ -245,11 +283,31 @@ def _labels(words: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def _platform(words: Sequence[str], host: str) -> str:
-    wanted = [part for text in words for part in text.split(",") if part]
-    if len(wanted) > 1:
-        raise UsageError("an image for several platforms cannot be built at once yet", hint="build one after another")
-    return str(parse_platform(wanted[0])) if wanted else host
+def _rewrite(args: Arguments, outputs: Sequence[Output], options: BuildOptions) -> bool:
+    """Tell whether files shall have no time after the epoch; without an epoch that means nothing."""
+    wanted = args.switch("rewrite-timestamp") or any(output.rewrite for output in outputs)
+    if wanted and options.epoch is None:
+        raise UsageError("rewrite-timestamp needs a time", hint="set SOURCE_DATE_EPOCH, or write --timestamp SECONDS")
+    return wanted or args.given("timestamp")
+
+
+def _platforms(words: Sequence[str], host: str) -> tuple[str, ...]:
+    wanted = [part.strip() for text in words for part in text.split(",") if part.strip()]
+    found = tuple(dict.fromkeys(str(parse_platform(text).normalised()) for text in wanted))
+    return found or (host,)
+
+
+def _names(words: Sequence[str]) -> tuple[tuple[Reference, ...], tuple[tuple[str, tuple[Reference, ...]], ...]]:
+    """Part names of the image from those of stages, which are written STAGE=NAME."""
+    names: list[Reference] = []
+    stages: dict[str, list[Reference]] = {}
+    for word in words:
+        stage, equals, name = word.partition("=")
+        if equals and stage:
+            stages.setdefault(stage, []).append(_name(name))
+        else:
+            names.append(_name(word))
+    return tuple(names), tuple((stage, tuple(found)) for stage, found in stages.items())
 
 
 def _name(text: str) -> Reference:
@@ -266,20 +324,49 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
-def _size(flag: str, text: str) -> int:
-    units = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    number = text.lower().removesuffix("b").rstrip("kmg")
-    unit = text.lower().removesuffix("b")[len(number) :]
-    if not (number.isascii() and number.isdecimal()) or unit not in units:
-        raise UsageError(f'invalid argument "{text}" for "--{flag}" flag', hint="write a size as 64m or 1g")
-    return int(number) * units[unit]
+def _ssh(words: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, SshSource]:
+    if not words:
+        return {}
+    from builder.sshagents import read_ssh  # lazy: most builds need no agent
+
+    return read_ssh(words, environ)
+
+
+def _parent(text: str | None) -> str | None:
+    if text is None:
+        return None
+    from builder.stepgroups import check_parent  # lazy: most builds name none
+
+    return check_parent(text)
+
+
+def _checked(flag: str, text: str, read: Callable[[str], _T]) -> _T:
+    """Read one flag's value; what is wrong with it is said with the flag's name."""
+    try:
+        return read(text)
+    except UsageError as error:
+        said = f'invalid argument "{text}" for "--{flag}" flag: {error.message}'
+        raise UsageError(said, hint=error.hint) from error
+
+
+def _shm_size(text: str | None) -> int:
+    if text is None:
+        return BuildOptions().shm_size
+    from runtime.containers.quantities import parse_size  # only where it was given
+
+    return _checked("shm-size", text, parse_size)
 
 
 def _ulimit(text: str) -> tuple[str, int, int]:
-    name, _, values = text.partition("=")
-    soft, colon, hard = values.partition(":")
-    try:
-        first = int(soft)
-        return name, first, int(hard) if colon else first
-    except ValueError:
-        raise UsageError(f'invalid argument "{text}" for "--ulimit" flag', hint="write nofile=1024:4096") from None
+    from runtime.containers.quantities import parse_ulimit  # only where it was given
+
+    limit = _checked("ulimit", text, parse_ulimit)
+    return limit["Name"], limit["Soft"], limit["Hard"]
+
+
+def _added_host(text: str) -> str:
+    """Check `NAME:ADDRESS` or `NAME=ADDRESS`."""
+    from runtime.network.resolv import hosts_text  # only where it was given
+
+    _checked("add-host", text, lambda host: hosts_text(hostname="", address=None, add_hosts=[host], gateway="0.0.0.0"))
+    return text

@@ -1,15 +1,16 @@
-"""Export a build: give the image its id and names, and write the other outputs."""
+"""Export what was built: give images their ids and names, write the other outputs, push."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from builder import imagestate
+from builder.exporters.manifests import Configured, Written, write_documents
 from builder.exporters.outputs import STANDARD_OUTPUT, Output
 from builder.options import BuildOptions
 from builder.records import Records
@@ -21,24 +22,27 @@ from runtime.oci.digests import ChainID, DiffID, Digest, canonical_json, sha256_
 from runtime.oci.references import Reference, parse_reference
 
 if TYPE_CHECKING:
-    from runtime.store.compression import Compression
+    from runtime.oci.documents import Descriptor
     from runtime.store.facade import Store
-    from runtime.store.images import Image
 
 INLINE_CACHE = "vnd.pybuild.cache.v1"
 """Where an image's configuration has the cache that it carries (`--cache-to type=inline`)."""
-_COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
 
 
 class Exported(Frozen):
-    """The image: its id, and the names that it has now."""
+    """What came of a build: the image's id (of several, the index' digest), its names, and the `top` document if any.
+
+    `config` is the id of the image, of several that of the first platform.
+    """
 
     id: Digest
+    config: Digest
     names: tuple[Reference, ...]
+    top: Descriptor | None = None
 
 
 def export(
-    build: BuildResult,
+    builds: Sequence[BuildResult],
     store: Store,
     options: BuildOptions,
     reporter: Reporter,
@@ -46,10 +50,10 @@ def export(
     outputs: Sequence[Output],
     names: Sequence[Reference],
 ) -> Exported:
-    """Write every output. `names` go to the image where it is kept, and into archives."""
-    config = image_config(build, store, options)
-    image_id = sha256_of(config)
+    """Write every output; `builds` are one a platform. `names` go to images that are kept, and into archives."""
+    images = tuple(_configured(build, store, options) for build in builds)
     kept: tuple[Reference, ...] = ()
+    top: Descriptor | None = None
     for output in outputs:
         store.context.cancel.check()
         if output.type == "cacheonly":
@@ -57,15 +61,30 @@ def export(
         wanted = (*names, *(parse_reference(name) for name in output.names))
         with reporter.working(_title(output)) as vertex:
             if output.type == "image":
-                _keep(store, config, image_id, wanted, vertex)
-                kept = tuple(name.tagged() for name in wanted)
+                written = _keep(store, images, output, wanted, vertex)
+                kept = tuple(dict.fromkeys((*kept, *(name.tagged() for name in wanted))))
+            elif output.type in ("local", "tar"):
+                written = None
+                _write_trees(builds, store, output, vertex)
             else:
-                _write(build, store, output, vertex, config=config, names=wanted)
-    return Exported(id=image_id, names=kept)
+                written = _write_archive(store, images, output, wanted, vertex)
+            top = top or (None if written is None else written.top)
+        if output.push:
+            from builder.exporters.pushing import push_names  # lazy: 100 ms of HTTP
+
+            push_names(store, wanted, output, reporter)
+    if len(images) > 1:
+        top = top or write_documents(store, images, Output(type="image")).top
+        return Exported(id=top.digest, config=images[0].id, names=kept, top=top)
+    return Exported(id=images[0].id, config=images[0].id, names=kept, top=top)
 
 
 def image_config(build: BuildResult, store: Store, options: BuildOptions) -> bytes:
     """Return the image's configuration as the bytes that its id is the digest of."""
+    return _configured(build, store, options).config
+
+
+def _configured(build: BuildResult, store: Store, options: BuildOptions) -> Configured:
     state = imagestate.with_labels(build.stage.state, options.labels)
     diff_ids = _diff_ids(store, build.stage.result.chain)
     fallback = 0
@@ -76,7 +95,8 @@ def image_config(build: BuildResult, store: Store, options: BuildOptions) -> byt
     document.pop(INLINE_CACHE, None)  # a base's own
     if build.inline:
         document[INLINE_CACHE] = build.inline
-    return canonical_json(document)
+    config = canonical_json(document)
+    return Configured(platform=build.platform, config=config, id=sha256_of(config), diff_ids=tuple(diff_ids))
 
 
 def _diff_ids(store: Store, chain: ChainID | None) -> list[DiffID]:
@@ -102,53 +122,101 @@ def _title(output: Output) -> str:
             return f"exporting to {kind} image format"
 
 
-def _keep(store: Store, config: bytes, image_id: Digest, names: Sequence[Reference], vertex: Vertex) -> None:
-    """Record the image and its names, unless all of it is there already."""
+def _keep(
+    store: Store, images: Sequence[Configured], output: Output, names: Sequence[Reference], vertex: Vertex
+) -> Written | None:
+    """Record the image and its names, unless all of it is there already; of several, the names mean their index."""
     tagged = [name.tagged() for name in names]
-    known = store.images.resolve_id(image_id) is not None
-    if not known or any(store.images.resolve_id(str(name)) != image_id for name in tagged):
-        store.snapshots.settle()
-        store.images.record(config, tagged)
-    vertex.status(f"writing image {image_id}", done=True)
+    written = None
+    own = images[0]
+    if len(images) > 1 or output.needs_manifest:
+        vertex.status("exporting layers")
+        written = write_documents(store, images, output)
+        own, manifest = _of_this_machine(images, written)
+        target = written.top if len(images) > 1 else None
+        store.images.record(own.config, tagged, manifest=manifest, target=target)
+        _show(vertex, written, images)
+    elif not _is_there(store, own.id, tagged):
+        store.images.record(own.config, tagged)
+    vertex.status(f"writing image {own.id}", done=True)
     for name in tagged:
         vertex.status(f"naming to {name}", done=True)
+    return written
 
 
-def _write(
-    build: BuildResult, store: Store, output: Output, vertex: Vertex, *, config: bytes, names: Sequence[Reference]
-) -> None:
-    from builder.exporters.trees import write_tree, write_tree_tar  # lazy: most builds write no tree
+def _is_there(store: Store, image_id: Digest, tagged: Sequence[Reference]) -> bool:
+    """Tell whether an image is recorded under its names, none of which means an index."""
+    if store.images.resolve_id(image_id) is None:
+        return False
+    return all(store.images.resolve_id(str(name)) == image_id and store.images.target(name) is None for name in tagged)
+
+
+def _of_this_machine(images: Sequence[Configured], written: Written) -> tuple[Configured, Descriptor]:
+    """Choose the image that a name leads to when nothing else is said."""
+    from runtime.oci.platforms import best, host_platform, parse_platform
+
+    index = best(host_platform(), [parse_platform(image.platform) for image in images]) if len(images) > 1 else 0
+    return images[index or 0], written.manifests[index or 0]
+
+
+def _show(vertex: Vertex, written: Written, images: Sequence[Configured]) -> None:
+    for manifest, image in zip(written.manifests, images, strict=True):
+        vertex.status(f"exporting manifest {manifest.digest}", done=True)
+        vertex.status(f"exporting config {image.id}", done=True)
+    if len(images) > 1:
+        vertex.status(f"exporting manifest list {written.top.digest}", done=True)
+
+
+def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, vertex: Vertex) -> None:
+    from builder.exporters.trees import write_tree, write_tree_tars  # lazy: most builds write no tree
 
     cancel = store.context.cancel
-    if output.type == "local":
-        vertex.status("copying files")
-        with store.snapshots.view(build.stage.result.chain) as view:
-            write_tree(view, Path(output.destination or ""), cancel)
-    elif output.type == "tar":
-        vertex.status("sending tarball")
-        with _destination(output) as sink, store.snapshots.view(build.stage.result.chain) as view:
-            write_tree_tar(view, sink, cancel)
-    else:
-        _write_archive(store, output, config, names, vertex)
+    split = output.split if output.split is not None else len(builds) > 1
+    vertex.status("copying files" if output.type == "local" else "sending tarball")
+    with ExitStack() as stack:
+        views = [
+            (
+                build.platform.replace("/", "_") if split else "",
+                stack.enter_context(store.snapshots.view(build.stage.result.chain)),
+            )
+            for build in builds
+        ]
+        if output.type == "local":
+            for name, view in views:
+                write_tree(view, Path(output.destination or "", name), cancel)
+            return
+        if len(views) > 1 and not split:
+            raise UsageError("--output type=tar: several platforms in one tree", hint="leave platform-split=false out")
+        write_tree_tars(views, stack.enter_context(_destination(output)), cancel)
 
 
-def _write_archive(store: Store, output: Output, config: bytes, names: Sequence[Reference], vertex: Vertex) -> None:
+def _write_archive(
+    store: Store, images: Sequence[Configured], output: Output, names: Sequence[Reference], vertex: Vertex
+) -> Written:
+    if output.type == "docker" and len(images) > 1:
+        raise UsageError("docker exporter does not support several platforms", hint="write type=oci")
+    store.snapshots.settle()
+    vertex.status("exporting layers")
+    written = write_documents(store, images, output)
+    _show(vertex, written, images)
+    if not output.tar:
+        from builder.exporters.layout import write_layout  # lazy: only for this output
+
+        write_layout(store, Path(output.destination or ""), written.top, [name.tagged() for name in names])
+        return written
     from runtime.store import archive  # lazy: only for this output
 
-    store.snapshots.settle()
-    known = store.images.resolve_id(sha256_of(config)) is not None
-    image: Image = store.images.record(config)
-    vertex.status("exporting layers")
-    manifest = store.images.manifest(image, _COMPRESSIONS[output.attributes["compression"]])
-    vertex.status(f"exporting manifest {manifest.digest}", done=True)
-    vertex.status(f"exporting config {image.id}", done=True)
+    own, manifest = _of_this_machine(images, written)
+    known = store.images.resolve_id(own.id) is not None
+    image = store.images.record(own.config)
     selected = archive.Selected(
-        image=image, names=tuple(name.tagged() for name in names), manifest=manifest, target=manifest
+        image=image, names=tuple(name.tagged() for name in names), manifest=manifest, target=written.top
     )
     with _destination(output) as sink:
         archive.write_archive(store, (selected,), sink)
     if not known:
         store.images.remove(image)  # it was asked for outside of the store only
+    return written
 
 
 @contextmanager

@@ -4,42 +4,95 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from frozen import Frozen, field
+from builder.exporters.annotations import Annotation, read_field
+from frozen import Frozen
 from runtime.errors import UsageError
 
-TYPES = ("image", "docker", "oci", "tar", "local", "cacheonly")
+TYPES = ("image", "registry", "docker", "oci", "tar", "local", "cacheonly")
 _NEEDS_DESTINATION = ("local", "tar", "oci")
 _ALIASES = {"none": "cacheonly"}
-_KNOWN = {
-    "image": ("name",),
-    "docker": ("dest", "name", "compression", "tar"),
-    "oci": ("dest", "name", "compression", "tar"),
-    "tar": ("dest",),
-    "local": ("dest",),
+_OF_IMAGES = (
+    "name",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "rewrite-timestamp",
+)
+_WITHOUT_EFFECT = ("unpack", "store", "buildinfo", "dangling-name-prefix")
+"""Ask for what is done anyway, or name what is never there."""
+_KNOWN: Mapping[str, tuple[str, ...]] = {
+    "image": (*_OF_IMAGES, *_WITHOUT_EFFECT, "push"),
+    "registry": (*_OF_IMAGES, *_WITHOUT_EFFECT, "push"),
+    "docker": (*_OF_IMAGES, "dest", "tar"),
+    "oci": (*_OF_IMAGES, "dest", "tar"),
+    "tar": ("dest", "platform-split", "rewrite-timestamp"),
+    "local": ("dest", "platform-split", "rewrite-timestamp"),
     "cacheonly": (),
 }
-_LATER = {
-    "push": "pushing comes with the registry client: save the image and copy it with another tool",
-    "registry": "pushing comes with the registry client: use type=oci,dest=FILE and copy that with another tool",
+_REFUSED = {
+    "push-by-digest": "a push moves a tag: give the image a name with one",
+    "name-canonical": "the digest is in --metadata-file",
+    "mode": "what the directory holds already stays",
 }
+_COMPRESSIONS = ("gzip", "zstd", "uncompressed")
+_TRUE = ("true", "1")
+_FALSE = ("false", "0")
 STANDARD_OUTPUT = "-"
 
 
 class Output(Frozen):
-    """One wish: `destination` is a path, "-" for standard output, or None for the store."""
+    """One wish: `destination` is a path, "-" for standard output, or None for the store.
+
+    `compression` is None where nothing was said: layers that are compressed already stay as they are then. `tar` is
+    False for an OCI layout in a directory. `split` gives each platform a directory of its own, None for more than one.
+    """
 
     type: str
     destination: str | None = None
     names: tuple[str, ...] = ()
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    push: bool = False
+    compression: str | None = None
+    level: int | None = None
+    force: bool = False
+    tar: bool = True
+    split: bool | None = None
+    rewrite: bool = False
+    annotations: tuple[Annotation, ...] = ()
+
+    @property
+    def needs_manifest(self) -> bool:
+        """Whether the image's layers have to be blobs, and its manifest written."""
+        return bool(self.push or self.compression or self.force or self.annotations or self.level is not None)
 
 
-def read_outputs(words: Iterable[str]) -> tuple[Output, ...]:
-    """Read all `--output` flags; without one the image goes to the store. Raises UsageError."""
-    outputs = tuple(_read(word) for word in words) or (Output(type="image"),)
+def read_outputs(
+    words: Iterable[str], *, push: bool = False, annotations: tuple[Annotation, ...] = ()
+) -> tuple[Output, ...]:
+    """Read all `--output` flags; without one the image goes to the store. Raises UsageError.
+
+    `push` (`--push`) is `type=registry`, for the images among them. `annotations` are those of `--annotation`.
+    """
+    from frozen import replace
+
+    outputs = tuple(_read(word) for word in words)
+    if push and not any(output.type == "image" for output in outputs):
+        outputs = (*outputs, Output(type="image", push=True))
+    outputs = outputs or (Output(type="image"),)
     if sum(output.destination == STANDARD_OUTPUT for output in outputs) > 1:
         raise UsageError("only one output can go to standard output", hint="give the others a dest=FILE")
-    return outputs
+    made = []
+    for output in outputs:
+        if output.type in ("image", "oci", "docker"):
+            output = replace(
+                output,
+                push=output.push or (push and output.type == "image"),
+                annotations=(*annotations, *output.annotations),
+            )
+        made.append(output)
+    if annotations and not any(output.annotations for output in made):
+        raise UsageError("--annotation: no output is an image", hint="annotations go with images, layouts and archives")
+    return tuple(made)
 
 
 def _read(word: str) -> Output:
@@ -55,38 +108,94 @@ def _read(word: str) -> Output:
         name, equals, value = part.partition("=")
         if not equals:
             raise UsageError(f'invalid argument "{word}" for "--output" flag: {part!r} is no NAME=VALUE')
-        values[name.strip().lower()] = value
+        name = name.strip()
+        values[name if name.startswith("annotation") else name.lower()] = value
     kind = values.pop("type", "")
     kind = _ALIASES.get(kind, kind)
     if not kind:
         raise UsageError(f'invalid argument "{word}" for "--output" flag: type is required', hint=_types())
-    if kind in _LATER or values.get("push") in ("true", "1"):
-        raise UsageError(f"--output {word}: this pybuild cannot push", hint=_LATER.get(kind, _LATER["push"]))
-    values.pop("push", None)
     if kind not in TYPES:
         raise UsageError(f'invalid argument "{word}" for "--output" flag: there is no type {kind}', hint=_types())
     return _checked(word, kind, values)
 
 
 def _checked(word: str, kind: str, values: dict[str, str]) -> Output:
+    annotations = []
+    for name in [name for name in values if name.startswith("annotation")]:
+        annotation = read_field(name, values[name])
+        if annotation is None or "name" not in _KNOWN[kind]:
+            raise UsageError(f"--output {word}: {name} is not supported for type={kind}")
+        annotations.append(annotation)
+        del values[name]
     for name in values:
+        if name in _REFUSED:
+            raise UsageError(f"--output {word}: {name} is not supported", hint=_REFUSED[name])
         if name not in _KNOWN[kind]:
             known = ", ".join(_KNOWN[kind]) or "nothing"
             raise UsageError(f"--output {word}: {name} is not supported for type={kind}", hint=f"it takes {known}")
-    if values.get("tar", "true") not in ("true", "1"):
-        raise UsageError(f"--output {word}: only one tar file can be written", hint="unpack it, or leave tar= out")
-    compression = values.get("compression", "gzip")
-    if compression not in ("gzip", "zstd", "uncompressed"):
-        raise UsageError(f"--output {word}: there is no compression {compression}", hint="gzip, zstd or uncompressed")
-    destination = values.get("dest")
-    if destination is None and kind in _NEEDS_DESTINATION:
-        if kind == "local":
-            raise UsageError(f"--output {word}: dest is required", hint="write type=local,dest=DIRECTORY")
-        destination = STANDARD_OUTPUT
+    if not _switch(word, values, "oci-mediatypes", default=True):
+        raise UsageError(
+            f"--output {word}: media types are always OCI's", hint="every tool of today reads them: leave it out"
+        )
+    if not _switch(word, values, "store", default=True):
+        raise UsageError(f"--output {word}: an image is always kept", hint="type=cacheonly keeps none")
+    tar = _switch(word, values, "tar", default=True)
+    if not tar and kind != "oci":
+        raise UsageError(f"--output {word}: type={kind} is a tar file", hint="type=oci,tar=false writes a directory")
+    destination = _destination(word, kind, values.get("dest"), tar=tar)
     if kind == "docker" and destination is None:
         kind = "image"
-    names = tuple(name for name in values.get("name", "").split(",") if name)
-    return Output(type=kind, destination=destination or None, names=names, attributes={"compression": compression})
+    push = kind == "registry" or _switch(word, values, "push", default=False)
+    return Output(
+        type="image" if kind == "registry" else kind,
+        destination=destination,
+        names=tuple(name for name in values.get("name", "").split(",") if name),
+        push=push,
+        compression=_compression(word, values.get("compression")),
+        level=_level(word, values.get("compression-level")),
+        force=_switch(word, values, "force-compression", default=False),
+        tar=tar,
+        split=_switch(word, values, "platform-split", default=False) if "platform-split" in values else None,
+        rewrite=_switch(word, values, "rewrite-timestamp", default=False),
+        annotations=tuple(annotations),
+    )
+
+
+def _destination(word: str, kind: str, given: str | None, *, tar: bool) -> str | None:
+    if given is None and kind in _NEEDS_DESTINATION:
+        if kind == "local" or not tar:
+            raise UsageError(f"--output {word}: dest is required", hint=f"write type={kind},dest=DIRECTORY")
+        return STANDARD_OUTPUT
+    if not tar and given == STANDARD_OUTPUT:
+        raise UsageError(f"--output {word}: a directory cannot go to standard output")
+    return given or None
+
+
+def _compression(word: str, given: str | None) -> str | None:
+    if given == "estargz":
+        raise UsageError(
+            f"--output {word}: compression=estargz is not supported", hint="gzip, zstd and uncompressed are"
+        )
+    if given is not None and given not in _COMPRESSIONS:
+        raise UsageError(f"--output {word}: there is no compression {given}", hint="gzip, zstd or uncompressed")
+    return given
+
+
+def _level(word: str, given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdecimal() and int(given) <= 22):
+        raise UsageError(f"--output {word}: compression-level is a number from 0 to 22")
+    return int(given)
+
+
+def _switch(word: str, values: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = values.get(name)
+    if text is None:
+        return default
+    if text.lower() not in (*_TRUE, *_FALSE):
+        raise UsageError(f"--output {word}: {name} is true or false")
+    return text.lower() in _TRUE
 
 
 def _types() -> str:

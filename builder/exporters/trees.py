@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -28,23 +29,26 @@ class Sink(Protocol):
         """Take all of `data`."""
 
 
-def write_tree_tar(view: MergedView, sink: Sink, cancel: Cancel) -> None:
-    """Write the tree as one deterministic tar; its root has no entry."""
+def write_tree_tars(trees: Sequence[tuple[str, MergedView]], sink: Sink, cancel: Cancel) -> None:
+    """Write trees as one deterministic tar, each below the directory that is named with it; "" is the tar's root."""
     from runtime.store.layers.writer import LayerWriter  # lazy: only for this output
 
     with LayerWriter(sink) as writer:
-        for path, metadata, layer in view.walk():
-            cancel.check()
-            if not path:
-                continue
-            if metadata.kind != "file":
-                writer.add(path, metadata)
-                continue
-            fd = os.open(os.path.join(os.fsencode(layer), path), _SOURCE)
-            try:
-                writer.add(path, metadata, fd)
-            finally:
-                os.close(fd)
+        for name, view in sorted(trees, key=lambda tree: tree[0]):
+            prefix = os.fsencode(name)
+            for path, metadata, layer in view.walk():
+                cancel.check()
+                target = b"/".join(part for part in (prefix, path) if part)
+                if not target:
+                    continue
+                if metadata.kind != "file":
+                    writer.add(target, metadata)
+                    continue
+                fd = os.open(os.path.join(os.fsencode(layer), path), _SOURCE)
+                try:
+                    writer.add(target, metadata, fd)
+                finally:
+                    os.close(fd)
         writer.finish()
 
 

@@ -201,7 +201,7 @@ def test_an_archive_holds_the_image_and_its_names(bench: Bench, tmp_path: Path) 
     built = bench.build(
         "FROM scratch\nWORKDIR /a\n",
         names=("app",),
-        outputs=(Output(type="oci", destination=str(target), attributes={"compression": "uncompressed"}),),
+        outputs=(Output(type="oci", destination=str(target), compression="uncompressed"),),
     )
     with tarfile.open(target) as tar:
         names = tar.getnames()

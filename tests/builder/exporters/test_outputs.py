@@ -30,6 +30,27 @@ def test_a_wish_has_a_type_and_a_destination(word: str, kind: str, destination: 
     assert (output.type, output.destination) == (kind, destination)
 
 
+def test_a_push_is_an_image_that_is_pushed() -> None:
+    for words, push in (
+        (["type=registry"], False),
+        (["type=image,push=true"], False),
+        ([], True),
+        (["type=image"], True),
+    ):
+        (output,) = read_outputs(words, push=push)
+        assert (output.type, output.push) == ("image", True)
+    assert [output.type for output in read_outputs(["type=tar,dest=x"], push=True)] == ["tar", "image"]
+
+
+def test_attributes_of_images_are_read() -> None:
+    (output,) = read_outputs(
+        ["type=oci,dest=d,tar=false,compression=zstd,compression-level=3,force-compression=true,annotation.a=b"]
+    )
+    assert (output.tar, output.compression, output.level, output.force) == (False, "zstd", 3, True)
+    assert output.needs_manifest
+    assert [(item.level, item.key, item.value) for item in output.annotations] == [("manifest", "a", "b")]
+
+
 def test_without_a_wish_the_image_goes_to_the_store() -> None:
     assert read_outputs([]) == (Output(type="image"),)
 
@@ -44,11 +65,17 @@ def test_names_may_be_given_with_the_wish() -> None:
         ("dest=x", "type is required"),
         ("type=ocu,dest=x", "no type ocu"),
         ("type=local", "dest is required"),
-        ("type=image,push=true", "cannot push"),
-        ("type=registry,name=x", "cannot push"),
-        ("type=oci,dest=x,annotation.a=b", "annotation.a is not supported"),
-        ("type=oci,dest=x,compression=estargz", "no compression estargz"),
-        ("type=oci,dest=x,tar=false", "only one tar"),
+        ("type=tar,dest=x,annotation.a=b", "annotation.a is not supported"),
+        ("type=oci,dest=x,compression=estargz", "estargz is not supported"),
+        ("type=oci,dest=x,compression=lz4", "no compression lz4"),
+        ("type=oci,dest=x,compression-level=99", "from 0 to 22"),
+        ("type=docker,dest=x,tar=false", "is a tar file"),
+        ("type=oci,dest=-,tar=false", "cannot go to standard output"),
+        ("type=image,oci-mediatypes=false", "always OCI"),
+        ("type=image,push-by-digest=true", "push-by-digest is not supported"),
+        ("type=image,store=false", "always kept"),
+        ("type=image,push=perhaps", "true or false"),
+        ("type=tar,compression=gzip", "compression is not supported for type=tar"),
         ("type=oci,dest", "is no NAME=VALUE"),
     ],
 )

@@ -1,0 +1,177 @@
+"""Do what one command line of `build` asks for: every target on every platform, then caches, then outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from builder.bases import Bases
+from builder.exporters.export import Exported, export
+from builder.exporters.outputs import Output
+from builder.graphcache import load_graph
+from builder.linting import warn_of_findings
+from builder.plan import make_plan
+from builder.policy import collect_slice, read_cache_policy
+from builder.solver import BuildResult, Solver
+from frozen import Frozen, replace
+
+if TYPE_CHECKING:
+    from builder.cachetransfer.importing import SharedCache
+    from builder.cli.buildflags import BuildRequest
+    from builder.cli.inputs import Inputs
+    from builder.namedcontexts import NamedContexts
+    from builder.options import BuildOptions
+    from builder.plan import Plan
+    from builder.reporter import Reporter
+    from builder.stepclient import StepServer
+    from runtime.oci.references import Reference
+    from runtime.store import Store
+
+
+class Surroundings(Frozen):
+    """What all parts of one build share."""
+
+    request: BuildRequest
+    inputs: Inputs
+    contexts: NamedContexts
+    store: Store
+    server: StepServer
+    reporter: Reporter
+
+
+class Building:
+    """One command line at work; `run` is called once, and `solvers` say afterwards what each part did."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._options = _pinned_options(around)
+        self._warned: set[object] = set()
+        self.solvers: list[Solver] = []
+
+    def run(self) -> Exported:
+        """Build, share the cache, export. Raises what the first part that failed raised."""
+        around = self._around
+        request, store, reporter = around.request, around.store, around.reporter
+        source = around.inputs.source
+        with reporter.working(f"[internal] load build definition from {source.name}") as vertex:
+            vertex.status(f"transferring dockerfile: {len(source.text.encode(errors='surrogateescape'))}B", done=True)
+        with ExitStack() as stack:
+            shared = _open_shared(around, stack)
+            built = self._solve(request.target, shared)
+            stages = [(self._solve(stage, shared), names) for stage, names in request.stage_names]
+        if request.cache_to:
+            from builder.cachetransfer.wishes import finished  # lazy: most builds write no cache elsewhere
+
+            built = finished(built, self.solvers, store, request.cache_to, reporter)
+        exported = self._export(built, request.outputs, request.names)
+        image = Output(type="image", push=any(output.push for output in request.outputs))
+        for results, names in stages:
+            self._export(results, (image,), names)
+        collect_slice(store, read_cache_policy(store.context))
+        return exported
+
+    def _solve(self, target: str | None, shared: SharedCache | None) -> tuple[BuildResult, ...]:
+        """Build one target for every platform."""
+        around = self._around
+        request, inputs = around.request, around.inputs
+        place = request.context if inputs.directory is None else os.path.abspath(inputs.directory)
+        found = []
+        for platform in request.platforms:
+            solver = Solver(
+                self._plan(target, platform),
+                around.store,
+                inputs.context,
+                self._options,
+                around.reporter,
+                source=inputs.source,
+                origin=f"{place}:{inputs.source.name}",
+                shared=shared,
+            )
+            self.solvers.append(solver)
+            found.append(solver.solve())
+        return tuple(found)
+
+    def _plan(self, target: str | None, platform: str) -> Plan:
+        around = self._around
+        request, inputs, reporter = around.request, around.inputs, around.reporter
+        graph = load_graph(
+            around.store.context,
+            inputs.source.text,
+            target=target,
+            build_args=request.build_args,
+            platform=platform,
+            host=request.host_platform,
+            named_contexts=request.contexts,
+        )
+        for warning in graph.warnings:
+            if (warning.message, warning.line) not in self._warned:
+                self._warned.add((warning.message, warning.line))
+                reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
+        bases = Bases(around.store, reporter, policy=request.pull, lock=inputs.lock, locked=request.locked)
+        plan = make_plan(graph, bases, inputs.context, request.options, around.server, around.contexts)
+        if not self.solvers:
+            warn_of_findings(plan, inputs.ignore, reporter)
+        return plan
+
+    def _export(self, built: Sequence[BuildResult], outputs: Sequence[Output], names: Sequence[Reference]) -> Exported:
+        around = self._around
+        request, store = around.request, around.store
+        if request.squash or request.rewrite:
+            from builder.relayer import clamp_times, squash  # lazy: only where it was asked for
+
+            with around.reporter.working("[internal] writing layers anew"):
+                if request.squash:
+                    built = [squash(store, build) for build in built]
+                if request.rewrite and request.options.epoch is not None:
+                    built = [clamp_times(store, build, request.options.epoch) for build in built]
+        return export(built, store, request.options, around.reporter, outputs=outputs, names=names)
+
+
+def _pinned_options(around: Surroundings) -> BuildOptions:
+    """Give the wishes of the command line, with what `pybuild.lock` says of URLs and git refs."""
+    lock = around.inputs.lock
+    if lock is None and not around.request.locked:
+        return around.request.options
+    from builder.lock import RemotePins
+
+    pins = RemotePins(lock, locked=around.request.locked, warn=around.reporter.warn)
+    return replace(around.request.options, pins=pins)
+
+
+def explain(building: Building, around: Surroundings, image: str | None) -> None:
+    """Print why each step ran, also those of a build that failed; elsewhere where an archive has standard output."""
+    from builder.explanation import to_document, to_text
+    from runtime.cli.output import printable
+
+    context = around.store.context
+    stream = context.stderr if around.request.writes_to_stdout else context.stdout
+    steps = tuple(step for solver in building.solvers for step in solver.explained)
+    cached = sum(solver.cached for solver in building.solvers)
+    if around.request.explain == "json":
+        stream.write(json.dumps(to_document(steps, cached, image)) + "\n")
+    else:
+        stream.write(printable(to_text(steps, around.inputs.source.name, cached)))
+
+
+def metadata(exported: Exported) -> dict[str, object]:
+    """Say what was built, in the words of `--metadata-file` of buildx."""
+    document: dict[str, object] = {
+        "containerimage.config.digest": exported.config,
+        "containerimage.digest": exported.id if exported.top is None else exported.top.digest,
+    }
+    if exported.top is not None:
+        document["containerimage.descriptor"] = exported.top.raw
+    if exported.names:
+        document["image.name"] = ",".join(str(name) for name in exported.names)
+    return document
+
+
+def _open_shared(around: Surroundings, stack: ExitStack) -> SharedCache | None:
+    if not around.request.cache_from:
+        return None
+    from builder.cachetransfer.wishes import open_shared  # lazy: most builds use the cache of the store alone
+
+    return open_shared(around.store, around.request.cache_from, around.reporter, stack)
