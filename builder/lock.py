@@ -4,17 +4,19 @@
 
     {"version": 1,
      "images": {"docker.io/library/debian:trixie": {"digest": "sha256:…"},
-                "docker.io/library/app:latest": {"image": "sha256:…"}}}
+                "docker.io/library/app:latest": {"image": "sha256:…"}},
+     "urls": {"https://example.com/file": {"digest": "sha256:…"}},
+     "git": {"https://example.com/project.git#main": {"commit": "…"}}}
 
-A `digest` is a registry's, of a manifest or index; an `image` is the id of one that has no registry. The file can pin
-and never allow: it names no place to fetch from that the Dockerfile does not.
+The `digest` of an image is a registry's, of a manifest or index; an `image` is the id of one that has no registry. The
+file can pin and never allow: it names no place to fetch from that the Dockerfile does not.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,9 +51,14 @@ class Pin(Frozen):
 
 
 class Lock(Frozen):
-    """The pins of one build, images by their full name; fields that are not known here survive a change."""
+    """The pins of one build: images by their full name, files by URL, commits by `REMOTE#REF`.
+
+    Fields that are not known here survive a change.
+    """
 
     images: Mapping[str, Pin] = field(default_factory=dict)
+    urls: Mapping[str, Digest] = field(default_factory=dict)
+    git: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, object] = field(default_factory=dict)
 
     def pin(self, reference: Reference) -> Pin | None:
@@ -68,10 +75,7 @@ class Lock(Frozen):
             return name
         pin = self.pin(reference)
         if pin is None:
-            raise PybuildError(
-                f"{name} is not in {FILE}, and --locked builds with what is pinned alone",
-                hint=f"`pybuild lock` pins what is missing, `pybuild lock update {name}` anew",
-            )
+            raise _not_pinned(name)
         return str(pin.image) if pin.image else f"{reference.name}@{pin.digest}"
 
     def encode(self) -> bytes:
@@ -80,8 +84,51 @@ class Lock(Frozen):
             name: {"image": pin.image} if pin.image else {"digest": pin.digest}
             for name, pin in sorted(self.images.items())
         }
-        document = {**self.extra, "version": VERSION, "images": images}
+        urls = {url: {"digest": digest} for url, digest in sorted(self.urls.items())}
+        git = {name: {"commit": commit} for name, commit in sorted(self.git.items())}
+        others = {name: pins for name, pins in (("urls", urls), ("git", git)) if pins}
+        document = {**self.extra, "version": VERSION, "images": images, **others}
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+class RemotePins:
+    """What a lock says of URLs and git refs while a build runs: the law with `locked`, else only compared.
+
+    `warn` takes what is to be told of a difference, which is told once. Thread-safe.
+    """
+
+    def __init__(self, lock: Lock | None, *, locked: bool, warn: Callable[[str], None]) -> None:
+        self._lock = lock or Lock()
+        self._locked = locked
+        self._warn = warn
+        self._told: set[str] = set()
+
+    def file(self, url: str) -> str:
+        """Give the digest that a URL has to lead to, "" for none; PybuildError where --locked wants one."""
+        return self._wanted(url, self._lock.urls.get(url))
+
+    def commit(self, name: str) -> str:
+        """Give the commit that `REMOTE#REF` has to be, "" for none; PybuildError where --locked wants one."""
+        return self._wanted(name, self._lock.git.get(name))
+
+    def found(self, name: str, now: str) -> None:
+        """Compare what a URL or ref turned out to be."""
+        pinned = self._lock.urls.get(name) or self._lock.git.get(name)
+        if pinned is not None and pinned != now and name not in self._told:
+            self._told.add(name)
+            self._warn(f"{name} is {now}, and {FILE} pins {pinned}: --locked builds with that")
+
+    def _wanted(self, name: str, pin: str | None) -> str:
+        if self._locked and pin is None:
+            raise _not_pinned(name)
+        return pin if self._locked and pin is not None else ""
+
+
+def _not_pinned(name: str) -> PybuildError:
+    return PybuildError(
+        f"{name} is not in {FILE}, and --locked builds with what is pinned alone",
+        hint=f"`pybuild lock` pins what is missing, `pybuild lock update {name}` anew",
+    )
 
 
 def reference_of(name: str) -> Reference | None:
@@ -123,7 +170,16 @@ def decode_lock(data: bytes) -> Lock:
         if entry.has("image") == entry.has("digest"):
             raise DocumentError("needs a digest or an image, and not both", field=entry.path)
         images[name] = Pin(image=entry.digest("image")) if entry.has("image") else Pin(digest=entry.digest("digest"))
-    return Lock(images=images, extra=reader.others(("version", "images")))
+    urls = {url: Reader(value, f"urls[{url!r}]").digest("digest") for url, value in reader.mapping("urls").items()}
+    git = {name: _commit(Reader(value, f"git[{name!r}]")) for name, value in reader.mapping("git").items()}
+    return Lock(images=images, urls=urls, git=git, extra=reader.others(("version", "images", "urls", "git")))
+
+
+def _commit(entry: Reader) -> str:
+    commit = entry.text("commit")
+    if len(commit) not in (40, 64) or not set(commit) <= set("0123456789abcdef"):
+        raise DocumentError("is no commit id", field=entry.field("commit"))
+    return commit
 
 
 def write_lock(directory: Path, lock: Lock) -> None:

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from builder.secrets import Secret
 from frozen import Frozen, field
+
+if TYPE_CHECKING:
+    from builder.sshagents import SshSource
+    from runtime.oci.runtimespec import Resources
+
+if TYPE_CHECKING:
+    from builder.lock import RemotePins
 
 NETWORK_HOST = "network.host"
 SECURITY_INSECURE = "security.insecure"
@@ -28,6 +36,12 @@ class BuildOptions(Frozen):
     add_hosts: tuple[str, ...] = ()
     allow: frozenset[str] = frozenset()
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    ssh: Mapping[str, SshSource] = field(default_factory=dict)
+    """By id, what holds the keys that RUN --mount=type=ssh and git repositories over SSH may use."""
+    limits: Resources | None = None
+    """Limits of each step; with them, or with `cgroup_parent`, a step has a control group of its own."""
+    cgroup_parent: str | None = None
+    """The group below which those are made, relative to the hierarchies; "" is their top."""
     shm_size: int = 64 << 20
     ulimits: tuple[tuple[str, int, int], ...] = ()
     no_cache: bool = False
@@ -37,3 +51,5 @@ class BuildOptions(Frozen):
     jobs: int = 4
     explain: bool = False
     hostname: str = DEFAULT_HOSTNAME
+    pins: RemotePins | None = None
+    """What `pybuild.lock` says of URLs and git refs."""

@@ -16,7 +16,7 @@ from runtime.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from builder.lock import Lock
-    from runtime.oci.references import Reference
+    from builder.pinning import Names
 
 _FLAGS = (
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
@@ -29,7 +29,7 @@ _FLAGS = (
 VERB = Verb(
     name="lock",
     usage="[OPTIONS] [PATH]",
-    summary="Pin the images that a build stands on in pybuild.lock",
+    summary="Pin the images, files and repositories that a build takes in pybuild.lock",
     needs_store=True,
     words=(0, 1),
     interrupt="event",
@@ -39,7 +39,7 @@ VERB = Verb(
 VERB_UPDATE = Verb(
     name="lock update",
     usage="[OPTIONS] NAME [PATH]",
-    summary="Pin an image in pybuild.lock to what its registry has now",
+    summary="Pin an image, URL or git ref in pybuild.lock to what it is now",
     needs_store=True,
     words=(1, 2),
     interrupt="event",
@@ -49,37 +49,43 @@ VERB_UPDATE = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Pin what is not pinned yet and drop what is not named any more."""
-    return _lock(args, context, args.words[0] if args.words else ".", lambda _named: ())
+    return _lock(args, context, args.words[0] if args.words else ".", lambda _names: ())
 
 
 def run_update(args: Arguments, context: Context) -> int:
     """Pin one name anew."""
 
-    def chosen(named: Sequence[Reference]) -> tuple[Reference, ...]:
-        from runtime.oci.references import parse_reference
-        from runtime.store.images import nearest
-
-        wanted = parse_reference(args.words[0]).tagged()
-        if wanted not in named:
-            near = nearest(wanted.familiar(), map(str, named))
-            hint = f"did you mean {near}?" if near else "it names " + ", ".join(item.familiar() for item in named)
-            raise NotFound(f"the Dockerfile does not name {args.words[0]}", hint=hint if named else None)
-        return (wanted,)
-
-    return _lock(args, context, args.words[1] if len(args.words) > 1 else ".", chosen)
+    wanted = args.words[0]
+    return _lock(args, context, args.words[1] if len(args.words) > 1 else ".", lambda names: (_spelled(wanted, names),))
 
 
-def _lock(
-    args: Arguments,
-    context: Context,
-    directory: str,
-    choose: Callable[[Sequence[Reference]], Sequence[Reference]],
-) -> int:
+def _spelled(wanted: str, names: Names) -> str:
+    """Give what is meant as the lock file spells it; raises NotFound where the Dockerfile names no such thing."""
+    from runtime.errors import ReferenceInvalid
+    from runtime.oci.references import parse_reference
+
+    spelled = [wanted, f"{wanted}#"]
+    try:
+        spelled.append(str(parse_reference(wanted).tagged()))
+    except ReferenceInvalid:
+        pass
+    there = names.all()
+    for name in spelled:
+        if name in there:
+            return name
+    from difflib import get_close_matches  # lazy: 4 ms
+
+    near = get_close_matches(spelled[-1], there, n=1)
+    hint = f"did you mean {near[0]}?" if near else "it names " + ", ".join(there) if there else None
+    raise NotFound(f"the Dockerfile does not name {wanted}, or pins it itself", hint=hint)
+
+
+def _lock(args: Arguments, context: Context, directory: str, choose: Callable[[Names], Sequence[str]]) -> int:
     """Write the lock file of a directory; `choose` says what is asked for anew, among the names of the Dockerfile."""
     from builder.cli.contexts import read_dockerfile
     from builder.failures import explained
     from builder.lock import read_lock, write_lock
-    from builder.pinning import named_images, pinned
+    from builder.pinning import named, pinned
     from runtime.oci.platforms import host_platform, parse_platform
     from runtime.store import Store
 
@@ -94,20 +100,14 @@ def _lock(
     with Store.open(context) as store:
         earlier = read_lock(Path(directory))
         with explained(source):
-            named = named_images(
+            names = named(
                 store,
                 source.text,
                 build_args=read_build_args(args.texts("build-arg"), context.environ),
                 platform=str(platform),
                 host=str(host),
             )
-        lock = pinned(
-            store,
-            named,
-            earlier,
-            anew=choose(named),
-            credentials=credential_source(args, context),
-        )
+        lock = pinned(store, names, earlier, anew=choose(names), credentials=credential_source(args, context))
     if lock != earlier:
         write_lock(Path(directory), lock)
     _show(context, lock, earlier, form)
@@ -119,10 +119,16 @@ def _show(context: Context, lock: Lock, earlier: Lock | None, form: str | None) 
     if form == "json":
         context.stdout.write(lock.encode().decode())
         return
-    before = earlier.images if earlier is not None else {}
-    for name, pin in lock.images.items():
+    before = {} if earlier is None else _pins(earlier)
+    after = _pins(lock)
+    for name, pin in after.items():
         context.stdout.write(f"{one_line(name)} {pin}\n")
         if name in before and before[name] != pin:
             context.stderr.write(f"{one_line(name)} was {before[name]}\n")
-    for name in before.keys() - lock.images.keys():
+    for name in before.keys() - after.keys():
         context.stderr.write(f"{one_line(name)} is not named any more\n")
+
+
+def _pins(lock: Lock) -> dict[str, str]:
+    images = {name: str(pin) for name, pin in lock.images.items()}
+    return {**images, **lock.urls, **lock.git}

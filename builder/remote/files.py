@@ -87,7 +87,7 @@ class Downloads:
         return self._first("url = ?", url)
 
     def pinned(self, digest: str) -> Download | None:
-        """Return a file with that content, whatever URL it came from; a digest that is not SHA-256 has a row, too."""
+        """Return a file with that content, whatever URL it came from: digests of any kind have rows, too."""
         return self._first("digest = ? OR url = ?", digest, digest)
 
     def is_whole(self, download: Download) -> bool:
@@ -151,8 +151,8 @@ class Downloads:
             temporary.unlink(missing_ok=True)
         etag, modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
         download = Download(url=url, digest=digest, size=size, etag=etag, modified=modified)
-        also = [checksum] if checksum and algorithm != "sha256" else []
-        self._remember(download, also)
+        # By its digest a file is known also when its URL leads elsewhere: something may have pinned it.
+        self._remember(download, {str(digest), checksum or str(digest)})
         return download
 
     def _place(self, temporary: Path, digest: Digest) -> None:

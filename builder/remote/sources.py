@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from builder.context import DirectoryContext
+    from builder.lock import RemotePins
     from builder.remote.files import Download, Downloads
     from builder.remote.gitprogram import GitProgram
     from builder.remote.repository import Commit, Repository
@@ -86,12 +87,14 @@ class Remotes:
         *,
         secrets: Mapping[str, Secret],
         agent: Callable[[], Path | None] = lambda: None,
+        pins: RemotePins | None = None,
     ) -> None:
         self._store = store
         self._context = context
         self._reporter = reporter
         self._secrets = secrets
         self._agent = agent
+        self._pins = pins
         self._once: dict[tuple[object, ...], _Once] = {}
         self._lock = threading.Lock()
         self._web: WebClient | None = None
@@ -122,12 +125,14 @@ class Remotes:
         that leads nowhere.
         """
         name = file_name(url)
-        pin = check_checksum(checksum) if checksum else ""
+        pin = self._checksum(url, checksum)
         once = self._question("file", url, pin)
         with once.lock:
             if once.answer is None:
                 once.answer = self._asked(url, pin, fetch=fetch)
             download: Download = once.answer  # type: ignore[assignment]  # a question of this kind
+        if not pin and self._pins is not None:
+            self._pins.found(without_password(url), download.digest)
         return RemoteFile(
             name=name,
             digest=download.digest,
@@ -138,13 +143,20 @@ class Remotes:
 
     def verified(self, file: RemoteFile, url: str, checksum: str | None) -> RemoteFile:
         """Return the file, read once to see that it still is what its name says; else it is downloaded anew."""
-        download = self._question("file", url, check_checksum(checksum) if checksum else "").answer
+        question = self._question("file", url, self._checksum(url, checksum))
+        download = question.answer
         if file.digest not in self._checked and download is not None:
             if not self._downloads().is_whole(download):  # type: ignore[arg-type]  # a question of this kind
-                self._question("file", url, check_checksum(checksum) if checksum else "").answer = None
+                question.answer = None
                 return self.file(url, checksum)
             self._checked.add(file.digest)
         return file
+
+    def _checksum(self, url: str, checksum: str | None) -> str:
+        """Give what a file's digest has to be: what the instruction says, else what is pinned, "" for neither."""
+        if checksum:
+            return check_checksum(checksum)
+        return self._pins.file(without_password(url)) if self._pins is not None else ""
 
     def _asked(self, url: str, pin: str, *, fetch: bool) -> Download:
         downloads = self._downloads()
@@ -225,6 +237,11 @@ class Remotes:
             tree: RemoteTree = once.answer  # type: ignore[assignment]  # a question of this kind
             return tree
 
+    def commit_of(self, source: GitSource) -> str:
+        """Ask which commit a ref is now, fetching nothing of it."""
+        self._store.database.ensure("builder.git", _VERSION, _TABLES)
+        return self._commit(source, fetch=True).id
+
     def open_tree(self, tree: RemoteTree) -> DirectoryContext:
         """Return the files of a tree, which stay until the build ends."""
         key = _tree_key(tree.source, tree.commit, tree.keep_git_dir)
@@ -236,6 +253,8 @@ class Remotes:
     def _resolved(self, source: GitSource, *, keep_git_dir: bool, fetch: bool) -> RemoteTree:
         self._store.database.ensure("builder.git", _VERSION, _TABLES)
         commit = self._commit(source, fetch=fetch)
+        if self._pins is not None and not is_commit(source.ref):
+            self._pins.found(source.pin_name, commit.id)
         key = _tree_key(source, commit, keep_git_dir)
         row = self._store.database.one("SELECT content FROM builder_git_trees WHERE key = ?", key)
         tree = RemoteTree(source=source, commit=commit, keep_git_dir=keep_git_dir, content=Digest(""))
@@ -259,6 +278,9 @@ class Remotes:
         stored = None if known is None else Commit(name=str(known[0]), id=str(known[1]))
         if is_commit(source.ref):
             return self._repository(source.remote).resolve(source)
+        locked = self._pins.commit(source.pin_name) if self._pins is not None and not pinned else ""
+        if locked:
+            return self._repository(source.remote).resolve(replace(source, ref=locked))
         if pinned and stored is not None and stored.id == pinned:
             return stored
         if self._context.offline:

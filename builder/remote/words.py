@@ -51,6 +51,11 @@ class GitSource(Frozen):
         fragment = self.ref + (f":{self.directory}" if self.directory else "")
         return without_password(self.remote) + (f"#{fragment}" if fragment else "")
 
+    @property
+    def pin_name(self) -> str:
+        """What a lock file knows the ref by."""
+        return f"{without_password(self.remote)}#{self.ref}"
+
 
 def is_web(word: str) -> bool:
     """Tell whether `word` is the URL of a file, or of a repository over HTTP."""

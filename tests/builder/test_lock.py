@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from builder.bases import Bases, Wanted
 from builder.failures import InstructionFailed
-from builder.lock import FILE, Lock, Pin, decode_lock, read_lock, write_lock
-from builder.pinning import named_images, pinned
+from builder.lock import FILE, Lock, Pin, RemotePins, decode_lock, read_lock, write_lock
+from builder.pinning import Names, named, pinned
 from builder.progress.events import Event, StepStarted, Warned
+from builder.remote.sources import Remotes
+from builder.remote.words import parse_git
 from builder.reporter import Reporter
 from frozen import replace
 from runtime.context import Context
@@ -20,8 +24,9 @@ from runtime.errors import DocumentError, NotFound, PybuildError
 from runtime.oci.digests import Digest
 from runtime.oci.references import parse_reference
 from runtime.store import Store
+from tests.remotes import Git, Web, git_server, make_repository, web_server
 from tests.runtime.registry.samples import Sample, add_image
-from tests.runtime.registry.scripted import MemoryRegistry, ScriptedServer
+from tests.runtime.registry.scripted import MemoryRegistry, ScriptedServer, digest_of
 
 ONE, TWO = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
 HOST = "linux/amd64"
@@ -59,8 +64,8 @@ def test_no_lock_file_is_none(tmp_path: Path) -> None:
 
 
 def test_what_a_later_version_adds_survives() -> None:
-    lock = decode_lock(json.dumps({"version": 1, "images": {}, "urls": {"x": "y"}}).encode())
-    assert json.loads(lock.encode())["urls"] == {"x": "y"}
+    lock = decode_lock(json.dumps({"version": 1, "images": {}, "wasm": {"x": "y"}}).encode())
+    assert json.loads(lock.encode())["wasm"] == {"x": "y"}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,8 @@ def test_what_a_later_version_adds_survives() -> None:
         (b'{"version": 1, "images": {"docker.io/library/app:1": {}}}', "needs a digest or an image"),
         (b'{"version": 1, "images": {"docker.io/library/app:1": {"digest": "sha256:1"}}}', "digest"),
         (b'{"version": 1, "images": {"docker.io/library/app:1": 7}}', "must be an object"),
+        (b'{"version": 1, "urls": {"https://x/y": {}}}', "digest: is missing"),
+        (b'{"version": 1, "git": {"https://x/y.git#": {"commit": "main"}}}', "is no commit id"),
     ],
 )
 def test_a_wrong_lock_file_is_named_with_its_fault(tmp_path: Path, document: bytes, words: str) -> None:
@@ -83,7 +90,8 @@ def test_a_wrong_lock_file_is_named_with_its_fault(tmp_path: Path, document: byt
 
 
 def _named(store: Store, text: str) -> list[str]:
-    return [name.familiar() for name in named_images(store, text, build_args={"V": "7"}, platform=HOST, host=HOST)]
+    names = named(store, text, build_args={"V": "7"}, platform=HOST, host=HOST)
+    return [*(name.familiar() for name in names.images), *names.urls, *(source.pin_name for source in names.trees)]
 
 
 def test_all_stages_are_searched_for_names(store: Store) -> None:
@@ -107,9 +115,27 @@ def test_what_triggers_name_is_found_where_the_base_is_here(store: Store, regist
     assert _named(store, "FROM base:1\n") == ["base:1", "helper:latest"]
 
 
+def test_files_and_repositories_are_named_too_unless_they_are_pinned(store: Store) -> None:
+    commit = "1" * 40
+    text = f"""FROM scratch AS one
+ARG W=9
+ADD https://host.example/$W /a
+ADD --checksum={ONE} https://host.example/known /b
+ADD https://host.example/project.git#main:sub /c
+ADD https://host.example/project.git#{commit} /d
+FROM one
+ADD https://user:secret@host.example/e /e
+"""
+    assert _named(store, text) == [
+        "https://host.example/9",
+        "https://user:secret@host.example/e",
+        "https://host.example/project.git#main",
+    ]
+
+
 def _lock(store: Store, server: ScriptedServer, earlier: Lock | None = None, *, anew: bool = False) -> Lock:
     reference = parse_reference(f"{server.host}/team/app").tagged()
-    return pinned(store, [reference], earlier, anew=[reference] if anew else [])
+    return pinned(store, Names(images=(reference,)), earlier, anew=[str(reference)] if anew else [])
 
 
 def test_a_missing_pin_is_the_registrys_digest(store: Store, registry: MemoryRegistry, server: ScriptedServer) -> None:
@@ -129,14 +155,14 @@ def test_a_pin_stays_until_it_is_asked_for_anew(store: Store, registry: MemoryRe
 
 
 def test_what_is_not_named_any_more_is_dropped(store: Store) -> None:
-    assert pinned(store, [], Lock(images={"docker.io/library/a:1": Pin(digest=ONE)})).images == {}
+    assert pinned(store, Names(), Lock(images={"docker.io/library/a:1": Pin(digest=ONE)})).images == {}
 
 
 def test_an_image_without_a_registry_is_pinned_by_its_id(store: Store) -> None:
     from runtime.oci.documents import ImageConfig
 
     image = store.images.record(ImageConfig(architecture="amd64", os="linux").encode(), [parse_reference("app:1")])
-    lock = pinned(store, [parse_reference("app:1")], None)
+    lock = pinned(store, Names(images=(parse_reference("app:1"),)), None)
     assert lock.images == {"docker.io/library/app:1": Pin(image=image.id)}
 
 
@@ -265,3 +291,68 @@ def test_an_unreadable_lock_file_is_a_fault(tmp_path: Path, missing: Callable[[s
     (tmp_path / FILE).mkdir()
     with pytest.raises(PybuildError, match="cannot be read"):
         read_lock(tmp_path)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, missing: Callable[[str], None]) -> Iterator[tuple[Web, Git]]:
+    """Return a web server and a repository that is served."""
+    if shutil.which("git") is None:
+        missing("git")
+    repository = make_repository(tmp_path / "git")
+    with git_server(repository.bare.parent) as address, web_server() as web:
+        repository.address = address
+        yield web, repository
+
+
+@contextmanager
+def _remotes(context: Context, lock: Lock, *, locked: bool) -> Iterator[tuple[Remotes, list[str]]]:
+    warnings: list[str] = []
+    with Store.open(context) as store:
+        pins = RemotePins(lock, locked=locked, warn=warnings.append)
+        reporter = Reporter(lambda _event: None, context.now)
+        with Remotes(store, context, reporter, secrets={}, pins=pins) as remotes:
+            yield remotes, warnings
+
+
+def test_a_file_is_pinned_by_its_digest_and_a_ref_by_its_commit(context: Context, elsewhere: tuple[Web, Git]) -> None:
+    web, git = elsewhere
+    url = web.put("/file", "one")
+    commit = git.commit({"a": "1"})
+    source = parse_git(git.url)
+    with Store.open(context) as store:
+        lock = pinned(store, Names(urls=(url,), trees=(source,)), None)
+    assert lock.urls == {url: digest_of(b"one")}
+    assert lock.git == {f"{git.url}#": commit}
+    web.put("/file", "two")
+    later = git.commit({"a": "2"})
+    with Store.open(context) as store:
+        assert pinned(store, Names(urls=(url,), trees=(source,)), lock) == lock
+        again = pinned(store, Names(urls=(url,), trees=(source,)), lock, anew=[url, source.pin_name])
+    assert (again.urls[url], again.git[source.pin_name]) == (digest_of(b"two"), later)
+
+    with _remotes(context, lock, locked=False) as (remotes, warnings):
+        assert remotes.file(url).digest == digest_of(b"two")
+        assert remotes.tree(source).commit.id == later
+        assert len(warnings) == 2
+    with _remotes(context, lock, locked=True) as (remotes, warnings):
+        assert remotes.file(url).digest == digest_of(b"one")
+        assert remotes.tree(source).commit.id == commit
+        assert not warnings
+    with _remotes(replace(context, offline=True), lock, locked=True) as (remotes, _):
+        assert remotes.file(url).digest == digest_of(b"one")
+        assert remotes.tree(source).commit.id == commit
+
+
+def test_a_pinned_url_that_has_other_content_now_is_refused(context: Context, elsewhere: tuple[Web, Git]) -> None:
+    url = elsewhere[0].put("/file", "two")
+    lock = Lock(urls={url: Digest(digest_of(b"one"))})
+    with _remotes(context, lock, locked=True) as (remotes, _), pytest.raises(PybuildError, match="sha256:"):
+        remotes.file(url)
+
+
+def test_locked_refuses_urls_and_refs_that_are_not_pinned(context: Context) -> None:
+    with _remotes(context, Lock(), locked=True) as (remotes, _):
+        with pytest.raises(PybuildError, match=r"http://x/y is not in pybuild\.lock"):
+            remotes.file("http://x/y")
+        with pytest.raises(PybuildError, match=r"git://x/y#main is not in pybuild\.lock"):
+            remotes.tree(parse_git("git://x/y#main"))
