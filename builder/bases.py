@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from builder.failures import located
 from builder.interfaces import Result
 from builder.keys import base_content
-from frozen import Frozen
+from frozen import Frozen, replace
 from runtime.containers.images import find_image, look_up
 from runtime.errors import Cancelled, NotFound, PybuildError, ReferenceInvalid, RegistryError
 from runtime.oci.platforms import parse_platform
@@ -20,7 +20,7 @@ from runtime.oci.references import parse_reference
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext
-    from builder.lock import Lock
+    from builder.lock import Lock, Pin
     from builder.reporter import Reporter
     from runtime.oci.platforms import Platform
     from runtime.oci.references import Reference
@@ -216,10 +216,20 @@ class Bases:
 
         reference = reference_of(wanted.name)
         pin = self._lock.pin(reference) if reference is not None and reference.digest is None else None
-        if reference is None or pin is None or pin.holds(reference, image):
+        if reference is None or pin is None or pin.holds(reference, image) or self._is_part_of(pin, wanted, image):
             return
         now = next((str(item.digest) for item in image.digests if item.name == reference.name), str(image.id))
         self._reporter.warn(f"{wanted.name} is {now}, and {FILE} pins {pin}: --locked builds with that", wanted.line)
+
+    def _is_part_of(self, pin: Pin, wanted: Wanted, image: Image) -> bool:
+        """Tell whether an image is the one for its platform of the index that is pinned."""
+        from runtime.registry.memory import Memory  # only where the two have different digests
+
+        if pin.digest is None:
+            return False
+        by_digest = replace(parse_reference(wanted.name), tag=None, digest=pin.digest)
+        known = Memory(self._store).for_platform(by_digest, parse_platform(wanted.platform))
+        return known is not None and known.id == image.id
 
 
 def _key(wanted: Wanted) -> tuple[str, str]:

@@ -175,8 +175,11 @@ class _Pull:
         image = self._record(resolved, config_data, config, named)
         memory = Memory(self._store)
         memory.seen(self._reference, (item.digest for item in blobs))
-        memory.note_platform(self._reference, platform or host_platform(), image)
-        memory.note_digest(self._reference, image, resolved.top.descriptor.digest)
+        by_digest = replace(self._reference, tag=None, digest=resolved.top.descriptor.digest)
+        for name in (self._reference, by_digest):
+            memory.note_platform(name, platform or host_platform(), image)
+        if named:
+            memory.note_digest(self._reference, image, resolved.top.descriptor.digest)
         return Pulled(reference=self._reference, image=image, digest=resolved.top.descriptor.digest, changed=True)
 
     def referrers(self, pulled: Pulled) -> None:
@@ -287,7 +290,9 @@ class _Pull:
         whole = all(blobs.has(item.digest) for item in (resolved.manifest.config, *resolved.manifest.layers))
         top = resolved.top.descriptor
         name = replace(self._reference, digest=top.digest)
-        if self._reference.digest is not None or not named:
+        if not named:  # the digest of an index stays with the image that has the name
+            name = replace(name, tag=None, digest=chosen.digest)
+        elif self._reference.digest is not None:
             name = replace(name, tag=None)
         referrers = Referrers(self._store)
         for artifact in resolved.artifacts:

@@ -25,11 +25,12 @@ from runtime.oci.digests import Digest
 from runtime.oci.references import parse_reference
 from runtime.store import Store
 from tests.remotes import Git, Web, git_server, make_repository, web_server
-from tests.runtime.registry.samples import Sample, add_image
+from tests.runtime.registry.samples import Sample, add_image, add_index
 from tests.runtime.registry.scripted import MemoryRegistry, ScriptedServer, digest_of
 
 ONE, TWO = Digest("sha256:" + "1" * 64), Digest("sha256:" + "2" * 64)
 HOST = "linux/amd64"
+_PARTS = ("amd64", "arm64")
 
 
 @pytest.fixture
@@ -215,6 +216,27 @@ def test_without_locked_the_drift_is_told(
     assert len(building.warnings) == 1
     assert second.digest in building.warnings[0]
     assert first.digest in building.warnings[0]
+
+
+def test_the_image_of_another_platform_is_no_drift_of_a_pinned_index(
+    store: Store, registry: MemoryRegistry, server: ScriptedServer
+) -> None:
+    entries = []
+    for architecture in ("amd64", "arm64"):
+        sample = add_image(registry, "team/app", architecture, architecture=architecture)
+        entries.append(sample.descriptor(platform={"os": "linux", "architecture": architecture}))
+    add_index(registry, "team/app", "latest", entries)
+    lock = _lock(store, server)
+    name = f"{server.host}/team/app"
+    for locked in (False, True):
+        building = Building(store, lock=lock, locked=locked)
+        found = {building.bases.find(Wanted(name=name, platform=f"linux/{part}", line=1)).id for part in _PARTS}
+        assert len(found) == 2
+        assert not building.warnings
+    server.requests.clear()
+    building.bases.find(Wanted(name=name, platform="linux/arm64", line=1))
+    Building(store, lock=lock, locked=True).bases.find(Wanted(name=name, platform="linux/arm64", line=1))
+    assert not server.requests
 
 
 def test_what_is_as_pinned_is_no_drift(store: Store, registry: MemoryRegistry, server: ScriptedServer) -> None:

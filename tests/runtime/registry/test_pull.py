@@ -15,6 +15,7 @@ from runtime.errors import Cancelled, DigestMismatch, DocumentError, NotFound, P
 from runtime.oci.platforms import parse_platform
 from runtime.oci.references import parse_reference
 from runtime.registry.events import BlobProgress, Event
+from runtime.registry.memory import Memory
 from runtime.registry.pull import Pulled, pull, pull_all
 from runtime.registry.transport import Transport
 from runtime.store import Store
@@ -146,6 +147,24 @@ def _two_platforms(registry: MemoryRegistry) -> bytes:
         sample = add_image(registry, "team/app", architecture, architecture=architecture)
         entries.append(sample.descriptor(platform={"os": "linux", "architecture": architecture}))
     return add_index(registry, "team/app", "latest", entries)
+
+
+def test_without_a_name_the_tag_and_the_digest_of_the_index_stay_where_they_are(
+    store: Store, registry: MemoryRegistry, server: ScriptedServer, fetch: Pull
+) -> None:
+    index = _two_platforms(registry)
+    host, arm = parse_platform("linux/amd64"), parse_platform("linux/arm64")
+    first = fetch(platform=host)
+    other = fetch(platform=arm, named=False)
+    assert other.image.names == ()
+    name = f"{server.host}/team/app"
+    for text in (name, f"{name}@{digest_of(index)}"):
+        image = store.images.resolve(text)
+        assert image is not None
+        assert image.id == first.image.id
+        found = Memory(store).for_platform(parse_reference(text), arm)
+        assert found is not None
+        assert found.id == other.image.id
 
 
 def test_an_index_that_is_here_whole_is_what_the_name_stands_for(
