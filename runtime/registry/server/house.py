@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from frozen import replace
 from runtime.context import Cancel
 from runtime.errors import PybuildError
-from runtime.registry.server.uploads import LIFETIME
+from runtime.registry.server.records import LIFETIME
 from runtime.store import Store
 from runtime.store.collect import collect
 
@@ -21,18 +21,16 @@ if TYPE_CHECKING:
     from runtime.registry.server.uploads import Uploads
     from runtime.registry.server.workers import Workers
 
-_EVERY = 600.0
-"""Seconds between two rounds where nothing was deleted."""
+_EVERY = 30.0
+"""Seconds between two rounds where nothing was deleted. They are cheap: garbage is looked for only after deletions."""
 _SOON = 2.0
 """Seconds from a deletion to the round that it causes: deletions come in crowds."""
 _TRIES = 10
 """Times that a round tries to have the store alone before it leaves that to the next one."""
 _PAUSE = 0.5
 """Seconds between two tries."""
-UNUSED_LIFETIME = 7 * 24 * 3600
-"""Seconds for which a mirror keeps what nobody asks for."""
-
-_SECOND = 1_000_000_000
+UNUSED_LIFETIME = 7 * LIFETIME
+"""Nanoseconds for which a mirror keeps what nobody asks for."""
 
 
 class House:
@@ -56,6 +54,7 @@ class House:
         self._is_mirror = is_mirror
         self._woken = asyncio.Event()
         self._cancel = Cancel()
+        self._garbage = True
 
     def wake(self) -> None:
         """Ask for a round soon, because something was deleted."""
@@ -81,6 +80,7 @@ class House:
                 async with asyncio.timeout(_EVERY):
                     await self._woken.wait()
                 await asyncio.sleep(_SOON)
+                self._garbage = True
             except TimeoutError:
                 pass
             self._woken.clear()
@@ -90,14 +90,15 @@ class House:
         if self._tls is not None and self._certificate is not None:
             with suppress(OSError):  # one that is being replaced; the old one holds
                 self._tls.load_cert_chain(*self._certificate)
-        before = now - LIFETIME * _SECOND
-        self._uploads.sweep(before)
-        self._storage.records.drop_unreferenced(before)
-        if self._is_mirror:
-            self._storage.records.drop_unused(now - UNUSED_LIFETIME * _SECOND)
-        self._collect()
+        self._uploads.sweep(now - LIFETIME)
+        if self._is_mirror and self._storage.records.drop_unused(now - UNUSED_LIFETIME):
+            self._garbage = True
+        if self._storage.records.drop_unreferenced(now - LIFETIME):
+            self._garbage = True
+        if self._garbage and self._collect():
+            self._garbage = False
 
-    def _collect(self) -> None:
+    def _collect(self) -> bool:
         """Delete garbage, if nobody else has the store open: through a Store of its own, whose lock is another."""
         context = replace(self._storage.store.context, cancel=self._cancel)
         with Store.open(context) as store:
@@ -105,6 +106,7 @@ class House:
                 with store.exclusive(wait=False) as alone:
                     if alone:
                         collect(store, wait=False)
-                        return
-                if self._cancel.wait(_PAUSE):
-                    return
+                        return True
+                if select.select([self._cancel.fd], [], [], _PAUSE)[0]:
+                    break
+        return False

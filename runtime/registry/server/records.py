@@ -66,7 +66,12 @@ TABLES = (
 )
 
 
-_HOUR = 3600 * 1_000_000_000
+_SECOND = 1_000_000_000
+_HOUR = 3600 * _SECOND
+LIFETIME = 24 * _HOUR
+"""Nanoseconds for which a blob is kept, after somebody pushed it or asked for it, that no manifest needs."""
+_GRACE = 30 * _SECOND
+"""The same for blobs whose last manifest was deleted: a client that deletes them one by one still finds them."""
 
 
 class StoredManifest(Frozen):
@@ -274,9 +279,9 @@ class Records:
             )
 
     def delete_manifest(self, name: str, digest: Digest) -> bool:
-        """Delete a manifest with its tags, and the blobs that it alone needed; False where there is none.
+        """Delete a manifest with its tags; False where there is none. The blobs that it alone needed go soon after.
 
-        A blob that somebody asked for since the manifest came stays for a while: it may be part of a push under way.
+        A blob that somebody asked for since the manifest came stays a day: it may be part of a push under way.
         """
         repository = self.repository(name)
         if repository is None:
@@ -348,7 +353,7 @@ class Records:
         return len(rows)
 
     def drop_unused(self, before: int) -> int:
-        """Take away manifests, with what they alone needed, that nobody asked for since `before` (ns)."""
+        """Take away manifests that nobody asked for since `before` (ns), and what they alone needed soon after."""
         with self._database.write() as connection:
             rows = connection.execute(
                 """SELECT repository, digest FROM registry_manifests JOIN registry_repositories ON id = repository
@@ -427,14 +432,12 @@ class Records:
         connection.execute(
             "DELETE FROM registry_references WHERE repository = ? AND manifest = ?", (repository, digest)
         )
-        for row in needed:
-            lonely = connection.execute(
-                """SELECT 1 FROM registry_blobs WHERE repository = ? AND digest = ? AND touched <= ? AND NOT EXISTS (
-                SELECT 1 FROM registry_references WHERE repository = ? AND blob = ?)""",
-                (repository, row["blob"], since, repository, row["blob"]),
-            ).fetchone()
-            if lonely:
-                self._drop_blob(connection, repository, row["blob"])
+        connection.executemany(
+            """UPDATE registry_blobs SET touched = min(touched, ?1)
+            WHERE repository = ?2 AND digest = ?3 AND touched <= ?4 AND NOT EXISTS (
+                SELECT 1 FROM registry_references WHERE repository = ?2 AND blob = ?3)""",
+            [(self._now() - LIFETIME + _GRACE, repository, row["blob"], since) for row in needed],
+        )
         self._unpin(connection, repository, (digest,))
 
     def _drop_blob(self, connection: sqlite3.Connection, repository: int, digest: str) -> None:

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from runtime.registry.server.paths import ByteRange
     from runtime.registry.server.workers import Workers
 
-LIFETIME = 24 * 3600
-"""Seconds after its last byte for which an unfinished upload is kept."""
-
 _REMEMBERED = 512
 """Sessions whose running digests are kept in memory; others are read again at their end."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.registry.server.records import Records
+from runtime.registry.server.records import LIFETIME, Records
 from runtime.registry.server.serve import Settings
 from runtime.store import Store
 from runtime.store.collect import collect
@@ -73,16 +73,28 @@ def test_what_is_not_there_is_not_deleted(client: Client, path: str, status: int
 def test_what_is_deleted_leaves_the_disk_while_the_registry_serves(client: Client) -> None:
     kept, doomed = client.push_image("a", "kept", b"1", b"2"), client.push_image("a", "doomed", b"2", b"3")
     assert client.call("DELETE", f"/v2/a/manifests/{doomed}").status == 202
+    assert client.call("DELETE", f"/v2/a/blobs/{digest_of(b'3')}").status == 202
     eventually(lambda: not client.store.blobs.has(digest_of(b"3")))
     there = set(client.store.blobs.digests())
     assert there == {kept, digest_of(b"{}"), digest_of(b"1"), digest_of(b"2")}
     assert client.get("/v2/a/manifests/kept").status == 200
 
 
+def test_blobs_of_a_deleted_manifest_can_be_deleted_one_by_one_or_go_by_themselves(client: Client) -> None:
+    digest = client.push_image("a", "v", b"1", b"2")
+    client.call("DELETE", f"/v2/a/manifests/{digest}")
+    assert client.call("DELETE", f"/v2/a/blobs/{digest_of(b'1')}").status == 202
+    records = Records(client.store)
+    assert records.drop_unreferenced(time.time_ns() - LIFETIME) == 0
+    assert records.drop_unreferenced(time.time_ns() - LIFETIME + (31 * 10**9)) == 2
+    assert client.get(f"/v2/a/blobs/{digest_of(b'2')}").status == 404
+
+
 def test_a_blob_that_was_asked_for_since_stays_for_the_push_under_way(client: Client) -> None:
     digest = client.push_image("a", "v", b"1")
     assert client.call("HEAD", f"/v2/a/blobs/{digest_of(b'1')}").status == 200
     client.call("DELETE", f"/v2/a/manifests/{digest}")
+    Records(client.store).drop_unreferenced(time.time_ns() - LIFETIME + (31 * 10**9))
     assert client.get(f"/v2/a/blobs/{digest_of(b'1')}").body == b"1"
 
 
