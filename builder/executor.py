@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from grammar.graph import Stage
     from runtime.store.facade import Store
     from runtime.store.layers.writer import LayerDigests
-    from runtime.store.snapshots import Snapshot
+    from runtime.store.snapshots import Preparation, Snapshot
 
 _ATTEMPTS = 3
 _LOCK_FILES = 4096
@@ -297,7 +297,7 @@ class Executor:
             started = given.context.now()
             try:
                 given = replace(given, output=vertex.output, earlier=self._earlier_layer(statement, site))
-                result = self._layer(planned, given, keyword=keyword)
+                result = self._layer(planned, given, stage, keyword=keyword)
             except SourceChanged as changed:
                 return changed.path, None
             except StepFailed as error:
@@ -318,13 +318,21 @@ class Executor:
             )
             return "", self._records.store(record, replace_earlier=anew, files=files)
 
-    def _layer(self, planned: PlannedNode, given: Given, *, keyword: str) -> tuple[ChainID | None, Digest, int | None]:
+    def _layer(
+        self, planned: PlannedNode, given: Given, stage: Stage, *, keyword: str
+    ) -> tuple[ChainID | None, Digest, int | None]:
         """Make a step's layer; gives chain, content, and when an equal layer that takes its place was made."""
         step = planned.step
         assert step is not None
         parent = None if step.linked else given.parent
         with self._store.snapshots.prepare(None if parent is None else parent.chain) as preparation:
-            digests: LayerDigests | None = step.execute(given, preparation)
+            digests: LayerDigests | None
+            try:
+                digests = step.execute(given, preparation)
+            except StepFailed as error:
+                if self._options.on_failure is not None:
+                    self._keep(planned, given, preparation, stage, error)
+                raise
             self._stop.check()
             if digests is None:
                 digests = preparation.measure()
@@ -337,6 +345,31 @@ class Executor:
             if earlier is not None:
                 return earlier.chain, content, earlier.created
             return preparation.commit(digests).chain_id, content, None
+
+    def _keep(
+        self, planned: PlannedNode, given: Given, preparation: Preparation, stage: Stage, error: StepFailed
+    ) -> None:
+        """Keep a step that failed, and say how to look at it."""
+        from builder.keptsteps import keep  # lazy: only where it was asked for
+        from builder.steps.run import RunStep
+
+        if not isinstance(planned.step, RunStep):
+            return
+        statement = planned.node.instruction.source
+        identifier = keep(
+            self._store,
+            planned.step,
+            given,
+            preparation,
+            stage=stage.label,
+            line=planned.line,
+            statement=statement,
+            exit_code=error.exit_code,
+        )
+        if identifier is None:
+            error.hint = "the step could not be kept: the store's file system has no overlayfs"
+        else:
+            error.hint = f"open it with `pybuild debug {identifier}`"
 
     def _earlier_layer(self, statement: str, site: str) -> Path | None:
         """Return the layer that this instruction last led to, if there is one."""

@@ -50,6 +50,8 @@ class BuildOptions(Frozen):
     epoch: int | None = None
     jobs: int = 4
     explain: bool = False
+    on_failure: str | None = None
+    """"keep" keeps a RUN that fails for `pybuild debug`; "shell" opens it at once and keeps it until that ends."""
     hostname: str = DEFAULT_HOSTNAME
     pins: RemotePins | None = None
     """What `pybuild.lock` says of URLs and git refs."""

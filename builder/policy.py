@@ -74,6 +74,10 @@ def collect_slice(store: Store, policy: CachePolicy) -> int:
     """
     now = store.context.now()
     oldest = now - policy.max_age * 1_000_000_000
+    if (store.layout.root / "kept").is_dir():
+        from builder.keptsteps import kept_steps, remove_kept  # lazy: only where a failed step was ever kept
+
+        remove_kept(store, [step for step in kept_steps(store) if step.created < oldest])
     space = os.statvfs(store.layout.root)
     total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     allowed = policy.max_size.of(total)

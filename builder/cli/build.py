@@ -11,6 +11,7 @@ from builder.progress.displays import open_display, resolve_mode
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
 from runtime.context import Context
+from runtime.errors import StepFailed
 
 if TYPE_CHECKING:
     from builder.cli.calls import Call
@@ -33,7 +34,12 @@ def run(args: Arguments, context: Context) -> int:
     if request.call is not None:
         return _answer(request, request.call, context)
     mode = resolve_mode(request.progress, context.stderr, context.environ)
-    exported = _build(request, context, mode)
+    try:
+        exported = _build(request, context, mode)
+    except StepFailed as error:
+        if request.options.on_failure == "shell":
+            _open_failed(request, context, error)
+        raise
     if request.iidfile is not None:
         request.iidfile.write_text(exported.id)
     if request.metadata_file is not None:
@@ -41,6 +47,27 @@ def run(args: Arguments, context: Context) -> int:
     if mode == "quiet" and not request.writes_to_stdout and request.explain != "json":
         context.stdout.write(f"{exported.id}\n")
     return 0
+
+
+def _open_failed(request: BuildRequest, context: Context, error: StepFailed) -> None:
+    """Let the user into the step that failed, and delete it afterwards."""
+    import threading
+
+    from builder.debugshell import run_shell
+    from builder.keptsteps import kept_steps, remove_kept
+    from runtime.store import Store
+
+    with Store.open(context) as store:
+        kept = next((step for step in kept_steps(store) if step.id in (error.hint or "")), None)
+        if kept is None or threading.active_count() > 1:  # with threads nothing may be forked: `debug` opens it
+            return
+        context.stderr.write(f"{error.message}\na shell in the failed step follows; 'exit' leaves\n")
+        context.stderr.flush()
+        try:
+            run_shell(store, kept, request.options, None)
+        finally:
+            remove_kept(store, [kept])
+            error.hint = None
 
 
 def _answer(request: BuildRequest, call: Call, context: Context) -> int:
@@ -66,23 +93,23 @@ def _answer(request: BuildRequest, call: Call, context: Context) -> int:
 
 def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     """Open what a build needs, do it, close everything; faults of the Dockerfile get its name."""
+    from builder.buildlogs import logged
     from builder.cli.building import Building, Surroundings, explain
     from builder.cli.inputs import Wanted, open_inputs, remotes_opener
     from builder.failures import explained
     from builder.namedcontexts import NamedContexts
     from builder.reporter import Reporter
-    from builder.secretfiles import sweep_secrets
     from builder.stepclient import StepServer
-    from builder.stepgroups import sweep_groups
+    from builder.sweeping import sweep
     from runtime.store import Store
 
-    sweep_secrets(context)
-    sweep_groups(context)
+    sweep(context)
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(context))
         # The server's end comes before the store's: its sandboxes have layers of the store mounted.
         server = stack.enter_context(StepServer())
         sink = stack.enter_context(open_display(mode, context.stderr, context.environ, context.now))
+        sink, log = stack.enter_context(logged(context, sink))
         reporter = Reporter(sink, context.now, [secret.value for secret in request.options.secrets.values()])
         remotes = remotes_opener(store, context, reporter, request.options, stack)
         wanted = Wanted(context=request.context, dockerfile=request.dockerfile, build_args=request.build_args)
@@ -99,6 +126,9 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
             with explained(inputs.source):
                 exported = building.run()
                 return exported
+        except StepFailed as error:
+            error.hint = error.hint or (None if log is None else f"all that the build printed is in {log}")
+            raise
         finally:
             if request.explain is not None:
                 explain(building, around, None if exported is None else exported.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -64,6 +64,7 @@ FLAGS = (
     Flag("--network", kind="text", metavar="MODE", help="Network of RUN: 'default', 'none' or 'host'"),
     Flag("--no-cache", help="Run every step anew"),
     Flag("--no-cache-filter", kind="texts", metavar="STAGE", help="Run the steps of these stages anew"),
+    Flag("--on-failure", kind="text", metavar="HOW", help="A RUN that fails: 'keep' it for debug, or open a 'shell'"),
     Flag("--output", "-o", kind="texts", metavar="WHAT", help="Where to write to, as type=oci,dest=FILE"),
     Flag("--platform", kind="texts", metavar="PLATFORM", help="Platform of the image, as linux/amd64"),
     Flag("--progress", kind="text", metavar="KIND", help="How to show it: auto, tty, plain, rawjson, quiet"),
@@ -179,6 +180,15 @@ def _cache(args: Arguments, flag: str) -> tuple[CacheWish, ...]:
     return wishes.read_cache_from(words) if flag == "cache-from" else wishes.read_cache_to(words)
 
 
+def _on_failure(args: Arguments) -> str | None:
+    wanted = args.text("on-failure")
+    if wanted not in (None, "keep", "shell"):
+        raise UsageError(f'invalid argument "{wanted}" for "--on-failure" flag', hint="write keep or shell")
+    if wanted == "shell" and not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("--on-failure shell needs a terminal", hint="write --on-failure keep, and `pybuild debug`")
+    return wanted
+
+
 def _explain(args: Arguments) -> str | None:
     """Return the form of the explanation, None where none is asked for."""
     wanted, form = args.text("explain"), args.text("format")
@@ -230,6 +240,7 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         labels=_labels(args.texts("label")),
         epoch=_epoch(args, build_args),
         explain=_explain(args) is not None,
+        on_failure=_on_failure(args),
         jobs=jobs or max(2, len(os.sched_getaffinity(0))),
         hostname=build_args.get("BUILDKIT_SANDBOX_HOSTNAME", DEFAULT_HOSTNAME),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +114,10 @@ class RunStep(Frozen):
             raise _failed(words, end.status)
         return None
 
+    def sandbox(self, given: Given, preparation: Preparation) -> AbstractContextManager[dict[str, Any]]:
+        """Give the request for the step's sandbox, for the length of a `with` block."""
+        return self._request(given, preparation)
+
     def _hosts(self, planned: str) -> str:
         """Return /etc/hosts as BuildKit writes it, with the lines of `--add-host` that the network's plan made."""
         names = {host.replace("=", ":", 1).partition(":")[0] for host in self.options.add_hosts}
@@ -147,6 +151,11 @@ class RunStep(Frozen):
             script = self.instruction.script
             if script is not None:
                 bound.append(_script_mount(directory, script.name, script.content))
+            group = None
+            if self.options.limits is not None or self.options.cgroup_parent is not None:
+                from builder.stepgroups import step_group
+
+                group = stack.enter_context(step_group(context, self.options.cgroup_parent or ""))
             mounted = [*bound, *own.mounts]
             spec = self._spec(given, mounted, own.environment)
             stubs = stub_directory(
@@ -159,7 +168,7 @@ class RunStep(Frozen):
                 "spec": spec,
                 "rootfs": _rootfs(preparation, stubs, overlay=given.store.snapshots.overlay),
                 "seccomp": self._filter(given),
-                "cgroup": None,
+                "cgroup": group,
                 "init": False,
                 "network": network.document,
             }
@@ -187,6 +196,7 @@ class RunStep(Frozen):
             privileged=insecure,
             rootless=given.context.rootless,
             network="host" if self.network == "host" else "private",
+            resources=self.options.limits or runtimespec.UNLIMITED,
             rlimits=self.options.ulimits,
             shm_size=self.options.shm_size,
         )
