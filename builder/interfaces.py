@@ -30,6 +30,7 @@ from runtime.oci.digests import ChainID, Digest
 if TYPE_CHECKING:
     from builder.filelists import ReadFiles
     from builder.remote.sources import Remotes
+    from builder.sshagents import Agents
     from grammar.instructions import ResolvedInstruction
     from runtime.context import Context
     from runtime.store.facade import Store
@@ -100,6 +101,7 @@ class Given(Frozen):
     contexts: Mapping[str, BuildContext] = field(default_factory=dict)
     remotes: Callable[[], Remotes] | None = None
     fetch: bool = True
+    agents: Agents | None = None
     earlier: Path | None = None
 
 

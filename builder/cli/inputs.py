@@ -74,8 +74,13 @@ def remotes_opener(
     def open_remotes() -> Remotes:
         if not opened:
             from builder.remote.sources import Remotes  # lazy: only for remote sources
+            from builder.sshagents import DEFAULT, Agents
 
-            opened.append(stack.enter_context(Remotes(store, context, reporter, secrets=options.secrets)))
+            agents = stack.enter_context(Agents(context, options.ssh))
+            remotes = Remotes(
+                store, context, reporter, secrets=options.secrets, agent=lambda: agents.socket_of(DEFAULT)
+            )
+            opened.append(stack.enter_context(remotes))
         return opened[0]
 
     return open_remotes

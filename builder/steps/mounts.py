@@ -4,6 +4,7 @@ bind     the build context (a snapshot of it), another stage or an image; what i
 cache    a directory below ROOT/cache-mounts that outlives the build; not part of any result
 tmpfs    memory
 secret   a file in memory-backed storage, or a variable of the step alone
+ssh      a socket behind which an SSH agent lists keys and signs; SSH_AUTH_SOCK names the first one
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _SECRET_DIRECTORY = "/run/secrets"
 _SECRET_MODE = 0o400
+_AGENTS = "/run/buildkit/ssh_agent."
+_AGENT_MODE = 0o600
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 
 
@@ -41,9 +44,10 @@ class Prepared(Frozen):
 
 def check(mount: Mount, options: BuildOptions, build_context: BuildContext) -> None:
     """Refuse a mount that cannot be had: before anything runs."""
-    if mount.type == "ssh":
-        raise PybuildError(
-            "RUN --mount=type=ssh is not supported", hint="use --mount=type=secret for a key that a step needs"
+    if mount.type == "ssh" and mount.required and _agent_id(mount) not in options.ssh:
+        identifier = _agent_id(mount)
+        raise NotFound(
+            f"unset ssh forward key {identifier}", hint=f"give it with --ssh {identifier}, or --ssh {identifier}=PATH"
         )
     if mount.type == "cache" and mount.from_ is not None:
         raise PybuildError(
@@ -75,7 +79,7 @@ def key_parts(mount: Mount, given: Given) -> KeyParts:
         case "tmpfs":
             parts["size"] = mount.size
         case _:
-            parts["id"] = _secret_id(mount)
+            parts["id"] = _secret_id(mount) if mount.type == "secret" else _agent_id(mount)
             parts["options"] = [mount.required, mount.mode, mount.uid, mount.gid, mount.env]
     return parts
 
@@ -100,7 +104,10 @@ def prepared(mounts: Sequence[Mount], given: Given, options: BuildOptions, direc
                     if mounted is not None:
                         made.append(stack.enter_context(mounted))
                 case _:
-                    raise PybuildError(f"RUN --mount=type={mount.type} is not supported")
+                    environment.setdefault("SSH_AUTH_SOCK", _agent_target(mounts, number, given))
+                    forwarded = stack.enter_context(_agent(mount, given, place, _agent_target(mounts, number, given)))
+                    if forwarded is not None:
+                        made.append(forwarded)
         yield Prepared(mounts=tuple(made), environment=environment)
 
 
@@ -184,3 +191,28 @@ def _secret_file(secret: Secret, mount: Mount, given: Given) -> Iterator[Mapping
     mode = _SECRET_MODE if mount.mode is None else mount.mode
     with secret_file(given.context, secret.value, uid=mount.uid or 0, gid=mount.gid or 0, mode=mode) as path:
         yield bind(os.fspath(path), _target(mount, given), readonly=True, options=_FILE_OPTIONS)
+
+
+def _agent_id(mount: Mount) -> str:
+    return mount.id or "default"
+
+
+def _agent_target(mounts: Sequence[Mount], number: int, given: Given) -> str:
+    """Return where a step finds an agent: where it was asked for, else a name by the order of such mounts."""
+    if mounts[number].target:
+        return absolute(given.working_directory, mounts[number].target)
+    count = sum(mount.type == "ssh" for mount in mounts[:number])
+    return f"{_AGENTS}{count}"
+
+
+@contextmanager
+def _agent(mount: Mount, given: Given, place: Path, target: str) -> Iterator[Mapping[str, object] | None]:
+    from runtime.oci.runtimespec import bind
+
+    if given.agents is None:
+        yield None
+        return
+    place.mkdir(mode=0o700)
+    mode = _AGENT_MODE if mount.mode is None else mount.mode
+    with given.agents.forwarded(_agent_id(mount), place, uid=mount.uid or 0, gid=mount.gid or 0, mode=mode) as path:
+        yield None if path is None else bind(os.fspath(path), target, readonly=False, options=_FILE_OPTIONS)
