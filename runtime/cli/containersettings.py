@@ -21,14 +21,7 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 def read_config(args: Arguments, context: Context, image: str, command: tuple[str, ...]) -> Config:
     """Return what the container is asked to be. Raises UsageError with the flag and the word."""
-    environ = context.environ
-    variables: dict[str, str | None] = {}
-    for path in args.texts("env-file"):
-        variables |= _assignments(_lines(path, "env"), environ)
-    for text in args.texts("env"):
-        if text.startswith("=") or not text:
-            raise UsageError(f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: {text}')
-        variables |= _assignments((text,), environ)
+    variables = read_variables(args, context)
     labels: dict[str, str] = {}
     for path in args.texts("label-file"):
         labels |= dict(_pair(line) for line in _lines(path, "label"))
@@ -70,6 +63,18 @@ def read_config(args: Arguments, context: Context, image: str, command: tuple[st
         if mount.kind == "volume" and not mount.source and not mount.mode:
             config["Volumes"][mount.target] = {}
     return config
+
+
+def read_variables(args: Arguments, context: Context) -> dict[str, str | None]:
+    """Return the variables of `--env-file` and `--env`; None where the caller has none of that name."""
+    variables: dict[str, str | None] = {}
+    for path in args.texts("env-file"):
+        variables |= _assignments(_lines(path, "env"), context.environ)
+    for text in args.texts("env"):
+        if text.startswith("=") or not text:
+            raise UsageError(f'invalid argument "{text}" for "-e, --env" flag: invalid environment variable: {text}')
+        variables |= _assignments((text,), context.environ)
+    return variables
 
 
 def read_host_config(args: Arguments) -> HostConfig:

@@ -1,7 +1,10 @@
 """List the verbs of this package and the modules that hold them."""
 
 VERBS: dict[str, str] = {
+    "attach": "runtime.cli.attach",
     "copy": "runtime.cli.copy",
+    "create": "runtime.cli.create",
+    "exec": "runtime.cli.exec",
     "history": "runtime.cli.history",
     "image inspect": "runtime.cli.inspect:image",
     "image prune": "runtime.cli.prune:image",
@@ -17,11 +20,13 @@ VERBS: dict[str, str] = {
     "pull": "runtime.cli.pull",
     "push": "runtime.cli.push",
     "registry serve": "runtime.cli.registryserve",
+    "restart": "runtime.cli.start:restart",
     "rm": "runtime.cli.rm",
     "rmi": "runtime.cli.rmi",
     "run": "runtime.cli.run",
     "save": "runtime.cli.save",
     "search": "runtime.cli.search",
+    "start": "runtime.cli.start",
     "stop": "runtime.cli.stop",
     "system check": "runtime.cli.system:check",
     "system df": "runtime.cli.system:df",

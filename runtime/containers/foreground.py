@@ -26,7 +26,7 @@ class StartFailed(PybuildError):
         self.exit_code = exit_code
 
 
-def run_attached(
+def run_attached(  # noqa: PLR0913  all but the last two are what is run
     containers: Containers,
     container: Container,
     image: Image,
@@ -35,8 +35,13 @@ def run_attached(
     *,
     proxy: bool,
     keys: bytes,
+    streams: int | None = None,
+    made: bool = True,
 ) -> int:
     """Start the container and be its terminal until it ends; returns its exit code.
+
+    `streams` (protocol.IN, OUT, ERR) are those to attach, by default those that it was made with. One that was not
+    `made` for this stays where it cannot be started.
 
     A `--rm` container is gone afterwards, whatever happened. Detaching, or a signal where signals are not passed on,
     leaves it running: the codes are 0 and 128+n. Raises StartFailed.
@@ -48,9 +53,11 @@ def run_attached(
         | (protocol.OUT if config.get("AttachStdout") else 0)
         | (protocol.ERR if config.get("AttachStderr") else 0)
     )
-    stdin = 0 if config.get("AttachStdin") and config.get("OpenStdin") else None
+    if streams is not None:
+        attached = streams
+    stdin = 0 if attached & protocol.IN and config.get("OpenStdin") else None
     size = (window(1) or window(0)) if tty else None
-    _start(containers, container, image, alive, monitor, attached, size)
+    _start(containers, container, image, alive, monitor, attached, size, made=made)
     session = Session(
         monitor.control,
         tty=tty,
@@ -71,10 +78,16 @@ def run_attached(
 
 
 def run_detached(
-    containers: Containers, container: Container, image: Image, alive: int, monitor: MonitorProcess
+    containers: Containers,
+    container: Container,
+    image: Image,
+    alive: int,
+    monitor: MonitorProcess,
+    *,
+    made: bool = True,
 ) -> None:
-    """Start the container and leave it to its monitor. Raises StartFailed."""
-    _start(containers, container, image, alive, monitor, 0, None)
+    """Start the container and leave it to its monitor. Raises StartFailed. `made` is as for run_attached."""
+    _start(containers, container, image, alive, monitor, 0, None, made=made)
     outcome = Session(monitor.control, tty=False, until_started=True).run()
     if outcome.kind == "started":
         containers.started(container)
@@ -90,11 +103,15 @@ def _start(
     monitor: MonitorProcess,
     attached: int,
     size: tuple[int, int] | None,
+    *,
+    made: bool,
 ) -> None:
     try:
         start(containers, container, image, alive, monitor, attached=attached, window=size)
     except BaseException:
         monitor.control.close()  # the monitor ends when it gets no plan
+        if not made:
+            raise
         with suppress(NotFound, Conflict):
             remove(containers, container.id, volumes=True)  # it was made for this run, and nothing ran in it
         raise

@@ -87,9 +87,10 @@ class Monitor:
         self.child: launcher.Child | None = None
         self.stopping = 0.0
         self.oom_killed = False
-        self.log = LogFile(self.directory)
+        self.log: LogFile | None = LogFile(self.directory)
+        self.paused = False
         self.wakeup = _signal_pipe()
-        self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self.listener: _socket.socket | None = None
 
     def listen(self) -> None:
         """Open the socket; a relative name, since a path of a socket has 108 bytes at most."""
@@ -98,6 +99,7 @@ class Monitor:
             os.unlink("socket")
         except FileNotFoundError:
             pass
+        self.listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self.listener.bind("socket")
         self.listener.listen(16)
         self.listener.setblocking(False)
@@ -106,13 +108,8 @@ class Monitor:
         """Start the container's first process and tell the starter. Raises LaunchFailure and OSError."""
         terminal = self.plan["tty"]
         stdio, ours = ((-1, -1, -1), (-1, -1, -1)) if terminal else _pipes(self.plan["stdin"])
-        document = self.plan["network"]
         try:
-            child = launcher.launch(
-                self.plan["request"],
-                stdio,
-                attach=None if document is None else lambda pid: network.attach(document, pid),
-            )
+            child = self.begin(stdio)
         finally:
             for fd in set(stdio) - {-1}:
                 os.close(fd)
@@ -126,10 +123,23 @@ class Monitor:
             self.outputs = {ours[1]: protocol.STDOUT, ours[2]: protocol.STDERR}
         for fd in {self.stdin, *self.outputs} - {-1}:
             os.set_blocking(fd, False)
-        _write_file(self.directory, "started", b"%d %d\n" % (child.pid, time.time_ns()))
+        self.begun(child)
         for client in list(self.clients.values()):
             client.flags = self.plan["attached"]
             self.tell(client, protocol.STARTED, protocol.number(child.pid))
+
+    def begin(self, stdio: tuple[int, int, int]) -> launcher.Child:
+        """Start the process itself."""
+        document = self.plan["network"]
+        return launcher.launch(
+            self.plan["request"],
+            stdio,
+            attach=None if document is None else lambda pid: network.attach(document, pid),
+        )
+
+    def begun(self, child: launcher.Child) -> None:
+        """Leave word of the start."""
+        _write_file(self.directory, "started", b"%d %d\n" % (child.pid, time.time_ns()))
 
     def run(self) -> int:
         """Serve until the container's first process has ended; returns its exit code."""
@@ -159,7 +169,8 @@ class Monitor:
         if pidfd >= 0:
             poller.register(pidfd, select.POLLIN)
         poller.register(self.wakeup, select.POLLIN)
-        poller.register(self.listener, select.POLLIN)
+        if self.listener is not None:
+            poller.register(self.listener, select.POLLIN)
         for fd, client in self.clients.items():
             poller.register(fd, select.POLLIN | (select.POLLOUT if client.waiting else 0))
         if not blocked:
@@ -183,17 +194,17 @@ class Monitor:
             self.relay(fd)
         for client in [client for fd, client in self.clients.items() if fd in ready]:
             self.serve(client, ready[client.fd])
-        if self.listener.fileno() in ready:
-            self.accept()
+        if self.listener is not None and self.listener.fileno() in ready:
+            self.accept(self.listener)
         self.kill_if_due()
 
     def blocked(self) -> bool:
         """Tell whether a client has so much waiting that nothing more may be read."""
         return any(len(client.waiting) >= _BACKLOG for client in self.clients.values())
 
-    def accept(self) -> None:
+    def accept(self, listener: _socket.socket) -> None:
         try:
-            fd, _ = self.listener._accept()  # type: ignore[attr-defined]
+            fd, _ = listener._accept()  # type: ignore[attr-defined]
         except OSError:
             return
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
@@ -213,7 +224,8 @@ class Monitor:
         if not data:
             self.close_output(fd)
             return
-        self.log.write(kind == protocol.STDERR, data)
+        if self.log is not None:
+            self.log.write(kind == protocol.STDERR, data)
         wanted = protocol.ERR if kind == protocol.STDERR else protocol.OUT
         for client in list(self.clients.values()):
             if client.flags & wanted:
@@ -244,6 +256,8 @@ class Monitor:
                 self.drop(client)
                 return
             for kind, payload in client.frames.feed(data):
+                if client.fd not in self.clients:  # it was given to another process, or has gone
+                    return
                 self.obey(client, kind, payload)
         except BlockingIOError:
             return
@@ -279,11 +293,24 @@ class Monitor:
                 fcntl.ioctl(self.child.terminal, _TIOCSWINSZ, rows_columns + bytes(4))
         elif kind == protocol.CLOSED:
             self.reader_gone(client, payload[0])
+        elif kind == protocol.EXEC:
+            self.execute(client, payload)
+        elif kind == protocol.PAUSED:
+            self.paused = bool(payload[0])
         elif kind == protocol.ATTACH:
             client.flags = payload[0]
             client.send(protocol.STARTED, protocol.number(self.child.pid if self.child else 0))
         else:
             raise ProtocolError(f"a frame of kind {kind}")
+
+    def execute(self, client: Client, payload: bytes) -> None:
+        """Leave a further command to a process of its own, forked from this one: the client is that one's."""
+        if os.fork() == 0:
+            from runtime.containers.execution import execute  # lazy: most containers have no further command
+
+            execute(self, client, payload)
+        del self.clients[client.fd]
+        client.sock.close()
 
     def reader_gone(self, client: Client, stream: int) -> None:
         """Close a stream whose reader at the starter's end has gone, so that the container notices as in a pipeline."""

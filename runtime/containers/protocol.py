@@ -13,6 +13,8 @@ Client to monitor::
     RESIZE    rows and columns, two bytes each
     SIGNAL    one byte: the number for the container's first process
     CLOSED    one byte, OUT or ERR: the reader of that stream has gone
+    EXEC      a further command, as marshal writes it (execution.py); the connection is that command's from then on
+    PAUSED    one byte: the container was frozen (1) or thawed (0) by whoever sends it
 Monitor to client::
 
     STARTED   the container's pid, four bytes
@@ -24,7 +26,7 @@ Monitor to client::
 
 from __future__ import annotations
 
-START, ATTACH, STDIN, STDIN_END, RESIZE, SIGNAL, CLOSED = range(1, 8)
+START, ATTACH, STDIN, STDIN_END, RESIZE, SIGNAL, CLOSED, EXEC, PAUSED = range(1, 10)
 STARTED, FAILED, STDOUT, STDERR, WINDOW, EXITED = range(16, 22)
 
 IN, OUT, ERR = 1, 2, 4

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from runtime.store import Store
     from runtime.store.database import Row
 
-State = Literal["created", "running", "exited"]
+State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS containers(
@@ -213,9 +213,14 @@ class Containers:
             hint="remove (or rename) that container to be able to reuse that name: pybuild rm " + name,
         )
 
+    def record_event(self, container: Container, action: str, **attributes: str) -> None:
+        """Write an event of this moment that changes no row."""
+        with self.database.write() as connection:
+            _event(connection, container, action, self.store.context.now(), **attributes)
+
     def forget_end(self, container: Container) -> None:
         """Delete what an earlier monitor left word of; the caller holds the container's lock."""
-        for name in ("exit", "started", "socket"):
+        for name in ("exit", "started", "socket", "paused"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
 
@@ -312,8 +317,11 @@ class Containers:
 
     def state(self, container: Container) -> State:
         """Tell in which state the container is at this moment."""
-        if container.state == "running" and not self.is_running(container):
-            return "exited"
+        if container.state == "running":
+            if not self.is_running(container):
+                return "exited"
+            if (self.directory(container.id) / "paused").exists():
+                return "paused"
         return container.state
 
     def is_held(self, container_id: str) -> bool:

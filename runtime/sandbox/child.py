@@ -80,11 +80,14 @@ class Setup:
         self.program = ""
 
 
-def become(setup: Setup) -> NoReturn:
-    """Do every step; the process ends as the command, or with 125 after it has said what failed."""
+def become(setup: Setup, *, entering: bool = False) -> NoReturn:
+    """Do every step; the process ends as the command, or with 125 after it has said what failed.
+
+    `entering` a container that runs already has fewer of them: its tree is there.
+    """
     step = ""
     try:
-        for function in STEPS:
+        for function in ENTERING if entering else STEPS:
             step = function.__name__
             function(setup)
     except LaunchFailure as failure:
@@ -135,6 +138,44 @@ def isolate(setup: Setup) -> None:
     denied = any(not rule["allow"] and rule.get("type", "a") == "a" and rule.get("major") is None for rule in rules)
     allowed = bool(rules) and rules[-1]["allow"] and rules[-1].get("type", "a") == "a" and "major" not in rules[-1]
     setup.nodev = denied and not allowed and not setup.devices_limited and not setup.userns
+
+
+def enter(setup: Setup) -> None:
+    """Join the namespaces of a container that runs: nothing of the host may be open or readable there any more.
+
+    The memory file through which the command starts is opened before, so that the program of this process, which
+    /proc/PID/exe shows in the container, can never be the host's interpreter once the command may look.
+    """
+    sys.prctl(sys.PR_SET_DUMPABLE, 0)
+    sys.close_all_but([*setup.stdio, setup.control.fileno(), *[fd for fd, _ in setup.joins]])
+    sys.reset_signals()
+    sys.unblock_signals()
+    os.setsid()
+    os.umask(0)
+    await_word(setup, PLACED)
+    if stub.available(sys.MACHINE):
+        try:
+            setup.stub_fd = stub.sealed(sys.MACHINE)
+        except PermissionError:  # vm.memfd_noexec=2
+            pass
+    for fd, kinds in setup.joins:
+        sys.setns(fd, kinds)
+        os.close(fd)
+    setup.held = privileges.permitted()
+    setup.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def entered_console(setup: Setup) -> None:
+    """Give the command a terminal of the container's own, without making it the container's /dev/console."""
+    if not setup.process.get("terminal"):
+        return
+    owner = setup.process["user"]["uid"]
+    window = setup.request.get("window")
+    master, setup.slave = devices.open_terminal(setup.root_fd, owner, window, console=False)
+    setup.control.sendmsg([TERMINAL], [(SOL_SOCKET, SCM_RIGHTS, pack("i", master))])
+    os.close(master)
+    ioctl(setup.slave, devices.TIOCSCTTY, 0)
+    setup.stdio = (setup.slave, setup.slave, setup.slave)
 
 
 def await_word(setup: Setup, word: bytes) -> None:
@@ -490,6 +531,16 @@ STEPS: tuple[Callable[[Setup], None], ...] = (
     place,
     console,
     protect,
+    stdio,
+    user,
+    program,
+    execute,
+)
+
+ENTERING: tuple[Callable[[Setup], None], ...] = (
+    adjust_oom,
+    enter,
+    entered_console,
     stdio,
     user,
     program,

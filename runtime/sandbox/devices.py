@@ -126,8 +126,11 @@ def _extra_node(root_fd: int, device: dict[str, Any]) -> None:
         os.close(parent)
 
 
-def open_terminal(root_fd: int, owner: int, window: list[int] | None) -> tuple[int, int]:
-    """Open a pseudo-terminal of the container's own devpts, bind it to /dev/console; master and slave are returned."""
+def open_terminal(root_fd: int, owner: int, window: list[int] | None, *, console: bool = True) -> tuple[int, int]:
+    """Open a pseudo-terminal of the container's own devpts; master and slave are returned.
+
+    With `console` it is bound to /dev/console.
+    """
     try:
         master = find(root_fd, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY)
         ioctl(master, TIOCSPTLCK, pack("i", 0))
@@ -136,6 +139,8 @@ def open_terminal(root_fd: int, owner: int, window: list[int] | None) -> tuple[i
         os.fchown(slave, owner, -1)
         if window:
             ioctl(master, TIOCSWINSZ, pack("4H", window[0], window[1], 0, 0))
+        if not console:
+            return master, slave
         source = find(root_fd, f"/dev/pts/{number}")
         try:
             fd = sys.open_tree(source, b"", sys.OPEN_TREE_CLONE | sys.AT_EMPTY_PATH)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Child", "LaunchFailure", "launch", "wait"]
+__all__ = ["Child", "LaunchFailure", "enter", "launch", "wait"]
 
 # in this order namespaces are joined: the user's first, as it gives the right to the others
 _NAMESPACES = {
@@ -61,6 +61,11 @@ _NAMESPACES = {
     "cgroup": sys.CLONE_NEWCGROUP,
     "mount": sys.CLONE_NEWNS,
 }
+
+_ENTERED = (
+    sys.CLONE_NEWIPC | sys.CLONE_NEWUTS | sys.CLONE_NEWNET | sys.CLONE_NEWPID | sys.CLONE_NEWCGROUP | sys.CLONE_NEWNS
+)
+"""What a further command of a container shares with its first; all in one call, as setns(2) allows for a pidfd."""
 
 
 class Child:
@@ -126,6 +131,68 @@ def launch(
         if ours:
             ours.close()
     return started
+
+
+def enter(request: dict[str, Any], stdio: tuple[int, int, int], target: int, cgroup: cgroups.Cgroup | None) -> Child:
+    """Start a further command in the namespaces of a container that runs; returns once its execve has succeeded.
+
+    `target` is a pidfd of the container's first process, whose user namespace this process is in as well; `cgroup` is
+    the container's, and stays. Of `request` spec.process, seccomp, init and window count. Raises as `launch` does.
+    """
+    pid = 0
+    ours: socket | None = None
+    try:
+        filter_program = _read(request["seccomp"]) if request.get("seccomp") else b""
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+        joins = [(target, _ENTERED)]
+        setup = child.Setup(
+            request, stdio, theirs, new=0, joins=joins, devices_limited=True, filter_program=filter_program
+        )
+        before = sys.block_signals()
+        try:
+            pid = _fork_beside(setup, ours, target)
+        except OSError as error:
+            raise from_error("namespaces", error, "joining the container") from None
+        finally:
+            sys.unblock_signals(before)
+        theirs.close()
+        started = _supervise(setup, ours, pid, cgroup, None)
+        started.cgroup = None  # the container's own; it does not end with this command
+    except BaseException:
+        if pid:
+            _destroy(pid)
+        raise
+    finally:
+        if ours:
+            ours.close()
+    return started
+
+
+def _fork_beside(setup: child.Setup, ours: socket, target: int) -> int:
+    """Fork the child of `enter`: a helper joins the pid namespace and forks the child as its own sibling."""
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    helper = sys.clone3(0)
+    if helper == 0:
+        try:
+            sys.prctl(sys.PR_SET_DUMPABLE, 0)
+            sys.setns(target, sys.CLONE_NEWPID)
+            pid = sys.clone3(sys.CLONE_PARENT)
+            if pid == 0:
+                os.close(writer)
+                ours.close()
+                child.become(setup, entering=True)
+            os.write(writer, str(pid).encode())
+        except OSError as error:
+            os.write(writer, f"-{error.errno}".encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as file:
+        answer = int(file.read() or b"-1")
+    os.waitpid(helper, 0)
+    if answer < 0:
+        raise OSError(-answer, os.strerror(-answer))
+    return answer
 
 
 def wait(started: Child) -> int:

@@ -1,0 +1,160 @@
+"""Run a further command in a container that runs: describe it, hand it to the container's monitor, be its terminal."""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from frozen import Frozen
+from runtime.containers import protocol
+from runtime.containers.bundle import environment, read_security
+from runtime.containers.client import Outcome, Session
+from runtime.containers.lifecycle import connect
+from runtime.containers.protocol import frame
+from runtime.containers.records import Container, Containers
+from runtime.containers.terminal import window
+from runtime.containers.users import find_identity
+from runtime.errors import Conflict
+from runtime.oci.runtimespec import User, container_spec, resolve_capabilities
+
+if TYPE_CHECKING:
+    from runtime.store.view import MergedView
+
+
+class Command(Frozen):
+    """What `exec` runs. `env` are `NAME=VALUE`; an empty `user` or `cwd` is the container's own."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    user: str = ""
+    cwd: str = ""
+    tty: bool = False
+    stdin: bool = False
+    privileged: bool = False
+
+
+def container_view(containers: Containers, container: Container) -> MergedView:
+    """Read a container's own tree, its changes over its image, without a mount."""
+    from runtime.store.view import MergedView
+
+    snapshots = containers.store.snapshots
+    directory = containers.directory(container.id)
+    if (directory / "rootfs").is_dir():
+        return MergedView((directory / "rootfs",))
+    image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
+    lower = snapshots.stack(image.chain_id) if image.chain_id is not None else ()
+    return MergedView((directory / "upper", *lower))
+
+
+def describe(containers: Containers, container: Container, command: Command) -> dict[str, object]:
+    """Return the launcher's request. Raises NotFound for a user that the container does not know."""
+    config, host = container.config, container.host_config
+    with container_view(containers, container) as view:
+        user = command.user or config.get("User", "")
+        identity = find_identity(view, user, host.get("GroupAdd") or ())
+    privileged = command.privileged or host.get("Privileged", False)
+    security = read_security(host.get("SecurityOpt") or ())
+    capabilities = resolve_capabilities(
+        add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=privileged
+    )
+    own = {entry.partition("=")[0]: entry for entry in environment(container, identity.home) if "=" in entry}
+    if not config.get("Tty"):
+        own.pop("TERM", None)
+    if command.tty:
+        own["TERM"] = "TERM=xterm"
+    own["HOME"] = next(
+        (entry for entry in config.get("Env") or () if entry.startswith("HOME=")), f"HOME={identity.home}"
+    )
+    for entry in command.env:
+        own[entry.partition("=")[0]] = entry
+    process = container_spec(
+        args=command.args,
+        env=list(own.values()),
+        cwd=command.cwd or config.get("WorkingDir") or "/",
+        user=User(uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))),
+        terminal=command.tty,
+        capabilities=capabilities,
+        no_new_privileges=security.no_new_privileges,
+        rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
+        oom_score_adj=host.get("OomScoreAdj"),
+    )["process"]
+    request: dict[str, object] = {"spec": {"process": process, "linux": {}}, "seccomp": None, "init": False}
+    if not privileged and not security.unconfined:
+        from runtime.sandbox.seccomp import compiled
+
+        request["seccomp"] = str(compiled(containers.store.context, capabilities))
+    size = (window(1) or window(0)) if command.tty else None
+    if size is not None:
+        request["window"] = list(size)
+    return request
+
+
+def execute(
+    containers: Containers, container: Container, command: Command, *, detach: bool = False, keys: bytes = b""
+) -> Outcome:
+    """Run the command and be its terminal until it ends; with `detach` until it has started.
+
+    Raises Conflict for a container that does not run, or is paused.
+    """
+    running = containers.is_running(container)
+    if running and containers.state(container) == "paused":
+        raise Conflict(
+            f"Container {container.id} is paused, unpause the container before exec",
+            hint=f"pybuild unpause {container.name}",
+        )
+    sock = connect(containers, container) if running else None
+    if sock is None:
+        raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
+    attached = 0 if detach else protocol.OUT | protocol.ERR | (protocol.IN if command.stdin else 0)
+    plan = {
+        "request": describe(containers, container, command),
+        "tty": command.tty,
+        "stdin": command.stdin and not detach,
+        "attached": attached,
+    }
+    words = " ".join(command.args)
+    containers.record_event(container, f"exec_create: {words}")
+    with sock:
+        sock.sendall(frame(protocol.EXEC, marshal.dumps(plan)))
+        session = Session(
+            sock,
+            tty=command.tty and not detach,
+            stdin=0 if command.stdin and not detach else None,
+            proxy=False,
+            keys=keys,
+            started=lambda _pid: containers.record_event(container, f"exec_start: {words}"),
+            until_started=detach,
+        )
+        with containers.store.idle():
+            outcome = session.run()
+    if outcome.kind == "exited":
+        containers.record_event(container, "exec_die", exitCode=str(outcome.code))
+    return outcome
+
+
+def attach(
+    containers: Containers, container: Container, *, stdin: bool, proxy: bool, keys: Sequence[int] | bytes
+) -> Outcome:
+    """Be a further terminal of a container that runs, until it ends. Raises Conflict where it does not run."""
+    if containers.state(container) == "paused":
+        raise Conflict(
+            "You cannot attach to a paused container, unpause it first", hint=f"pybuild unpause {container.name}"
+        )
+    sock = connect(containers, container) if containers.is_running(container) else None
+    if sock is None:
+        raise Conflict(
+            "You cannot attach to a stopped container, start it first", hint=f"pybuild start {container.name}"
+        )
+    wanted = stdin and container.config.get("OpenStdin", False)
+    with sock:
+        flags = protocol.OUT | protocol.ERR | (protocol.IN if wanted else 0)
+        sock.sendall(frame(protocol.ATTACH, bytes((flags,))))
+        containers.record_event(container, "attach")
+        session = Session(
+            sock, tty=container.config.get("Tty", False), stdin=0 if wanted else None, proxy=proxy, keys=bytes(keys)
+        )
+        with containers.store.idle():
+            outcome = session.run()
+    containers.reconcile()
+    return outcome

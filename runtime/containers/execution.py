@@ -1,0 +1,86 @@
+"""Look after a further command of a container (`exec`): a process that its monitor forks for it.
+
+It lives beside the monitor, in the same user namespace, which is what gives it the right to join the container's
+namespaces. Nothing of the monitor's stays open here: above all not the lock on `alive`, which says that the monitor is
+there. Where the monitor dies the container's first process does, and with it all of its pid namespace.
+
+The payload of EXEC is a dict as marshal writes it: `request` (launcher.enter), `tty`, `stdin`, `attached` (flags).
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+
+from runtime.containers import protocol
+from runtime.containers.monitor import Client, Monitor, _signal_pipe
+from runtime.sandbox import cgroups, launcher, syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    from typing import Any, NoReturn
+else:
+    import _signal as signal
+
+
+class Execution(Monitor):
+    """One further command and the client that asked for it."""
+
+    def __init__(self, plan: dict[str, Any], client: Client, target: int, cgroup: cgroups.Cgroup | None) -> None:
+        client.starter = True
+        client.flags = plan["attached"]
+        self.plan = {**plan, "stdin_once": True, "stop_signal": signal.SIGTERM, "stop_timeout": 10}
+        self.held = []
+        self.clients = {client.fd: client}
+        self.starter_gone = False
+        self.outputs = {}
+        self.stdin = -1
+        self.stdin_waiting = []
+        self.stdin_ends = False
+        self.child = None
+        self.stopping = 0.0
+        self.oom_killed = False
+        self.paused = False
+        self.log = None
+        self.wakeup = _signal_pipe()
+        self.listener = None
+        self.target = target
+        self.cgroup = cgroup
+
+    def begin(self, stdio: tuple[int, int, int]) -> launcher.Child:
+        """Start the command in the container's namespaces."""
+        return launcher.enter(self.plan["request"], stdio, self.target, self.cgroup)
+
+    def begun(self, child: launcher.Child) -> None:
+        """Do nothing: only the client wants to know."""
+
+    def finish(self, kind: int, payload: bytes) -> None:
+        """Tell the client how it ended, and wait until it has read all that was for it."""
+        for client in list(self.clients.values()):
+            self.tell(client, kind, payload)
+        self.flush_clients()
+
+
+def execute(monitor: Monitor, client: Client, payload: bytes) -> NoReturn:
+    """Run one further command from its start to its end; the process is a fork of the container's monitor."""
+    kind, code, text = protocol.FAILED, 125, ""
+    try:
+        container = monitor.child
+        if container is None:
+            raise OSError(0, "the container is not running")
+        syscalls.close_all_but([0, 1, 2, client.fd, container.pidfd])
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the monitor's collects whatever is not the container's first
+        execution = Execution(marshal.loads(payload), client, container.pidfd, container.cgroup)
+        try:
+            execution.launch()
+            kind = protocol.EXITED
+            code = execution.run()
+        except launcher.LaunchFailure as failure:
+            code, text = failure.exit_code, str(failure)
+        except OSError as error:
+            text = error.strerror or str(error)
+        execution.finish(kind, bytes((code & 0xFF,)) + text.encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(0)
