@@ -27,7 +27,7 @@ def created_by(
 ) -> str | None:
     """Return the text for `instruction`, None for those that leave no entry (FROM, ONBUILD).
 
-    `shell` is in effect for shell forms, `working_directory` the absolute one after a WORKDIR. `arguments` are the
+    `shell` is in effect for shell forms, `working_directory` the configured one after a WORKDIR. `arguments` are the
     ARGs declared so far in order, `visible` the values in effect.
     """
     from grammar import instructions as typed
@@ -56,7 +56,7 @@ def created_by(
         case typed.User():
             return f"USER {instruction.user}"
         case typed.Expose():
-            return "EXPOSE " + goformat.plain_list(sorted(instruction.ports))
+            return "EXPOSE " + goformat.plain_list(instruction.ports)
         case typed.Volume():
             return "VOLUME " + goformat.plain_list(instruction.paths)
         case typed.StopSignal():

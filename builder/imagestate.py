@@ -65,7 +65,12 @@ class ImageState(Frozen):
 
     @property
     def working_directory(self) -> str:
-        """The absolute working directory, "/" where none is set."""
+        """The absolute working directory, cleaned; "/" where none is set."""
+        return absolute("/", self.configured_directory)
+
+    @property
+    def configured_directory(self) -> str:
+        """The working directory as the configuration has it: absolute, and as it was written where that was."""
         return str(self.config.get("WorkingDir") or "/")
 
     @property
@@ -119,7 +124,7 @@ def apply(
     text = created_by(
         instruction,
         shell=state.shell,
-        working_directory=changed.working_directory,
+        working_directory=changed.configured_directory,
         arguments=scope.arguments,
         visible=scope.visible,
     )
@@ -160,6 +165,12 @@ def timestamp(nanoseconds: int) -> str:
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def directory_after(state: ImageState, path: str) -> str:
+    """Return what a WORKDIR makes of the configuration's directory: an absolute path stays as it is written."""
+    current = state.configured_directory
+    return path if path.startswith("/") else absolute(current, path) if path else current
 
 
 def absolute(working_directory: str, path: str) -> str:
@@ -232,7 +243,7 @@ def _changed(state: ImageState, instruction: ResolvedInstruction, scope: Scope) 
 
 
 def _workdir(state: ImageState, instruction: Workdir) -> str:
-    return absolute(state.working_directory, instruction.path)
+    return directory_after(state, instruction.path)
 
 
 def _healthcheck(instruction: Healthcheck) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from builder import imagestate
 from builder.bases import BaseImage, Bases, Wanted
 from builder.failures import located
-from builder.imagestate import ImageState, absolute
+from builder.imagestate import ImageState, directory_after
 from builder.interfaces import BuildContext, Step
 from builder.options import BuildOptions
 from builder.stepclient import StepServer
@@ -298,7 +298,7 @@ def _name(node: Node, instruction: ResolvedInstruction) -> str:
 def makes_layer(planned: PlannedNode, state: ImageState) -> bool:
     """Tell whether an instruction makes a layer after `state`: steps do, but a WORKDIR of the root needs none."""
     if isinstance(planned.instruction, Workdir):
-        return absolute(state.working_directory, planned.instruction.path) != "/"
+        return directory_after(state, planned.instruction.path) != "/"
     return planned.step is not None
 
 

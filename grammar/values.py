@@ -34,6 +34,7 @@ _SIGNALS = frozenset(
 )
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+_MOST_PORTS = 1 << 18
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -160,17 +161,17 @@ def port_range(word: str) -> tuple[int, int, str]:
 
 
 def port_list(ranges: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:
-    """Return `port/protocol` for each port of the ranges, in order, each once.
+    """Return `port/protocol` for each port of the ranges, in order, as often as it is named.
 
-    What was seen of a protocol is one integer with a bit a port, so that many overlapping ranges take no more time
-    than there are ports.
+    Past `_MOST_PORTS` each is listed once only: what was seen of a protocol is one integer with a bit a port, so that
+    many overlapping ranges take no more time than there are ports.
     """
     seen = dict.fromkeys(_PROTOCOLS, 0)
     found: list[str] = []
     for begin, end, protocol in ranges:
         fresh = ((1 << end + 1) - (1 << begin)) & ~seen[protocol]
         seen[protocol] |= fresh
-        if fresh.bit_count() == end + 1 - begin:
+        if fresh.bit_count() == end + 1 - begin or len(found) + end - begin < _MOST_PORTS:
             found += (f"{port}/{protocol}" for port in range(begin, end + 1))
             continue
         while fresh:

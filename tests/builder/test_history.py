@@ -22,7 +22,7 @@ CASES: list[tuple[typed.ResolvedInstruction, str | None]] = [
     (typed.Workdir(path="x"), "WORKDIR /w/x"),
     (typed.User(user="user name"), "USER user name"),
     (typed.Volume(paths=("/b", "/a")), "VOLUME [/b /a]"),
-    (typed.Expose(ports=("20/tcp", "100/tcp", "3/udp")), "EXPOSE [100/tcp 20/tcp 3/udp]"),
+    (typed.Expose(ports=("20/tcp", "100/tcp", "3/udp")), "EXPOSE [20/tcp 100/tcp 3/udp]"),
     (typed.StopSignal(signal="SIGTERM"), "STOPSIGNAL SIGTERM"),
     (typed.Shell(command=("/bin/bash", "-c")), "SHELL [/bin/bash -c]"),
     (typed.Cmd(command="foo bar", form="shell"), 'CMD ["/bin/sh" "-c" "foo bar"]'),
