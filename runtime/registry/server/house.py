@@ -107,6 +107,6 @@ class House:
                     if alone:
                         collect(store, wait=False)
                         return True
-                if select.select([self._cancel.fd], [], [], _PAUSE)[0]:
+                if self._cancel.wait(_PAUSE):
                     break
         return False
