@@ -99,7 +99,7 @@ class Records:
         self._database = store.database
         self._now = store.context.now
         self._upstream = upstream
-        self._database.ensure("registry", 1, TABLES)
+        self._database.ensure("registry server", 1, TABLES)
 
     # -- repositories ----------------------------------------------------------------------------------------------
 
