@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from runtime.registry.events import BlobProgress, Sink
+from runtime.registry.events import BlobProgress, Phase, Sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,11 +136,13 @@ def download(store: Store, repository: Repository, descriptor: Descriptor, arriv
     """
     digest = descriptor.digest
 
-    def report(done: int, phase: str = "downloading") -> None:
-        progress(BlobProgress(key=digest, phase=phase, done=done, total=descriptor.size))  # type: ignore[arg-type]
+    def report(done: int, phase: Phase = "downloading") -> None:
+        progress(BlobProgress(key=digest, phase=phase, done=done, total=descriptor.size))
 
     with store.locked("blob", digest):
-        if not store.blobs.has(digest):
+        if store.blobs.has(digest):
+            report(descriptor.size, "downloaded")
+        else:
             with (
                 store.blobs.writer(digest, descriptor.size) as writer,
                 repository.blob(digest, descriptor.size, verify=False, urls=descriptor.urls) as stream,
@@ -156,10 +158,10 @@ def download(store: Store, repository: Repository, descriptor: Descriptor, arriv
                             shown = writer.size
                             report(shown)
                     writer.verify()
+                    report(descriptor.size, "downloaded")
                     arrival.advance(writer.size, verified=True)
                     writer.commit()
                 except BaseException:
                     arrival.abandon()
                     raise
     arrival.end(lambda: store.blobs.open(digest), store.blobs.size(digest))
-    report(descriptor.size, "downloaded")

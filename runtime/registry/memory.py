@@ -23,6 +23,7 @@ _TABLES = (
         path TEXT NOT NULL,
         sequence INTEGER NOT NULL,
         PRIMARY KEY (digest, domain, path)) WITHOUT ROWID""",
+    "CREATE INDEX IF NOT EXISTS blob_repositories_by_sequence ON blob_repositories(sequence)",
     """CREATE TABLE IF NOT EXISTS platform_images(
         name TEXT NOT NULL,
         platform TEXT NOT NULL,
@@ -42,7 +43,7 @@ class Memory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        store.database.ensure("registry", 2, _TABLES)
+        store.database.ensure("registry", 3, _TABLES)
 
     def seen(self, reference: Reference, digests: Iterable[Digest]) -> None:
         """Remember that the repository of `reference` has blobs."""
@@ -70,8 +71,10 @@ class Memory:
         return tuple(str(row[0]) for row in rows)
 
     def note_platform(self, reference: Reference, platform: Platform, image: Image) -> None:
-        """Remember which image a name is for a platform."""
+        """Remember which image a name is for a platform; what was said of images that have gone is forgotten."""
         with self._store.database.write() as connection:
+            for table in ("platform_images", "tag_digests"):
+                connection.execute(f"DELETE FROM {table} WHERE image NOT IN (SELECT id FROM images)")
             connection.execute(
                 "INSERT OR REPLACE INTO platform_images(name, platform, image) VALUES(?, ?, ?)",
                 (str(reference.tagged()), str(platform.normalised()), image.id),
