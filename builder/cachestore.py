@@ -1,4 +1,4 @@
-"""List and delete what the build cache holds: the layers of records, and the directories of cache mounts.
+"""List and delete what the build cache holds: layers of records, cache mounts, and what came from elsewhere.
 
 An entry's size is what it holds itself; a layer that an image has as well is *shared* and would not be freed.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.records import Records
+from builder.remote import storage
 from frozen import Frozen
 from runtime.oci.digests import Digest, chain_ids, hex_of
 from runtime.store.collect import disk_usage
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 REGULAR = "regular"
 CACHE_MOUNT = "exec.cachemount"
-TYPES = (REGULAR, CACHE_MOUNT)
+TYPES = (REGULAR, CACHE_MOUNT, storage.FILE, storage.REPOSITORY)
 """What kinds there are, by BuildKit's names."""
 _ID_LENGTH = 24
 
@@ -57,19 +58,26 @@ class CacheEntry(Frozen):
 
 def entries(store: Store) -> tuple[CacheEntry, ...]:
     """List all entries, the one least recently used first; of those used together the one made last comes first."""
-    return tuple(sorted((*_records(store), *_mounts(store)), key=lambda entry: entry.order))
+    found = (*_records(store), *_mounts(store), *_remote(store))
+    return tuple(sorted(found, key=lambda entry: entry.order))
 
 
 def delete(store: Store, chosen: Iterable[CacheEntry]) -> tuple[CacheEntry, ...]:
-    """Forget records and empty cache mounts; gives those that went. Layers go with the next collection."""
+    """Forget records, empty cache mounts, delete the rest; gives what went. Layers go with the next collection."""
     gone: list[CacheEntry] = []
     keys: list[Digest] = []
+    remote: list[CacheEntry] = []
     for entry in chosen:
         if entry.key is not None:
             keys.append(entry.key)
             gone.append(entry)
+        elif entry.type in (storage.FILE, storage.REPOSITORY):
+            remote.append(entry)
         elif entry.path is not None and _empty(store, entry.path):
             gone.append(entry)
+    if remote:
+        removed = storage.remove(store, [entry.path for entry in remote if entry.path is not None])
+        gone += [entry for entry in remote if entry.path in removed]
     if keys:
         Records(store).forget(keys)
     return tuple(gone)
@@ -157,6 +165,26 @@ def _mounts(store: Store) -> list[CacheEntry]:
             )
         )
     return found
+
+
+def _remote(store: Store) -> list[CacheEntry]:
+    busy = storage.in_use(store)
+    return [
+        CacheEntry(
+            id=sha256(os.fsencode(kept.path)).hexdigest()[:_ID_LENGTH],
+            type=kept.type,
+            description=kept.description,
+            created=kept.used,
+            used=kept.used,
+            uses=0,
+            size=kept.size,
+            shared=False,
+            in_use=busy,
+            order=(kept.used, 0),
+            path=kept.path,
+        )
+        for kept in storage.stored(store)
+    ]
 
 
 def _times(path: Path) -> tuple[int, int]:

@@ -73,22 +73,29 @@ def _open_failed(request: BuildRequest, context: Context, error: StepFailed) -> 
 def _answer(request: BuildRequest, call: Call, context: Context) -> int:
     """Answer a question about the Dockerfile instead of building it."""
     from builder.cli.calls import Question, answer, shown_name
-    from builder.cli.contexts import read_dockerfile
-    from builder.context import read_ignore_file
+    from builder.cli.inputs import Wanted, open_inputs, remotes_opener
+    from builder.reporter import Reporter
+    from runtime.store import Store
 
-    source = read_dockerfile(request.dockerfile, request.context, context)
-    directory = Path(request.context)
-    found = read_ignore_file(directory, source.path) if directory.is_dir() else None
+    with ExitStack() as stack:
+        store = stack.enter_context(Store.open(context))
+        remotes = remotes_opener(store, context, Reporter(_nowhere, context.now), request.options, stack)
+        wanted = Wanted(context=request.context, dockerfile=request.dockerfile, build_args=request.build_args)
+        inputs = stack.enter_context(open_inputs(wanted, store, remotes))
     question = Question(
-        source=source,
-        shown=shown_name(source),
+        source=inputs.source,
+        shown=shown_name(inputs.source),
         target=request.target,
         build_args=request.build_args,
-        platform=request.platform,
+        platform=request.platforms[0],
         host_platform=request.host_platform,
-        ignore=None if found is None else found[1],
+        ignore=inputs.ignore,
     )
     return answer(call, question, context)
+
+
+def _nowhere(_event: object) -> None:
+    """Show nothing."""
 
 
 def _build(request: BuildRequest, context: Context, mode: str) -> Exported:

@@ -83,8 +83,11 @@ class Repository:
         return Commit(id=peeled, name=name)
 
     def has(self, commit: str) -> bool:
-        """Tell whether a commit was fetched."""
-        return self._path.exists() and self._succeeds("rev-parse", "-q", "--verify", f"{_KEPT}/{commit}^{{commit}}")
+        """Tell whether a commit was fetched; the repository counts as used then."""
+        if not self._path.exists():
+            return False
+        os.utime(self._path)
+        return self._succeeds("rev-parse", "-q", "--verify", f"{_KEPT}/{commit}^{{commit}}")
 
     def fetch(self, commit: Commit) -> None:
         """Fetch a commit with its tree, unless it is there. Raises NotFound where the remote does not have it."""
@@ -93,6 +96,7 @@ class Repository:
                 return
             if not (self._path / "HEAD").exists():
                 self._program.run("init", "-q", "--bare", "--template=", os.fspath(self._path))
+                (self._path / "description").write_text(f"{self._shown}\n")
             # Asked for by its id a commit comes even if its branch has moved meanwhile; not every server allows it.
             wishes: list[tuple[str, ...]] = [("--depth=1", commit.id)]
             if commit.name:

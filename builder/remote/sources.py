@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.interfaces import NotFetched
+from builder.remote.storage import lock_path
 from builder.remote.words import GitSource, file_name, is_commit, without_password
 from frozen import Frozen, replace
 from runtime.errors import PybuildError
 from runtime.oci.digests import Digest, canonical_json, sha256_of
+from runtime.store.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +104,8 @@ class Remotes:
         self._git: GitProgram | None = None
         self._checked: set[Digest] = set()
         self._trees: dict[Digest, DirectoryContext] = {}
+        self._in_use = Lock(lock_path(context))
+        self._in_use.acquire(context.cancel, exclusive=False)
 
     def __enter__(self) -> Remotes:
         return self
@@ -115,6 +119,7 @@ class Remotes:
             self._web.close()
         for tree in self._trees.values():
             tree.close()
+        self._in_use.close()
 
     # Files -------------------------------------------------------------------------------------------------------
 

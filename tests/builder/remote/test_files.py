@@ -7,9 +7,11 @@ import os
 
 import pytest
 
+from builder.cachestore import delete, entries
 from builder.interfaces import NotFetched
 from builder.remote.web import NoNetwork
 from runtime.errors import DigestMismatch, PybuildError
+from runtime.store import Store
 from tests.builder.remote.conftest import Bench
 from tests.remotes import LONG_AGO, Web, web_server
 
@@ -167,3 +169,22 @@ def test_a_damaged_copy_is_fetched_anew(remote: Bench, web: Web) -> None:
     with remote.build() as sources:
         file = sources.verified(sources.file(url), url, None)
         assert file.path.read_bytes() == b"good"
+
+
+def test_what_was_brought_is_part_of_the_cache_and_can_be_deleted(remote: Bench, web: Web) -> None:
+    url = web.put("/f", b"x" * 5000)
+    with remote.build() as sources:
+        sources.file(url)
+        with Store.open(remote.context) as store:
+            (entry,) = entries(store)
+            assert entry.in_use
+            assert delete(store, [entry]) == ()
+    with Store.open(remote.context) as store:
+        (entry,) = entries(store)
+        assert (entry.type, entry.description, entry.in_use) == ("source.http", url, False)
+        assert entry.size >= 5000
+        assert delete(store, [entry]) == (entry,)
+        assert entries(store) == ()
+    with remote.build() as sources:
+        assert sources.file(url).size == 5000
+    assert len(web.asked) == 2

@@ -7,11 +7,13 @@ import stat
 
 import pytest
 
+from builder.cachestore import delete, entries
 from builder.interfaces import NotFetched
 from builder.remote.web import NoNetwork
 from builder.remote.words import parse_git
 from frozen import replace
 from runtime.errors import DigestMismatch, NotFound, PybuildError
+from runtime.store import Store
 from tests.builder.remote.conftest import Bench
 from tests.remotes import LONG_AGO, Git, Web, git_server
 
@@ -206,3 +208,13 @@ def test_a_missing_program_is_named(remote: Bench) -> None:
     with pytest.raises(PybuildError, match="not installed") as caught:
         names(remote, "git://127.0.0.1:9/x")
     assert "install the package git" in (caught.value.hint or "")
+
+
+def test_a_repository_is_part_of_the_cache_and_can_be_deleted(remote: Bench, git: Git) -> None:
+    git.commit({"f": "1"})
+    assert names(remote, git.url) == ["f"]
+    with Store.open(remote.context) as store:
+        (entry,) = entries(store)
+        assert (entry.type, entry.description) == ("source.git", git.url)
+        assert delete(store, [entry]) == (entry,)
+    assert names(remote, git.url) == ["f"]
