@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -55,6 +56,7 @@ class House:
         self._woken = asyncio.Event()
         self._cancel = Cancel()
         self._garbage = True
+        self._certificate_state: list[int] = []
 
     def wake(self) -> None:
         """Ask for a round soon, because something was deleted."""
@@ -87,9 +89,7 @@ class House:
 
     def _round(self) -> None:
         now = self._storage.store.context.now()
-        if self._tls is not None and self._certificate is not None:
-            with suppress(OSError):  # one that is being replaced; the old one holds
-                self._tls.load_cert_chain(*self._certificate)
+        self._follow_certificate()
         self._uploads.sweep(now - LIFETIME)
         if self._is_mirror and self._storage.records.drop_unused(now - UNUSED_LIFETIME):
             self._garbage = True
@@ -97,6 +97,16 @@ class House:
             self._garbage = True
         if self._garbage and self._collect():
             self._garbage = False
+
+    def _follow_certificate(self) -> None:
+        """Use a certificate that was replaced for the connections that come; half a pair is tried again."""
+        if self._tls is None or self._certificate is None:
+            return
+        with suppress(OSError):
+            state = [os.stat(path).st_mtime_ns for path in self._certificate]
+            if state != self._certificate_state:
+                self._tls.load_cert_chain(*self._certificate)
+                self._certificate_state = state
 
     def _collect(self) -> bool:
         """Delete garbage, if nobody else has the store open: through a Store of its own, whose lock is another."""
