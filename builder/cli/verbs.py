@@ -11,6 +11,7 @@ VERBS: dict[str, str] = {
     "debug": "builder.cli.debug",
     "debug ls": "builder.cli.debug:ls",
     "debug rm": "builder.cli.debug:rm",
+    "graph diff": "builder.cli.graphdiff",
     "graph": "builder.cli.graph",
     "lock": "builder.cli.lock",
     "lock update": "builder.cli.lock:update",
