@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from builder.imagestate import absolute
 from builder.options import BuildOptions
 from builder.secretfiles import secret_file
-from builder.steps.cachemounts import cache_directory
+from builder.steps.cachemounts import Beginning, cache_directory
 from builder.steps.layered import layered_mount
 from frozen import Frozen, field
 from runtime.errors import NotFound, PybuildError
@@ -49,11 +49,6 @@ def check(mount: Mount, options: BuildOptions, build_context: BuildContext) -> N
         raise NotFound(
             f"unset ssh forward key {identifier}", hint=f"give it with --ssh {identifier}, or --ssh {identifier}=PATH"
         )
-    if mount.type == "cache" and mount.from_ is not None:
-        raise PybuildError(
-            f"RUN --mount=type=cache,target={mount.target}: from= is not supported",
-            hint="let the step fill the cache where it is empty",
-        )
     if mount.type == "secret" and mount.required and _secret_id(mount) not in options.secrets:
         identifier = _secret_id(mount)
         raise NotFound(f"secret {identifier}: not found", hint=f"give it with --secret id={identifier},src=FILE")
@@ -68,14 +63,13 @@ def key_parts(mount: Mount, given: Given) -> KeyParts:
         case "bind":
             parts["source"] = mount.source
             parts["writable"] = not mount.read_only
-            files = files_of(mount, given)
-            if files is not None:
-                parts["content"] = files.digest(mount.source)
-            elif mount.from_ is not None:
-                parts["content"] = given.sources[mount.from_].content
+            parts["content"] = _content_of(mount, given)
         case "cache":
             parts["id"] = _cache_id(mount, given)
             parts["options"] = [mount.sharing, mount.read_only, mount.mode, mount.uid, mount.gid]
+            if mount.from_ is not None:
+                parts["source"] = mount.source
+                parts["content"] = _content_of(mount, given)
         case "tmpfs":
             parts["size"] = mount.size
         case _:
@@ -145,15 +139,53 @@ def _bind(mount: Mount, given: Given, place: Path) -> Mapping[str, object]:
 def _cache(mount: Mount, given: Given) -> Iterator[Mapping[str, object]]:
     from runtime.oci.runtimespec import bind
 
-    with cache_directory(
-        given.context,
-        _cache_id(mount, given),
-        sharing=mount.sharing,
-        mode=0o755 if mount.mode is None else mount.mode,
-        uid=mount.uid or 0,
-        gid=mount.gid or 0,
-    ) as path:
+    beginning = _beginning(mount, given)
+    with cache_directory(given.context, _cache_id(mount, given), sharing=mount.sharing, beginning=beginning) as path:
         yield bind(os.fspath(path), _target(mount, given), readonly=mount.read_only)
+
+
+def _beginning(mount: Mount, given: Given) -> Beginning:
+    """Say what a cache mount is when it is new: an empty directory, or a copy of what `from` and `source` name.
+
+    As in BuildKit, mode or owner without a source ask for a new directory, whatever else is named.
+    """
+    at_root = PurePosixPath("/", mount.source) == PurePosixPath("/")
+    if at_root and (mount.mode, mount.uid, mount.gid) != (None, None, None):
+        mode = 0o755 if mount.mode is None else mount.mode
+        uid, gid = mount.uid or 0, mount.gid or 0
+        return Beginning(variant=f"{mode:o} {uid}:{gid}", mode=mode, uid=uid, gid=gid)
+    if mount.from_ is None:
+        return Beginning()
+    return Beginning(
+        variant=f"{_content_of(mount, given)} {mount.source}",
+        seed=lambda workspace: _seeded(mount, given, workspace),
+    )
+
+
+def _seeded(mount: Mount, given: Given, workspace: Path) -> Path:
+    """Copy what a cache mount begins as into `workspace`."""
+    from builder.layering import copy_out
+    from builder.trees import ImageTree, clean, resolve
+
+    assert mount.from_ is not None
+    files = files_of(mount, given)
+    if files is not None:
+        path, _ = files.materialise(mount.source, workspace)
+    else:
+        tree = ImageTree(given.store.snapshots.view(given.sources[mount.from_].chain), mount.from_)
+        path, _ = copy_out(tree, resolve(tree, clean(mount.source)), workspace)
+    if not path.is_dir():
+        raise PybuildError(f"--mount=type=cache: {mount.source} in {mount.from_} is no directory")
+    return path
+
+
+def _content_of(mount: Mount, given: Given) -> str | None:
+    """Name the content that a mount shows at first; None for a stage without layers."""
+    files = files_of(mount, given)
+    if files is not None:
+        return files.digest(mount.source)
+    assert mount.from_ is not None
+    return given.sources[mount.from_].content
 
 
 def _cache_id(mount: Mount, given: Given) -> str:
