@@ -165,12 +165,19 @@ class TerminalTransfers:
     def _line(self, event: BlobProgress, columns: int) -> str:
         line = f"{hex_of(event.key)[:12]}: {_words(event, self._words)}"
         if event.phase in _MOVING and event.total:
-            filled = min(_BAR, event.done * _BAR // event.total)
-            bar = "=" * filled + ">" * (filled < _BAR) + " " * (_BAR - 1 - filled)
-            line += f" [{bar}] {human_size(event.done, digits=4)}/{human_size(event.total, digits=4)}"
+            sizes = f"{human_size(event.done, digits=4)}/{human_size(event.total, digits=4)}"
+            line += f" {_bar(event, min(_BAR, columns - len(line) - len(sizes) - 5))}{sizes}"
         elif event.phase in _MOVING:
             line += f" {human_size(event.done, digits=4)}"
         return line[: max(20, columns - 1)]
+
+
+def _bar(event: BlobProgress, width: int) -> str:
+    """Draw how far a blob is, `width` characters wide; nothing where there is no room."""
+    if width < 3:
+        return ""
+    filled = min(width, event.done * width // event.total)
+    return f"[{'=' * filled}{'>' * (filled < width)}{' ' * (width - 1 - filled)}] "
 
 
 def _words(event: BlobProgress, words: Mapping[Phase, str]) -> str:

@@ -58,7 +58,7 @@ def test_what_moves_on_a_terminal_is_drawn_in_place_and_nothing_of_it_stays(monk
         display(event)
     display.close()
     shown = stream.getvalue()
-    assert "0123456789ab: Downloading [=========================>" in shown
+    assert "0123456789ab: Downloading [=====================>" in shown
     assert "1kB/2kB" in shown
     assert _screen(shown) == [
         "v1: Pulling from library/app",
