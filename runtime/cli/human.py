@@ -8,6 +8,7 @@ from runtime.oci.times import parse_time
 _SECOND = 1_000_000_000
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+_BINARY_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 NEVER = "N/A"
 
 
@@ -18,6 +19,15 @@ def human_size(size: float, *, digits: int = 3) -> str:
         size /= 1000
         place += 1
     return f"{size:.{digits}g}".replace("e+03", "000") + _UNITS[place] if size < 999.5 else f"{size:.0f}{_UNITS[place]}"
+
+
+def binary_size(size: float) -> str:
+    """Write bytes with a unit of powers of 1024 and four significant digits: 644KiB, 23.54GiB."""
+    place = 0
+    while size >= 1024 and place < len(_BINARY_UNITS) - 1:
+        size /= 1024
+        place += 1
+    return f"{size:.4g}{_BINARY_UNITS[place]}"
 
 
 def human_duration(seconds: float) -> str:

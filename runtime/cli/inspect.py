@@ -34,6 +34,7 @@ Finder = Callable[[Store, str, bool], dict[str, object] | None]
 """Gives the document of the object that a text names, None where there is none; the flag asks for sizes."""
 
 KINDS: dict[str, str] = {
+    "container": "runtime.containers.inspection:find_container",
     "image": "runtime.cli.inspect:find_image",
 }
 """The kinds of objects in the order in which they are looked for, each with the `module:function` that is its Finder.
@@ -62,11 +63,26 @@ def run_image(args: Arguments, context: Context) -> int:
     return inspect(args, context, "image")
 
 
+VERB_CONTAINER = Verb(
+    name="container inspect",
+    usage="[OPTIONS] CONTAINER [CONTAINER...]",
+    summary="Show what is known of containers",
+    needs_store=True,
+    words=(1, None),
+    flags=tuple(flag for flag in VERB.flags if flag.name in {"format", "size"}),
+)
+
+
+def run_container(args: Arguments, context: Context) -> int:
+    """Print containers only."""
+    return inspect(args, context, "container")
+
+
 def inspect(args: Arguments, context: Context, kind: str | None) -> int:
     """Show objects of one kind, or of the first kind that knows each name; 1 if one was not found."""
     from runtime.cli.formats import write_objects  # lazy: not for the help
 
-    if args.switch("remote"):
+    if args.given("remote") and args.switch("remote"):
         from runtime.cli.inspectremote import inspect_remote  # lazy: not for what is here
 
         return inspect_remote(args, context)

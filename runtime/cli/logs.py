@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.containers.logs import LogReader, Record
-from runtime.containers.records import Containers
+from runtime.containers.records import Container, Containers
 from runtime.context import Context
-from runtime.errors import UsageError
+from runtime.errors import PybuildError, UsageError
 from runtime.store import Store
 
 VERB = Verb(
@@ -20,42 +21,90 @@ VERB = Verb(
     words=(1, 1),
     needs_store=True,
     flags=(
+        Flag("--details", help="Show the labels and variables that --log-opt asked for"),
         Flag("--follow", "-f", help="Go on until the container ends"),
+        Flag("--since", kind="text", metavar="TIME", help="Begin at a time, as 2024-01-02T03:04:05Z or 10m"),
         Flag("--tail", "-n", kind="text", metavar="N", help="Begin with the last N lines"),
         Flag("--timestamps", "-t", help="Show when each line was written"),
+        Flag("--until", kind="text", metavar="TIME", help="End at a time, as 2024-01-02T03:04:05Z or 10m"),
     ),
 )
 
+_BATCH = 1 << 16
 _INTERVAL = 0.1
 """Seconds between two looks at a log that is followed."""
 
 
 def run(args: Arguments, context: Context) -> int:
     """Print the log, each stream to where it belongs."""
+    from runtime.cli.moments import parse_moment
+
     tail = args.text("tail") or "all"
-    if tail != "all" and not (tail.isdecimal() and tail.isascii()):
+    if tail != "all" and not tail.removeprefix("-").isdecimal():
         raise UsageError(f'invalid value for "tail": {tail}', hint="a number of lines, or all")
+    since, until = (
+        None if args.text(flag) is None else parse_moment(args.text(flag) or "", context.now(), flag)
+        for flag in ("since", "until")
+    )
     with Store.open(context) as store:
         containers = Containers(store)
         container = containers.find(args.words[0])
+        log_config = container.host_config.get("LogConfig") or {}
+        if log_config.get("Type") == "none":
+            raise PybuildError(
+                "configured logging driver does not support reading", hint="it was made with --log-driver none"
+            )
+        details = _details(container) if args.switch("details") else b""
         with LogReader(containers.directory(container.id) / "log") as log, store.idle():
-            if tail != "all":
+            if since is not None:
+                log.since = since
+            log.until = until
+            if tail != "all" and not tail.startswith("-"):
                 log.skip_to_last(int(tail))
             while True:
                 last = not args.switch("follow") or not containers.is_running(container)
-                for record in log.read():
-                    _print(record, args.switch("timestamps"))
-                if last:
+                _print(log.read(), args.switch("timestamps"), details)
+                if last or log.ended or (until is not None and context.now() > until):
                     return 0
                 import time  # only for those who wait
 
                 time.sleep(_INTERVAL)
 
 
-def _print(record: Record, timestamps: bool) -> None:
-    stream = sys.stderr if record.stderr else sys.stdout
-    head = f"{record.time} ".encode() if timestamps and record.begins else b""
+def _details(container: Container) -> bytes:
+    """Return the labels and variables that the log options name, as `logs --details` shows them before each line."""
+    options = (container.host_config.get("LogConfig") or {}).get("Config") or {}
+    variables = dict(entry.partition("=")[::2] for entry in container.config.get("Env") or ())
+    found = {
+        name: values[name]
+        for option, values in (("labels", container.config.get("Labels") or {}), ("env", variables))
+        for name in options.get(option, "").split(",")
+        if name in values
+    }
+    return (
+        ",".join(f"{name}={value}" for name, value in sorted(found.items())).encode("utf-8", "surrogateescape") + b" "
+    )
+
+
+def _print(records: Iterator[Record], timestamps: bool, details: bytes) -> None:
+    """Write records, many of one stream at a time."""
+    waiting: list[bytes] = []
+    size = 0
+    stderr = False
+    for record in records:
+        if record.stderr != stderr or size >= _BATCH:
+            _write(waiting, stderr)
+            waiting, size, stderr = [], 0, record.stderr
+        if record.begins and (timestamps or details):
+            waiting.append((f"{record.time} ".encode() if timestamps else b"") + details)
+        waiting.append(record.text)
+        size += len(record.text)
+    _write(waiting, stderr)
+
+
+def _write(pieces: list[bytes], stderr: bool) -> None:
+    stream = sys.stderr if stderr else sys.stdout
     stream.flush()
-    data = memoryview(head + record.text)
+    data = memoryview(b"".join(pieces))
     while data:
         data = data[os.write(stream.fileno(), data) :]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.formats import write_list
-from runtime.cli.human import calendar_time, human_duration, since
+from runtime.cli.human import calendar_time, human_duration, human_size, since
+from runtime.containers.condition import read_condition
 from runtime.containers.records import Container, Containers
 from runtime.context import Context
-from runtime.errors import UsageError
 from runtime.store import Store
 
 VERB = Verb(
@@ -20,12 +18,13 @@ VERB = Verb(
     needs_store=True,
     flags=(
         Flag("--all", "-a", help="Those that do not run as well"),
-        Flag("--filter", "-f", kind="texts", metavar="NAME=VALUE", help="id, name, status, exited, ancestor, label"),
+        Flag("--filter", "-f", kind="texts", metavar="NAME=VALUE", help="id, name, status, exited, ancestor, label, …"),
         Flag("--format", kind="text", metavar="FORMAT", help="table, json or a Go template"),
         Flag("--last", "-n", kind="integer", metavar="N", help="The N youngest, whether they run or not"),
         Flag("--latest", "-l", help="The youngest"),
         Flag("--no-trunc", help="Whole ids and commands"),
         Flag("--quiet", "-q", help="Ids alone"),
+        Flag("--size", "-s", help="How much each has on disk"),
     ),
 )
 
@@ -44,87 +43,111 @@ _HEADERS = {
     "Mounts": "MOUNTS",
     "Networks": "NETWORKS",
     "LocalVolumes": "LOCAL VOLUMES",
+    "Platform": "PLATFORM",
+    "Size": "SIZE",
 }
 _LONGEST_COMMAND = 20
+_LONGEST_MOUNT = 15
 _SECOND = 1_000_000_000
 
 
 def run(args: Arguments, context: Context) -> int:
     """Print the containers, the youngest first."""
+    texts = args.texts("filter")
+    form = args.text("format")
+    sizes = args.switch("size") or (form is not None and ".Size" in form)
     with Store.open(context) as store:
         containers = Containers(store)
-        tests = [_test(text) for text in args.texts("filter")]
-        shown = [
-            (container, state)
-            for container in containers.list()
-            if all(test(container, state := containers.state(container)) for test in (*tests, _any))
-        ]
+        shown = [(container, containers.state(container)) for container in containers.list()]
+        if texts:
+            from runtime.containers.filters import container_filter  # lazy: only where asked for
+
+            fits = container_filter(containers, texts)
+            shown = [(container, state) for container, state in shown if fits(container, state)]
         last = args.integer("last")
         count = 1 if args.switch("latest") else last if last is not None and last >= 0 else None
         if count is not None:
             shown = shown[:count]
-        elif not args.switch("all") and not any(
-            text.startswith(("status=", "exited=")) for text in args.texts("filter")
-        ):
-            shown = [(container, state) for container, state in shown if state == "running"]
+        elif not args.switch("all") and not any(text.startswith(("status=", "exited=")) for text in texts):
+            shown = [(container, state) for container, state in shown if state in ("running", "paused", "restarting")]
         whole = args.switch("no-trunc")
-        rows = [_row(container, state, context.now(), whole) for container, state in shown]
+        rows = [_row(containers, container, state, whole) for container, state in shown]
+        if sizes:
+            for row, (container, _) in zip(rows, shown, strict=True):
+                row["Size"] = _size(containers, container)
     if args.switch("quiet"):
         context.stdout.writelines(f"{row['ID']}\n" for row in rows)
     else:
-        write_list(context, rows, form=args.text("format"), table=_TABLE, headers=_HEADERS)
+        table = _TABLE + ("\t{{.Size}}" if args.switch("size") else "")
+        write_list(context, rows, form=form, table=table, headers=_HEADERS)
     return 0
 
 
-def _any(_container: Container, _state: str) -> bool:
-    return True
-
-
-def _test(text: str) -> Callable[[Container, str], bool]:
-    """Read one `--filter`."""
-    key, equals, value = text.partition("=")
-    name, has_value, content = value.partition("=")
-    tests: dict[str, Callable[[Container, str], bool]] = {
-        "id": lambda container, _state: container.id.startswith(value),
-        "name": lambda container, _state: value.removeprefix("/") in container.name,
-        "status": lambda _container, state: state == value,
-        "exited": lambda container, state: state == "exited" and str(container.exit_code) == value,
-        "ancestor": lambda container, _state: value in (container.image, container.config.get("Image")),
-        "label": lambda container, _state: (
-            name in (labels := container.config.get("Labels") or {}) and (not has_value or labels[name] == content)
-        ),
-    }
-    if not equals or key not in tests:
-        raise UsageError(f"invalid filter '{text}'", hint=f"there are: {', '.join(tests)}, each with =VALUE")
-    return tests[key]
-
-
-def _row(container: Container, state: str, now: int, whole: bool) -> dict[str, object]:
+def _row(containers: Containers, container: Container, state: str, whole: bool) -> dict[str, object]:
+    now = containers.store.context.now()
     command = " ".join((container.path, *container.args))
     if not whole and len(command) > _LONGEST_COMMAND:
         command = command[: _LONGEST_COMMAND - 1] + "…"
     volumes = [mount for mount in container.mounts if mount.get("Type") == "volume"]
     names = [mount.get("Name") or mount.get("Source", "") for mount in container.mounts]
+    if not whole:
+        names = [name if len(name) <= _LONGEST_MOUNT else name[: _LONGEST_MOUNT - 1] + "…" for name in names]
     return {
         "ID": container.id if whole else container.short_id,
         "Image": container.config.get("Image", ""),
         "Command": f'"{command}"',
         "CreatedAt": calendar_time(container.created),
         "RunningFor": since(container.created, now),
-        "Status": _status(container, state, now),
+        "Status": _status(containers, container, state, now),
         "State": state,
-        "Ports": "",
+        "Ports": _ports(container, state),
         "Names": container.name,
         "Labels": ",".join(f"{name}={value}" for name, value in (container.config.get("Labels") or {}).items()),
         "Mounts": ",".join(names),
         "Networks": str(container.network.get("mode") or container.host_config.get("NetworkMode", "")),
         "LocalVolumes": str(len(volumes)),
+        "Platform": None,
+        "Size": "0B",
     }
 
 
-def _status(container: Container, state: str, now: int) -> str:
-    if state == "running":
-        return f"Up {human_duration((now - container.started) / _SECOND)}"
+def _ports(container: Container, state: str) -> str:
+    """List published and exposed ports, as `0.0.0.0:8080->80/tcp, 443/tcp`."""
+    if state not in ("running", "paused"):
+        return ""
+    from runtime.containers.inspection import bindings  # lazy: only for what runs
+
+    published = bindings(container)
+    words = []
+    for port in sorted({*(container.config.get("ExposedPorts") or ()), *published}):
+        places = published.get(port)
+        if not places:
+            words.append(port)
+        for place in places or ():
+            host = place.get("HostIp") or "0.0.0.0"
+            host = f"[{host}]" if ":" in host else host
+            words.append(f"{host}:{place['HostPort']}->{port}")
+    return ", ".join(words)
+
+
+def _size(containers: Containers, container: Container) -> str:
+    from runtime.containers.inspection import size_of  # lazy: only where asked for
+
+    own, whole = size_of(containers, container)
+    return f"{human_size(own)} (virtual {human_size(whole)})"
+
+
+def _status(containers: Containers, container: Container, state: str, now: int) -> str:
+    if state in ("running", "paused"):
+        up = f"Up {human_duration((now - container.started) / _SECOND)}"
+        if state == "paused":
+            return f"{up} (Paused)"
+        health = read_condition(containers.directory(container.id)).health
+        if health:
+            return f"{up} (health: starting)" if health == "starting" else f"{up} ({health})"
+        return up
+    if state == "restarting":
+        return f"Restarting ({container.exit_code}) {since(container.finished or container.created, now)}"
     if state == "exited":
         return f"Exited ({container.exit_code}) {since(container.finished, now)}"
     return "Created"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from runtime.containers.quantities import Ulimit
+from runtime.network.settings import EndpointSettings
 
 
 class Healthcheck(TypedDict, total=False):
@@ -89,12 +90,26 @@ class RestartPolicy(TypedDict):
     MaximumRetryCount: int
 
 
+class LogConfig(TypedDict, total=False):
+    """Where output goes: Type is json-file, local or none; Config has max-size, max-file, labels, env."""
+
+    Type: str
+    Config: dict[str, str]
+
+
 class HostConfig(TypedDict, total=False):
     """What this machine does for a container: mounts, limits, namespaces. Sizes in bytes, NanoCpus in 1e-9 CPUs."""
 
     Binds: list[str]
     ContainerIDFile: str
+    LogConfig: LogConfig
+    CgroupnsMode: str
+    VolumesFrom: list[str]
+    Devices: list[dict[str, str]]
     NetworkMode: str
+    Networks: dict[str, EndpointSettings]
+    PortBindings: dict[str, list[dict[str, str]]]
+    PublishAllPorts: bool
     RestartPolicy: RestartPolicy
     AutoRemove: bool
     CapAdd: list[str]

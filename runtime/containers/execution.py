@@ -41,7 +41,6 @@ class Execution(Monitor):
         self.child = None
         self.stopping = 0.0
         self.oom_killed = False
-        self.paused = False
         self.log = None
         self.wakeup = _signal_pipe()
         self.listener = None

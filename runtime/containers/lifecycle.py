@@ -50,6 +50,8 @@ def kill(containers: Containers, container: Container, signal_number: int) -> No
         raise Conflict(f"Container {container.id} is not running", hint=f"pybuild start {container.name}")
     with sock:
         sock.sendall(frame(protocol.SIGNAL, number(signal_number, 1)))
+    containers.record_event(container, "kill", signal=str(signal_number))
+    _thaw(containers, container)
 
 
 def stop(containers: Containers, container: Container, *, signal_number: int = 0, timeout: float | None = None) -> None:
@@ -63,11 +65,22 @@ def stop(containers: Containers, container: Container, *, signal_number: int = 0
         sock.sendall(
             frame(protocol.ATTACH, b"\0") + frame(protocol.SIGNAL, number(signal_number or stop_signal(container), 1))
         )
+        containers.record_event(container, "kill", signal=str(signal_number or stop_signal(container)))
+        _thaw(containers, container)
         if _await_end(containers, sock, timeout) is None:
             sock.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
             if _await_end(containers, sock, DEFAULT_STOP_TIMEOUT) is None:
                 _kill_monitor(containers, container)
     containers.reconcile()
+    if containers.get(container.id) is not None:
+        containers.record_event(container, "stop")
+
+
+def _thaw(containers: Containers, container: Container) -> None:
+    if (containers.directory(container.id) / "paused").exists():
+        from runtime.containers.groups import thaw  # lazy: only for what is paused
+
+        thaw(containers, container)
 
 
 def _kill_monitor(containers: Containers, container: Container) -> None:

@@ -4,6 +4,8 @@ The format is the one of Kubernetes' container runtimes (CRI): `TIME STREAM TAG 
 output, where TIME is RFC 3339 in UTC with nanoseconds, STREAM `stdout` or `stderr`, and TAG `F` for a text that ended
 with a newline, `P` for one that goes on in the next line of that stream. Bytes are kept as they are. A piece of output
 is written when it arrives, a part of a line as well, so that nothing waits in memory.
+
+A log that may not grow for ever is rotated between two pieces: `log` becomes `log.1`, that `log.2`, and so on.
 """
 
 from __future__ import annotations
@@ -15,14 +17,24 @@ _NAMES = (b"stdout", b"stderr")
 
 
 class LogFile:
-    """The open log of one container; what cannot be written (a full disk) is counted and told when it can be again."""
+    """The open log of one container; what cannot be written (a full disk) is counted and told when it can be again.
 
-    def __init__(self, directory: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open("log", flags, 0o600, dir_fd=directory)
+    `largest`: bytes after which it is rotated, 0 for never. `files`: how many there are at most.
+    """
+
+    def __init__(self, directory: int, *, largest: int = 0, files: int = 1) -> None:
+        self._directory = directory
+        self._largest = largest
+        self._files = files
+        self._open()
         self._lost = 0
         self._second = -1
         self._prefix = ""
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open("log", flags, 0o600, dir_fd=self._directory)
+        self._size = os.fstat(self._fd).st_size
 
     def write(self, stderr: bool, data: bytes) -> None:
         """Append one piece of output."""
@@ -31,20 +43,39 @@ class LogFile:
         if self._lost:
             record = lines(stamp, b"stderr", b"pybuild: %d bytes of log were lost\n" % self._lost) + record
         try:
+            if self._largest and self._size and self._size + len(record) > self._largest:
+                self._rotate()
             self._append(record)
             self._lost = 0
         except OSError:
             self._lost += len(data)
 
+    def _rotate(self) -> None:
+        """Begin a new file; the oldest goes."""
+        for number in range(self._files - 1, 0, -1):
+            try:
+                os.rename(
+                    f"log.{number - 1}" if number > 1 else "log",
+                    f"log.{number}",
+                    src_dir_fd=self._directory,
+                    dst_dir_fd=self._directory,
+                )
+            except FileNotFoundError:
+                pass
+        if self._files == 1:
+            os.unlink("log", dir_fd=self._directory)
+        os.close(self._fd)
+        self._open()
+
     def _append(self, record: bytes) -> None:
-        size = os.fstat(self._fd).st_size
         rest = memoryview(record)
         try:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError:
-            os.ftruncate(self._fd, size)  # no half line stays
+            os.ftruncate(self._fd, self._size)  # no half line stays
             raise
+        self._size += len(record)
 
     def _stamp(self) -> bytes:
         second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)

@@ -14,7 +14,6 @@ Client to monitor::
     SIGNAL    one byte: the number for the container's first process
     CLOSED    one byte, OUT or ERR: the reader of that stream has gone
     EXEC      a further command, as marshal writes it (execution.py); the connection is that command's from then on
-    PAUSED    one byte: the container was frozen (1) or thawed (0) by whoever sends it
 Monitor to client::
 
     STARTED   the container's pid, four bytes
@@ -26,7 +25,7 @@ Monitor to client::
 
 from __future__ import annotations
 
-START, ATTACH, STDIN, STDIN_END, RESIZE, SIGNAL, CLOSED, EXEC, PAUSED = range(1, 10)
+START, ATTACH, STDIN, STDIN_END, RESIZE, SIGNAL, CLOSED, EXEC = range(1, 9)
 STARTED, FAILED, STDOUT, STDERR, WINDOW, EXITED = range(16, 22)
 
 IN, OUT, ERR = 1, 2, 4

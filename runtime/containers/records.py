@@ -27,7 +27,8 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Literal, cast
 
-from frozen import Frozen
+from frozen import Frozen, replace
+from runtime.containers.condition import read_condition, read_journal
 from runtime.containers.documents import Config, HostConfig, MountPoint
 from runtime.containers.exits import Exit, read_exit
 from runtime.errors import Conflict, NotFound, UsageError
@@ -213,6 +214,18 @@ class Containers:
             hint="remove (or rename) that container to be able to reuse that name: pybuild rm " + name,
         )
 
+    def rename(self, container: Container, name: str) -> None:
+        """Give a container another name. Raises Conflict where that is taken, UsageError where it is the same."""
+        if name == container.name:
+            raise UsageError("Renaming a container with the same name as its current name")
+        try:
+            with self.database.write() as connection:
+                connection.execute("UPDATE containers SET name = ? WHERE id = ?", (name, container.id))
+                renamed = replace(container, name=name)
+                _event(connection, renamed, "rename", self.store.context.now(), oldName=f"/{container.name}")
+        except sqlite3.IntegrityError:
+            raise self._conflict(name) from None
+
     def record_event(self, container: Container, action: str, **attributes: str) -> None:
         """Write an event of this moment that changes no row."""
         with self.database.write() as connection:
@@ -220,7 +233,7 @@ class Containers:
 
     def forget_end(self, container: Container) -> None:
         """Delete what an earlier monitor left word of; the caller holds the container's lock."""
-        for name in ("exit", "started", "socket", "paused"):
+        for name in ("exit", "started", "socket", "paused", "condition", "health"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
 
@@ -229,6 +242,7 @@ class Containers:
 
         From now on the container counts as running for as long as its lock is held, whatever becomes of this process.
         """
+        network = {**network, "journal": container.network.get("journal", 0)}
         with self.database.write() as connection:
             connection.execute(
                 "UPDATE containers SET state = 'running', started = 0, pid = 0, monitor = ?, network = ?, finished = 0,"
@@ -263,6 +277,7 @@ class Containers:
         """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
         for row in self.database.read("SELECT * FROM containers WHERE state = 'running' OR auto_remove"):
             container = _container(row)
+            self._fold_journal(container)
             if container.state == "running" and not container.started:
                 self.started(container)  # the command that started it died too early to say so
             if not self.is_held(container.id):
@@ -271,6 +286,40 @@ class Containers:
             # The lock first: a row is inserted while it is held, so a directory that is free then has its row by now.
             if not self.is_held(name) and self.database.one("SELECT 1 FROM containers WHERE id = ?", name) is None:
                 self.discard(name)
+
+    def _fold_journal(self, container: Container) -> None:
+        """Make events of what the monitor alone has seen, and rows of its further starts."""
+        told = container.network.get("journal", 0)
+        offset = told if isinstance(told, int) else 0
+        try:
+            size = os.stat(self.directory(container.id) / "journal").st_size
+        except OSError:
+            return
+        if size <= offset:
+            return
+        with self.database.write() as connection:
+            row = connection.execute("SELECT * FROM containers WHERE id = ?", (container.id,)).fetchone()
+            if row is None:
+                return
+            container = _container(row)
+            told = container.network.get("journal", 0)
+            events, after = read_journal(self.directory(container.id), told if isinstance(told, int) else 0)
+            for time, action, attributes in events:
+                _event(connection, container, action, time, **attributes)
+                if action == "start":
+                    connection.execute(
+                        "UPDATE containers SET started = ?, pid = ?, exit_code = 0 WHERE id = ? AND state = 'running'",
+                        (time, int(attributes.get("pid", "0")), container.id),
+                    )
+                elif action == "die":
+                    connection.execute(
+                        "UPDATE containers SET finished = ?, exit_code = ?, pid = 0 WHERE id = ? AND state = 'running'",
+                        (time, int(attributes.get("exitCode", "0")), container.id),
+                    )
+            connection.execute(
+                "UPDATE containers SET network = ? WHERE id = ?",
+                (json.dumps({**container.network, "journal": after}), container.id),
+            )
 
     def _fold(self, container: Container) -> None:
         """Record the end of a container that nobody looks after any more."""
@@ -322,6 +371,8 @@ class Containers:
                 return "exited"
             if (self.directory(container.id) / "paused").exists():
                 return "paused"
+            if read_condition(self.directory(container.id)).restarting:
+                return "restarting"
         return container.state
 
     def is_held(self, container_id: str) -> bool:

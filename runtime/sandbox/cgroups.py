@@ -331,6 +331,10 @@ def _kill(path: str) -> None:
             os.kill(pid, _SIGKILL)
         except ProcessLookupError:
             pass
+    try:
+        write(f"{path}/freezer.state", "THAWED")  # a frozen process does not even die
+    except OSError:
+        pass
 
 
 def sweep(key: str, alive: Collection[str], *, rootless: bool = False) -> list[str]:

@@ -83,3 +83,68 @@ def test_attach_shows_what_is_written_from_now_on_and_ends_as_the_container(box:
     box("run", "-d", "-i", "--network", "none", "--name", "one", "box", "sh", "-c", "read line; echo got $line; exit 4")
     assert box("attach", "one", input=b"word\n", status=4).stdout == b"got word\n"
     box("rm", "one")
+
+
+def test_rename_gives_the_name_free(running: Program) -> None:
+    running("rename", "one", "two")
+    assert running.text("inspect", "-f", "{{.Name}}", "two") == "/two"
+    assert b"No such container" in running("rename", "one", "three", status=1).stderr
+    running("rename", "two", "one")
+
+
+def test_a_paused_container_stands_still_until_it_is_unpaused_or_stopped(running: Program) -> None:
+    if running.user:
+        assert b"no control group" in running("pause", "one", status=1).stderr
+        return
+    running("pause", "one")
+    assert running.text("inspect", "-f", "{{.State.Status}}", "one") == "paused"
+    assert running.text("ps", "--format", "{{.Status}}").endswith("(Paused)")
+    assert b"is paused" in running("exec", "one", "true", status=1).stderr
+    running("unpause", "one")
+    running("exec", "one", "true")
+    running("pause", "one")
+    running("stop", "-t", "2", "one")
+    assert running.text("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one") == "exited 3"
+
+
+def test_top_lists_the_processes_of_the_container_alone(running: Program) -> None:
+    running("exec", "-d", "one", "sleep", "4321")
+    lines = running.text("top", "one").splitlines()
+    assert lines[0].split() == ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]
+    assert any(line.endswith("sleep 4321") for line in lines)
+    assert not any("monitor" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        (("name=on",), "one"),
+        (("name=^one$", "status=running"), "one"),
+        (("status=exited",), ""),
+        (("ancestor=box",), "one"),
+        (("label=nothing",), ""),
+        (("network=none",), "one"),
+        (("status=exited", "status=running"), "one"),
+    ],
+)
+def test_filters_of_one_name_are_alternatives_and_names_add_up(
+    running: Program, filters: tuple[str, ...], found: str
+) -> None:
+    words = [word for text in filters for word in ("-f", text)]
+    assert running.text("ps", *words, "--format", "{{.Names}}") == found
+
+
+def test_logs_keep_streams_apart_and_know_times(box: Program) -> None:
+    box("run", "--network", "none", "--name", "one", "box", "sh", "-c", "echo out; echo err >&2")
+    result = box("logs", "one")
+    assert (result.stdout, result.stderr) == (b"out\n", b"err\n")
+    assert box("logs", "--until", "1h", "one").stdout == b""
+    assert box("logs", "--since", "1h", "-n", "1", "one").stderr == b"err\n"
+    assert box.text("logs", "-t", "one").endswith("Z out")
+    box("rm", "one")
+
+
+def test_inspect_has_the_fields_of_the_engine(running: Program) -> None:
+    form = "{{.State.Running}} {{.HostConfig.NetworkMode}} {{.Config.Image}} {{.RestartCount}} {{json .Mounts}}"
+    assert running.text("inspect", "-f", form, "one") == "true none box 0 []"
+    assert running.text("container", "inspect", "-f", "{{.State.Pid}}", "one") != "0"

@@ -1,0 +1,128 @@
+"""Choose containers by the values of `--filter`, as Docker does: values of one name are alternatives, names add up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from runtime.containers.condition import read_condition
+from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
+
+Test = Callable[["Container", str], bool]
+"""Tells of a container in a state whether it fits."""
+
+_STATES = ("created", "dead", "exited", "paused", "removing", "restarting", "running")
+_NAMES = (
+    "ancestor before exited health id is-task label label! name network publish expose since status volume"
+).split()
+
+
+def split_filters(texts: Iterable[str], known: Iterable[str]) -> dict[str, list[str]]:
+    """Group `NAME=VALUE` words by name. Raises UsageError for a name that is not known, and for what has no value."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        name = name.strip().lower()
+        if not equals:
+            raise UsageError(f'invalid argument "{text}" for "-f, --filter" flag: invalid filter \'{text}\'')
+        if name not in known:
+            raise UsageError(f"invalid filter '{name}'", hint=f"there are: {', '.join(sorted(known))}")
+        found.setdefault(name, []).append(value.strip())
+    return found
+
+
+def container_filter(containers: Containers, texts: Iterable[str]) -> Test:
+    """Return the test that all filters together make. Raises UsageError, NotFound for `before` and `since`."""
+    given = split_filters(texts, _NAMES)
+    tests = [_one(containers, name, values) for name, values in given.items()]
+    return lambda container, state: all(test(container, state) for test in tests)
+
+
+def _one(containers: Containers, name: str, values: list[str]) -> Test:
+    match name:
+        case "id":
+            return lambda container, _state: any(container.id.startswith(value) for value in values)
+        case "name":
+            patterns = [_pattern(value) for value in values]
+            return lambda container, _state: any(
+                pattern.search(container.name) or pattern.search(f"/{container.name}") for pattern in patterns
+            )
+        case "status":
+            return _status(values)
+        case "exited":
+            codes = {_integer("exited", value) for value in values}
+            return lambda container, state: state == "exited" and container.exit_code in codes
+        case "label" | "label!":
+            wanted = name == "label"
+            return lambda container, _state: all(
+                label_fits(container.config.get("Labels") or {}, value) == wanted for value in values
+            )
+        case "ancestor":
+            return _ancestor(containers, values)
+        case "before" | "since":
+            moment = containers.find(values[-1]).created
+            sign = 1 if name == "since" else -1
+            return lambda container, _state: (container.created - moment) * sign > 0
+        case "health":
+            return lambda container, _state: (
+                (read_condition(containers.directory(container.id)).health or "none") in values
+            )
+        case "network":
+            return lambda container, _state: (
+                str(container.network.get("mode") or container.host_config.get("NetworkMode") or "bridge") in values
+            )
+        case "volume":
+            return lambda container, _state: any(
+                value in (mount.get("Name"), mount.get("Destination"), mount.get("Source"))
+                for mount in container.mounts
+                for value in values
+            )
+        case "expose" | "publish":
+            return lambda container, _state: any(
+                port in (container.config.get("ExposedPorts") or {}) or port in (container.network.get("ports") or ())  # type: ignore[operator]
+                for value in values
+                for port in (value if "/" in value else f"{value}/tcp",)
+            )
+    return lambda _container, _state: values[-1].lower() in ("false", "0")
+
+
+def label_fits(labels: dict[str, str], text: str) -> bool:
+    """Tell whether there is a label `NAME`, or one with `NAME=VALUE`."""
+    name, equals, value = text.partition("=")
+    return name in labels and (not equals or labels[name] == value)
+
+
+def _status(values: list[str]) -> Test:
+    for value in values:
+        if value not in _STATES:
+            raise UsageError(f"invalid filter 'status={value}'", hint=f"there are: {', '.join(_STATES)}")
+    return lambda _container, state: state in values
+
+
+def _ancestor(containers: Containers, values: list[str]) -> Test:
+    images = {image.id for value in values if (image := containers.store.images.resolve(value)) is not None}
+    chains = {containers.store.images.get(identity).config.diff_ids for identity in images}
+    above = {
+        image.id
+        for image in containers.store.images.list()
+        if any(chain and image.config.diff_ids[: len(chain)] == chain for chain in chains)
+    }
+    return lambda container, _state: container.image in images | above
+
+
+def _pattern(value: str) -> re.Pattern[str]:
+    try:
+        return re.compile(value)
+    except re.error:
+        return re.compile(re.escape(value))
+
+
+def _integer(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise UsageError(f"invalid filter '{name}={value}'", hint="the value is a number") from None

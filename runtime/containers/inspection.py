@@ -1,0 +1,290 @@
+"""Build the documents that `inspect` shows of containers: the Engine API's, in its shape (version 1.51)."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from runtime.containers.condition import read_condition
+from runtime.errors import NotFound, UsageError
+from runtime.oci.runtimespec import MASKED_PATHS, READONLY_PATHS
+from runtime.oci.times import rfc3339
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.containers.records import Container, Containers
+    from runtime.store import Store
+
+NEVER = "0001-01-01T00:00:00Z"
+
+_HOST_DEFAULTS: dict[str, object] = {
+    "Binds": None,
+    "ContainerIDFile": "",
+    "LogConfig": {"Type": "json-file", "Config": {}},
+    "NetworkMode": "bridge",
+    "PortBindings": {},
+    "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+    "AutoRemove": False,
+    "VolumeDriver": "",
+    "VolumesFrom": None,
+    "ConsoleSize": [0, 0],
+    "CapAdd": None,
+    "CapDrop": None,
+    "CgroupnsMode": "private",
+    "Dns": [],
+    "DnsOptions": [],
+    "DnsSearch": [],
+    "ExtraHosts": None,
+    "GroupAdd": None,
+    "IpcMode": "private",
+    "Cgroup": "",
+    "Links": None,
+    "OomScoreAdj": 0,
+    "PidMode": "",
+    "Privileged": False,
+    "PublishAllPorts": False,
+    "ReadonlyRootfs": False,
+    "SecurityOpt": None,
+    "UTSMode": "",
+    "UsernsMode": "",
+    "ShmSize": 64 << 20,
+    "Runtime": "pybuild",
+    "Isolation": "",
+    "CpuShares": 0,
+    "Memory": 0,
+    "NanoCpus": 0,
+    "CgroupParent": "",
+    "BlkioWeight": 0,
+    "BlkioWeightDevice": [],
+    "BlkioDeviceReadBps": [],
+    "BlkioDeviceWriteBps": [],
+    "BlkioDeviceReadIOps": [],
+    "BlkioDeviceWriteIOps": [],
+    "CpuPeriod": 0,
+    "CpuQuota": 0,
+    "CpuRealtimePeriod": 0,
+    "CpuRealtimeRuntime": 0,
+    "CpusetCpus": "",
+    "CpusetMems": "",
+    "Devices": [],
+    "DeviceCgroupRules": None,
+    "DeviceRequests": None,
+    "MemoryReservation": 0,
+    "MemorySwap": 0,
+    "MemorySwappiness": None,
+    "OomKillDisable": False,
+    "PidsLimit": None,
+    "Ulimits": [],
+    "CpuCount": 0,
+    "CpuPercent": 0,
+    "IOMaximumIOps": 0,
+    "IOMaximumBandwidth": 0,
+    "MaskedPaths": list(MASKED_PATHS),
+    "ReadonlyPaths": list(READONLY_PATHS),
+}
+_NULL_WHERE_EMPTY = frozenset("Binds CapAdd CapDrop ExtraHosts GroupAdd SecurityOpt VolumesFrom".split())
+_LEFT_OUT_WHERE_EMPTY = frozenset("Annotations Init Mounts Sysctls Tmpfs".split())
+
+
+def find_container(store: Store, text: str, sizes: bool) -> dict[str, object] | None:
+    """Give ContainerInspect of the container that `text` names."""
+    from runtime.containers.records import Containers
+
+    containers = Containers(store)
+    try:
+        container = containers.find(text)
+    except (NotFound, UsageError):
+        return None
+    return inspect(containers, container, sizes=sizes)
+
+
+def inspect(containers: Containers, container: Container, *, sizes: bool = False) -> dict[str, object]:
+    """Return the whole document; `sizes` adds SizeRw and SizeRootFs, in bytes."""
+    directory = containers.directory(container.id)
+    image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
+    condition = read_condition(directory)
+    files = directory / "files"
+    document: dict[str, object] = {
+        "Id": container.id,
+        "Created": rfc3339(container.created),
+        "Path": container.path,
+        "Args": list(container.args),
+        "State": _state(containers, container),
+        "Image": container.image,
+        "ResolvConfPath": str(files / "resolv.conf"),
+        "HostnamePath": str(files / "hostname"),
+        "HostsPath": str(files / "hosts"),
+        "LogPath": str(directory / "log"),
+        "Name": f"/{container.name}",
+        "RestartCount": condition.restarts,
+        "Driver": "overlay2" if containers.store.snapshots.overlay else "vfs",
+        "Platform": image.config.os,
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
+        "HostConfig": _host_config(container),
+        "GraphDriver": _graph_driver(containers, container),
+        "Mounts": list(container.mounts),
+        "Config": _config(container),
+        "NetworkSettings": _network(containers, container),
+    }
+    if sizes:
+        own, whole = size_of(containers, container)
+        document |= {"SizeRw": own, "SizeRootFs": whole}
+    return document
+
+
+def size_of(containers: Containers, container: Container) -> tuple[int, int]:
+    """Return the bytes in a container's own layer, and those together with its image's."""
+    directory = containers.directory(container.id)
+    image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # as above
+    if (directory / "rootfs").is_dir():
+        whole = _bytes_below(directory / "rootfs")
+        return max(0, whole - image.size), whole
+    own = _bytes_below(directory / "upper")
+    return own, own + image.size
+
+
+def bindings(container: Container) -> dict[str, list[dict[str, str]]]:
+    """Return the published ports of a running container: `80/tcp` to where each is to be had (HostIp, HostPort)."""
+    ports = container.network.get("ports")
+    return ports if isinstance(ports, dict) else {}
+
+
+def _bytes_below(top: Path) -> int:
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    for base, _, names in os.walk(top):
+        for name in names:
+            status = os.lstat(os.path.join(base, name))
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                total += status.st_size
+    return total
+
+
+def _state(containers: Containers, container: Container) -> dict[str, object]:
+    state = containers.state(container)
+    directory = containers.directory(container.id)
+    condition = read_condition(directory)
+    document: dict[str, object] = {
+        "Status": state,
+        "Running": state in ("running", "paused", "restarting"),
+        "Paused": state == "paused",
+        "Restarting": state == "restarting",
+        "OOMKilled": container.oom_killed,
+        "Dead": False,
+        "Pid": container.pid if state in ("running", "paused") else 0,
+        "ExitCode": container.exit_code,
+        "Error": container.error,
+        "StartedAt": rfc3339(container.started) if container.started else NEVER,
+        "FinishedAt": rfc3339(container.finished) if container.finished else NEVER,
+    }
+    if condition.health:
+        document["Health"] = {
+            "Status": condition.health,
+            "FailingStreak": condition.failing,
+            "Log": health_log(directory),
+        }
+    return document
+
+
+def health_log(directory: Path) -> list[dict[str, object]]:
+    """Return the last results of a container's health check, the oldest first."""
+    try:
+        with open(directory / "health", encoding="utf-8", errors="replace") as file:
+            return [json.loads(line) for line in file]
+    except (OSError, ValueError):
+        return []
+
+
+def _host_config(container: Container) -> dict[str, object]:
+    asked: dict[str, object] = dict(container.host_config)
+    for name in _NULL_WHERE_EMPTY:
+        if not asked.get(name):
+            asked.pop(name, None)
+    for name in _LEFT_OUT_WHERE_EMPTY:
+        if not asked.get(name):
+            asked.pop(name, None)
+    if not asked.get("IpcMode"):
+        asked["IpcMode"] = "private"
+    if asked.get("Privileged"):
+        asked |= {"MaskedPaths": None, "ReadonlyPaths": None}
+    return {**_HOST_DEFAULTS, **asked}
+
+
+def _config(container: Container) -> dict[str, object]:
+    config: dict[str, object] = {**container.config, "OnBuild": None}
+    for name in ("ExposedPorts", "Healthcheck", "StopSignal", "StopTimeout"):
+        if not config.get(name) and config.get(name) != 0:
+            config.pop(name, None)
+    if not config.get("Volumes"):
+        config["Volumes"] = None
+    return config
+
+
+def _graph_driver(containers: Containers, container: Container) -> dict[str, object]:
+    directory = containers.directory(container.id)
+    image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # as above
+    if not containers.store.snapshots.overlay or image.chain_id is None:
+        return {"Name": "vfs", "Data": {"ID": container.id}}
+    try:
+        lower = containers.store.snapshots.stack(image.chain_id)
+    except NotFound:
+        lower = ()
+    data = {
+        "ID": container.id,
+        "LowerDir": ":".join(map(str, lower)),
+        "UpperDir": str(directory / "upper"),
+        "WorkDir": str(directory / "work"),
+    }
+    return {"Name": "overlay2", "Data": data}
+
+
+def _network(containers: Containers, container: Container) -> dict[str, object]:
+    running = containers.state(container) in ("running", "paused")
+    facts = container.network if running else {}
+    mode = str(container.network.get("mode") or container.host_config.get("NetworkMode") or "bridge")
+    endpoint: dict[str, object] = {
+        "IPAMConfig": None,
+        "Links": None,
+        "Aliases": None,
+        "MacAddress": facts.get("mac") or "",
+        "DriverOpts": None,
+        "GwPriority": 0,
+        "NetworkID": "",
+        "EndpointID": "",
+        "Gateway": facts.get("gateway") or "",
+        "IPAddress": facts.get("address") or "",
+        "IPPrefixLen": facts.get("prefix") or 0,
+        "IPv6Gateway": "",
+        "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0,
+        "DNSNames": None,
+    }
+    ports: dict[str, object] = {
+        **dict.fromkeys(container.config.get("ExposedPorts") or (), None),
+        **bindings(container),
+    }
+    return {
+        "Bridge": "",
+        "SandboxID": "",
+        "SandboxKey": f"/proc/{container.pid}/ns/net" if running else "",
+        "Ports": ports if running else {},
+        "HairpinMode": False,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": None,
+        "SecondaryIPv6Addresses": None,
+        "EndpointID": "",
+        **{
+            name: endpoint[name]
+            for name in (
+                "Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPAddress IPPrefixLen IPv6Gateway MacAddress"
+            ).split()
+        },
+        "Networks": {mode: endpoint},
+    }
