@@ -26,6 +26,11 @@ class Selected(Frozen):
     pivot: int = 0
 
     @property
+    def kept(self) -> bytes:
+        """The path that `--parents` keeps: what stands behind the pivot."""
+        return b"/".join(self.named.split(b"/")[self.pivot :])
+
+    @property
     def name(self) -> bytes:
         """The name at the destination."""
         return self.named.rpartition(b"/")[2]
@@ -34,24 +39,45 @@ class Selected(Frozen):
 def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selected, ...]:
     """Return what `word` names in `tree`, in byte order; nothing for a pattern that matches nothing.
 
-    The last component's link is followed, by name or by pattern. With `parents`, `**` stands for any number of
-    directories and `/./` is the pivot; else both are what they are in a path. Raises NotFound for a plain path that
-    is not there, with the nearest name that is, and UsageError for a pattern that is none.
+    The last component's link is followed, by name or by pattern. With `parents` none is that stands behind the pivot,
+    which is `/./`, and `**` stands for any number of directories there; else both are what they are in a path. Raises
+    NotFound for a plain path that is not there, with the nearest name that is, and UsageError for a pattern that is
+    none.
     """
-    before, pivoted, _ = word.partition("/./")
-    pivot = len([part for part in clean(before).split(b"/") if part]) if parents and pivoted else 0
+    if parents:
+        return tuple(_select_with_parents(tree, word))
     if not has_wildcards(word):
-        return (_selected(tree, _existing(tree, word), clean(word), pivot),)
+        return (_selected(tree, _existing(tree, word), clean(word), 0),)
     paths = [b""]
     parts = clean(word).split(b"/")
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
-        if parents and part == b"**":
-            paths = [below for path in paths for below in _descendants(tree, path, files=last)]
-        else:
-            paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]
-    unique = sorted(set(paths)) if parents else paths
-    return tuple(_selected(tree, resolve(tree, path), path, pivot) for path in unique if _leads_somewhere(tree, path))
+        paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]
+    return tuple(_selected(tree, resolve(tree, path), path, 0) for path in paths if _leads_somewhere(tree, path))
+
+
+def _select_with_parents(tree: SourceTree, word: str) -> Iterator[Selected]:
+    """Yield what `word` names for `--parents`: as a pattern picks files out of a tree, so that links stay links."""
+    before, pivoted, after = word.partition("/./")
+    if not pivoted:
+        before, after = "", word
+    roots = [found.path for found in select(tree, before) if found.directory] if before else [b""]
+    parts = [part for part in clean(after).split(b"/") if part]
+    found = False
+    for root in roots:
+        paths = [root]
+        for depth, part in enumerate(parts):
+            last = depth == len(parts) - 1
+            if part == b"**":
+                paths = [below for path in paths for below in _descendants(tree, path, files=last)]
+            else:
+                paths = [below for path in paths for below in _below(tree, path, part, word)]
+        pivot = len([part for part in root.split(b"/") if part])
+        for path in sorted(set(paths)):
+            found = True
+            yield _selected(tree, path, path, pivot)
+    if not found and not has_wildcards(word):
+        raise NotFound(f'"/{os.fsdecode(clean(word))}": not found in {tree.title}', hint=_nearest(tree, clean(word)))
 
 
 def has_wildcards(word: str) -> bool:
@@ -102,6 +128,19 @@ def _nearest(tree: SourceTree, path: bytes) -> str:
     if near:
         return f"did you mean {os.fsdecode(join(parent, os.fsencode(near[0])))}?"
     return "check the path, and whether .dockerignore excludes it"
+
+
+def _below(tree: SourceTree, path: bytes, part: bytes, word: str) -> list[bytes]:
+    """Return what one component leads to from the directory `path`, through no link."""
+    metadata = tree.stat(path)
+    if metadata is None or metadata.kind != "directory":
+        return []
+    text = os.fsdecode(part)
+    if has_wildcards(text):
+        matches = compile_component(text, word)
+        return [join(path, name) for name in tree.children(path) if matches.fullmatch(os.fsdecode(name))]
+    below = join(path, re.sub(rb"\\(.)", rb"\1", part))
+    return [below] if tree.stat(below) is not None else []
 
 
 def _step(tree: SourceTree, path: bytes, part: bytes, word: str, *, last: bool) -> list[bytes]:

@@ -133,13 +133,15 @@ class CopyStep:
             mode=parse_mode(copy.chmod) if copy.chmod is not None else None,
             created_ns=_created(sources, given.epoch),
         )
-        if not sources and not copy.files:
+        if not sources and not copy.files and not copy.parents:
             return None
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
         target = _strip(given.view.resolve(destination))
         into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
         with open_layer(preparation.upperdir, given.view, earlier=given.earlier) as layer:
             layer.make_directory(b"", style)
+            if copy.parents:
+                layer.make_directory(target, style)  # also where a pattern matches nothing
             for source in sources:
                 given.context.cancel.check()
                 self._place(given, layer, source, target, style, into=into)
@@ -184,11 +186,28 @@ class CopyStep:
                 planned.append(self._found(given, word))
                 continue
             for selected in select(tree, word, parents=copy.parents):
-                if not selected.directory and copy.excludes and _excluder(copy.excludes)(os.fsdecode(selected.name)):
+                if self._excluded(selected):
                     continue
                 planned.append(self._planned(tree, selected))
         self._sources = tuple(planned)
         return self._sources
+
+    def _excluded(self, selected: Selected) -> bool:
+        """Tell whether `--exclude` leaves out what was selected itself, by the path that patterns see."""
+        copy = self.instruction
+        if not copy.excludes:
+            return False
+        if copy.parents:
+            return _excluder(copy.excludes)(os.fsdecode(selected.kept))
+        return not selected.directory and _excluder(copy.excludes)(os.fsdecode(selected.name))
+
+    def _exclude(self, selected: Selected) -> Exclude:
+        """Return what leaves files out of a directory: patterns are relative to it, with `--parents` to the pivot."""
+        excludes = _excluder(self.instruction.excludes)
+        if not self.instruction.parents:
+            return excludes
+        kept = os.fsdecode(selected.kept)
+        return lambda path: excludes(f"{kept}/{path}" if kept else path)
 
     def _found(self, given: Given, word: str) -> _Source:
         """Find what a remote word means, without opening it."""
@@ -215,7 +234,7 @@ class CopyStep:
 
     def _planned(self, tree: SourceTree, selected: Selected, *, unpack: bool | None = None) -> _Source:
         copy = self.instruction
-        exclude = _excluder(copy.excludes) if copy.excludes and selected.directory else None
+        exclude = self._exclude(selected) if copy.excludes and selected.directory else None
         plan = plan_copy(tree, selected.path, exclude)
         archive = None
         wanted = copy.unpack is not False if unpack is None else unpack

@@ -252,6 +252,28 @@ def test_parents_keep_the_path_behind_the_pivot(bench: Bench) -> None:
     assert bench.copy("d/./sub/g", to="/x/", parents=True) == ["x/ 755 0:0", "x/sub/ 755 0:0", "x/sub/g 644 0:0"]
 
 
+def test_parents_leave_links_as_they_are_and_go_through_none(bench: Bench) -> None:
+    (bench.directory / "dl").symlink_to("d")
+    (bench.directory / "fl").symlink_to("d/sub/g")
+    lines = bench.copy("fl", "dl", to="/x/", parents=True)
+    assert lines == ["x/ 755 0:0", "x/dl 0:0 -> d", "x/fl 0:0 -> d/sub/g"]
+    with pytest.raises(NotFound, match='"/dl/sub/g": not found'):
+        bench.copy("dl/sub/g", to="/x/", parents=True)
+    assert bench.copy("dl/./sub/g", to="/y/", parents=True)[-1] == "y/sub/g 644 0:0"
+
+
+def test_patterns_of_exclude_see_the_path_that_parents_keep(bench: Bench) -> None:
+    assert not any("g" in line for line in bench.copy("d", to="/x/", parents=True, excludes=("d/sub/g",)))
+    assert any("g" in line for line in bench.copy("d", to="/y/", parents=True, excludes=("sub/g",)))
+    assert not any("g" in line for line in bench.copy("./d/./sub", to="/z/", parents=True, excludes=("sub/g",)))
+    assert bench.copy("d/sub/g", to="/q/", parents=True, excludes=("d/sub",)) == ["q/ 755 0:0"]
+
+
+def test_parents_make_the_destination_also_where_a_pattern_matches_nothing(bench: Bench) -> None:
+    assert bench.copy("d/no*thing", to="/x/", parents=True) == ["x/ 755 0:0"]
+    assert bench.copy("d/no*thing", to="/x/") == []
+
+
 def test_a_stage_is_copied_from_with_its_owners(bench: Bench) -> None:
     def stage(upper: Path) -> None:
         (upper / "o").mkdir()
