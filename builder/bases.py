@@ -187,10 +187,7 @@ class Bases:
     def _fetch(self, reference: Reference, platform: Platform | None, /, *, named: bool) -> Image:
         context = self._store.context
         if context.offline:
-            raise NotFound(
-                f"No such image: {reference.tagged().familiar()}",
-                hint="nothing is fetched offline: pull or load it before",
-            )
+            raise RegistryError("nothing connects with --offline", hint="pull or load the image before")
         if self._session is not None:
             return self._pull(self._session, reference, platform, named)
         from runtime.registry.session import Session  # lazy: 100 ms of HTTP
