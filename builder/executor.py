@@ -185,7 +185,8 @@ class Executor:
         self.seen[known.key] = known
         if alias is not None:
             self.aliases[alias] = known.key
-            self._records.add_alias(alias, known.key)
+            if not self._options.isolated:
+                self._records.add_alias(alias, known.key)
         return known, ran
 
     def _do(
@@ -316,6 +317,8 @@ class Executor:
                 parts=parts,
                 below=below,
             )
+            if self._options.isolated:
+                return "", record
             return "", self._records.store(record, replace_earlier=anew, files=files)
 
     def _layer(
@@ -339,9 +342,11 @@ class Executor:
             content = Digest(digests.content_digest)
             if parent is not None:
                 content = keys.next_content(parent.content, content)
-            earlier = self._records.equal_result(
-                parent=None if parent is None else parent.content, keyword=keyword, content=content
-            )
+            earlier = None
+            if not self._options.isolated:
+                earlier = self._records.equal_result(
+                    parent=None if parent is None else parent.content, keyword=keyword, content=content
+                )
             if earlier is not None:
                 return earlier.chain, content, earlier.created
             return preparation.commit(digests).chain_id, content, None

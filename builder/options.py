@@ -50,6 +50,8 @@ class BuildOptions(Frozen):
     epoch: int | None = None
     jobs: int = 4
     explain: bool = False
+    isolated: bool = False
+    """Nothing is taken from the cache, and nothing is put there: a build to compare with another one."""
     on_failure: str | None = None
     """"keep" keeps a RUN that fails for `pybuild debug`; "shell" opens it at once and keeps it until that ends."""
     hostname: str = DEFAULT_HOSTNAME

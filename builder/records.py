@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
     from runtime.store.facade import Store
 
-_VERSION = 3
+_VERSION = 4
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_records(
         key TEXT PRIMARY KEY,
@@ -47,6 +47,10 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_aliases(
         alias TEXT PRIMARY KEY,
         key TEXT NOT NULL) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS builder_requests(
+        image TEXT PRIMARY KEY,
+        directory TEXT NOT NULL,
+        words TEXT NOT NULL) WITHOUT ROWID""",
     """CREATE TABLE IF NOT EXISTS builder_files(
         key TEXT PRIMARY KEY,
         entries BLOB NOT NULL) WITHOUT ROWID""",
@@ -58,7 +62,8 @@ _MIGRATIONS = {
         "ALTER TABLE builder_records ADD COLUMN used INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE builder_records ADD COLUMN uses INTEGER NOT NULL DEFAULT 0",
         "UPDATE builder_records SET turn = sequence, used = created",
-    )
+    ),
+    3: (),
 }
 """What leads from one version of the tables to the next; `turn` orders records by their last use, clocks do not."""
 
@@ -203,6 +208,19 @@ class Records:
         keys = {record.key for record in records}
         aliases = self._database.read("SELECT alias, key FROM builder_aliases ORDER BY alias")
         return records, {Digest(row["alias"]): Digest(row["key"]) for row in aliases if row["key"] in keys}
+
+    def add_request(self, image: Digest, directory: str, words: Sequence[str]) -> None:
+        """Note from which directory, and by which words of a command line, an image can be built again."""
+        row = self._database.one("SELECT directory, words FROM builder_requests WHERE image = ?", image)
+        text = json.dumps(list(words))
+        if row is None or (row["directory"], row["words"]) != (directory, text):
+            with self._database.write() as connection:
+                connection.execute("INSERT OR REPLACE INTO builder_requests VALUES(?, ?, ?)", (image, directory, text))
+
+    def request_of(self, image: Digest) -> tuple[str, list[str]] | None:
+        """Return directory and words of the latest build that led to an image, None for one that none did."""
+        row = self._database.one("SELECT directory, words FROM builder_requests WHERE image = ?", image)
+        return None if row is None else (row["directory"], [str(word) for word in json.loads(row["words"])])
 
     def created_of(self, config: Digest, now: int) -> int:
         """Return when an image without a layer of its own was first built, `now` (ns) if it never was.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli.buildflags import FLAGS, BuildRequest, read_request
 from builder.progress.displays import open_display, resolve_mode
+from frozen import replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
 from runtime.context import Context
 from runtime.errors import StepFailed
+from runtime.oci.digests import chain_ids
 
 if TYPE_CHECKING:
     from builder.cli.calls import Call
     from builder.exporters.export import Exported
+    from builder.verification import Verdict
 
 VERB = Verb(
     name="build",
@@ -47,6 +51,32 @@ def run(args: Arguments, context: Context) -> int:
     if mode == "quiet" and not request.writes_to_stdout and request.explain != "json":
         context.stdout.write(f"{exported.id}\n")
     return 0
+
+
+def rebuild(args: Arguments, context: Context, progress: str, name: str) -> Verdict:
+    """Build without the cache, keeping nothing, and compare with the image that is called `name`."""
+    from builder.exporters.outputs import Output
+    from builder.verification import compare
+    from runtime.store import Store
+
+    request = read_request(args, context)
+    request = replace(
+        request,
+        options=replace(request.options, no_cache=True, isolated=True),
+        outputs=(Output(type="cacheonly"),),
+        words=(),
+    )
+    with Store.open(context) as store:  # keeps what is built from being collected before it was compared
+        image = store.images.require(name)
+        exported = _build(request, context, resolve_mode(progress, context.stderr, context.environ))
+        (built,) = exported.images
+        return compare(
+            store,
+            before=json.loads(store.blobs.read(image.id, 1 << 26)),
+            after=json.loads(built.config),
+            chains=(store.images.unpacked(image), chain_ids(built.diff_ids)[-1] if built.diff_ids else None),
+            times=request.options.epoch is not None,
+        )
 
 
 def _open_failed(request: BuildRequest, context: Context, error: StepFailed) -> None:
@@ -142,8 +172,6 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
 
 
 def _write_metadata(path: Path, exported: Exported) -> None:
-    import json
-
     from builder.cli.building import metadata
 
     path.write_text(json.dumps(metadata(exported), indent=2) + "\n")

@@ -42,6 +42,12 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 _WITHOUT_EFFECT = ("compress", "force-rm", "rm", "disable-content-trust", "load", "layers")
 """Switches that ask for what is done anyway, or for what never was part of a result."""
 
+_OF_THE_RESULT = frozenset(
+    "add-host allow build-context file label locked network rewrite-timestamp secret shm-size source-date-epoch squash "
+    "ssh target timestamp ulimit".split()
+)
+"""Flags that decide what comes out, beside the build arguments and the platform."""
+
 FLAGS = (
     Flag("--add-host", kind="texts", metavar="HOST:IP", help="Add a custom host-to-IP mapping to the steps"),
     Flag("--allow", kind="texts", metavar="ENTITLEMENT", help="Allow 'network.host' or 'security.insecure'"),
@@ -111,6 +117,8 @@ class BuildRequest(Frozen):
     cache_to: tuple[CacheWish, ...]
     pull: str
     locked: bool
+    words: tuple[str, ...]
+    """Words of a command line that build the same again, without outputs; empty where standard input was read."""
     explain: str | None
     progress: str | None
     iidfile: Path | None
@@ -164,6 +172,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         cache_to=_cache(args, "cache-to"),
         pull=read_policy(args.text("pull")),
         locked=args.switch("locked"),
+        words=_words(args, build_args),
         explain=_explain(args),
         progress="quiet" if quiet else progress,
         iidfile=_path(args.text("iidfile")),
@@ -178,6 +187,25 @@ def _cache(args: Arguments, flag: str) -> tuple[CacheWish, ...]:
     from builder.cachetransfer import wishes  # lazy: most builds use the cache of the store alone
 
     return wishes.read_cache_from(words) if flag == "cache-from" else wishes.read_cache_to(words)
+
+
+def _words(args: Arguments, build_args: Mapping[str, str]) -> tuple[str, ...]:
+    """Write down what decides the result, with the values that came from the environment."""
+    if STANDARD_INPUT in (args.words[0], args.text("file")):
+        return ()
+    words = [f"--build-arg={name}={value}" for name, value in build_args.items()]
+    for flag in FLAGS:
+        if flag.name not in _OF_THE_RESULT or not args.given(flag.name):
+            continue
+        if flag.kind == "texts":
+            words += [f"--{flag.name}={value}" for value in args.texts(flag.name)]
+        elif flag.kind == "switch":
+            words.append(f"--{flag.name}={'true' if args.switch(flag.name) else 'false'}")
+        else:
+            words.append(f"--{flag.name}={args.text(flag.name)}")
+    if any(output.rewrite for output in read_outputs(args.texts("output"))):
+        words.append("--rewrite-timestamp")
+    return (*words, "--", args.words[0])
 
 
 def _on_failure(args: Arguments) -> str | None:

@@ -15,6 +15,7 @@ from builder.graphcache import load_graph
 from builder.linting import warn_of_findings
 from builder.plan import make_plan
 from builder.policy import collect_slice, read_cache_policy
+from builder.records import Records
 from builder.solver import BuildResult, Solver
 from frozen import Frozen, replace
 
@@ -70,6 +71,8 @@ class Building:
         image = Output(type="image", push=any(output.push for output in request.outputs))
         for results, names in stages:
             self._export(results, (image,), names)
+        if request.words:
+            self._note_request(exported)
         collect_slice(store, read_cache_policy(store.context))
         return exported
 
@@ -115,6 +118,15 @@ class Building:
         if not self.solvers:
             warn_of_findings(plan, inputs.ignore, reporter)
         return plan
+
+    def _note_request(self, exported: Exported) -> None:
+        """Let `pybuild verify` know how the images that are kept were built."""
+        if not any(output.type == "image" for output in self._around.request.outputs):
+            return
+        records = Records(self._around.store)
+        for image in exported.images:
+            words = (f"--platform={image.platform}", *self._around.request.words)
+            records.add_request(image.id, os.getcwd(), words)
 
     def _export(self, built: Sequence[BuildResult], outputs: Sequence[Output], names: Sequence[Reference]) -> Exported:
         around = self._around

@@ -15,5 +15,6 @@ VERBS: dict[str, str] = {
     "graph": "builder.cli.graph",
     "lock": "builder.cli.lock",
     "lock update": "builder.cli.lock:update",
+    "verify": "builder.cli.verify",
     "parse": "builder.cli.parse",
 }

@@ -39,6 +39,7 @@ class Exported(Frozen):
     config: Digest
     names: tuple[Reference, ...]
     top: Descriptor | None = None
+    images: tuple[Configured, ...] = ()
 
 
 def export(
@@ -75,8 +76,8 @@ def export(
             push_names(store, wanted, output, reporter)
     if len(images) > 1:
         top = top or write_documents(store, images, Output(type="image")).top
-        return Exported(id=top.digest, config=images[0].id, names=kept, top=top)
-    return Exported(id=images[0].id, config=images[0].id, names=kept, top=top)
+        return Exported(id=top.digest, config=images[0].id, names=kept, top=top, images=images)
+    return Exported(id=images[0].id, config=images[0].id, names=kept, top=top, images=images)
 
 
 def image_config(build: BuildResult, store: Store, options: BuildOptions) -> bytes:
