@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from builder.remote.words import without_password
 from frozen import Frozen
@@ -50,6 +50,7 @@ _SETTINGS = {
 }
 _PASSED = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "TMPDIR")
 _LAST_LINES = 4
+_TELLING = ("fatal:", "error:", "remote:", "ERROR", "ssh:", "Host key verification")
 
 
 class GitFailed(PybuildError):
@@ -153,11 +154,18 @@ class GitProgram(Frozen):
         return shlex.join(["ssh", "-F", "none", *(word for option in options for word in ("-o", option))])
 
     def _credentials(self, remote: str) -> dict[str, str]:
-        """Give the header of a token: secrets GIT_AUTH_HEADER and GIT_AUTH_TOKEN, with `.HOST` for one host alone."""
+        """Give the header that says who asks, where no other process sees it: what the URL says, or a secret.
+
+        The secrets are GIT_AUTH_HEADER and GIT_AUTH_TOKEN, with `.HOST` for one host alone: BuildKit's names.
+        """
         parts = urlsplit(remote)
         if parts.scheme not in ("http", "https") or parts.hostname is None:
             return {}
         host = parts.netloc.rpartition("@")[2]
+        setting = f"http.{parts.scheme}://{host}/.extraHeader"
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            return {setting: f"Authorization: Basic {b64encode(pair.encode()).decode()}"}
         for name in (f"GIT_AUTH_HEADER.{host}", "GIT_AUTH_HEADER", f"GIT_AUTH_TOKEN.{host}", "GIT_AUTH_TOKEN"):
             secret = self.secrets.get(name)
             if secret is None:
@@ -165,8 +173,16 @@ class GitProgram(Frozen):
             value = secret.value.decode("latin-1").strip()
             if name.startswith("GIT_AUTH_TOKEN"):
                 value = "basic " + b64encode(f"x-access-token:{value}".encode("latin-1")).decode()
-            return {f"http.{parts.scheme}://{host}/.extraHeader": f"Authorization: {value}"}
+            return {setting: f"Authorization: {value}"}
         return {}
+
+
+def without_credentials(remote: str) -> str:
+    """Return a remote as git is called with it: user and password of an HTTP URL go another way."""
+    parts = urlsplit(remote) if remote.startswith(("http://", "https://")) else None
+    if parts is None:
+        return remote
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
 
 def _communicate(process: subprocess.Popen[bytes], data: bytes, cancel: Cancel) -> tuple[bytes, bytes]:
@@ -198,6 +214,6 @@ def _communicate(process: subprocess.Popen[bytes], data: bytes, cancel: Cancel) 
 
 def _summary(verb: str, text: str, remote: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    words = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ERROR"))] or lines
+    words = [line for line in lines if line.startswith(_TELLING) or "ermission denied" in line] or lines
     said = "; ".join(without_password(line) for line in words[:_LAST_LINES]) or "it gave no reason"
     return f"{without_password(remote)}: git could not {verb or 'work'}: {said}" if remote else f"git {verb}: {said}"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from builder.remote.gitprogram import GitFailed, GitProgram
+from builder.remote.gitprogram import GitFailed, GitProgram, without_credentials
 from builder.remote.web import NoNetwork
 from builder.remote.words import GitSource, is_commit, without_password
 from frozen import Frozen
@@ -57,6 +57,7 @@ class Repository:
     def __init__(self, program: GitProgram, remote: str) -> None:
         self._program = program
         self._remote = remote
+        self._address = without_credentials(remote)
         digest = sha256(os.fsencode(remote)).hexdigest()
         self._path = program.directory / digest[:32]
         locks = program.context.layout.locks
@@ -105,7 +106,7 @@ class Repository:
             failure: GitFailed | None = None
             for *options, wish in wishes:
                 try:
-                    self._fetch(*options, self._remote, wish)
+                    self._fetch(*options, self._address, wish)
                 except GitFailed as error:
                     failure = self._judged(error)
                     continue
@@ -180,7 +181,7 @@ class Repository:
         run = self._program.run
         git = f"--git-dir={path}"
         run("init", "-q", "--template=", os.fspath(destination))
-        run(git, "config", "remote.origin.url", without_password(self._remote))
+        run(git, "config", "remote.origin.url", self._address)
         run(git, "config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
         run(git, "fetch", "-q", "--depth=1", self._path.as_uri(), f"{_KEPT}/{commit.id}", local=True)
         if commit.name.startswith("refs/tags/"):
@@ -197,7 +198,7 @@ class Repository:
         """Ask for all refs that `ref` may mean; gives ref -> id, and the name of the default branch."""
         patterns = ["HEAD"] if not ref else [*_meanings(ref), *(f"{name}^{{}}" for name in _meanings(ref))]
         try:
-            text = self._program.run("ls-remote", "--symref", self._remote, *patterns, remote=self._remote)
+            text = self._program.run("ls-remote", "--symref", self._address, *patterns, remote=self._remote)
         except GitFailed as error:
             raise self._judged(error) from error
         refs: dict[str, str] = {}
@@ -218,7 +219,7 @@ class Repository:
         if not source.ref:
             return NotFound(f"{self._shown} is empty: it has no default branch", hint="name a branch: URL#BRANCH")
         try:
-            listed = self._program.run("ls-remote", "--heads", "--tags", "--refs", self._remote, remote=self._remote)
+            listed = self._program.run("ls-remote", "--heads", "--tags", "--refs", self._address, remote=self._remote)
         except GitFailed as error:
             raise self._judged(error) from error
         names = [line.partition("\t")[2].split("/", 2)[-1] for line in listed.decode(errors="replace").splitlines()]

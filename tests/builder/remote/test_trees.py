@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from base64 import b64encode
 
 import pytest
 
@@ -218,3 +219,26 @@ def test_a_repository_is_part_of_the_cache_and_can_be_deleted(remote: Bench, git
         assert (entry.type, entry.description) == ("source.git", git.url)
         assert delete(store, [entry]) == (entry,)
     assert names(remote, git.url) == ["f"]
+
+
+@pytest.mark.parametrize("secret", [None, "GIT_AUTH_TOKEN", "GIT_AUTH_TOKEN.HOST", "GIT_AUTH_HEADER"])
+def test_credentials_come_from_the_url_or_from_secrets(remote: Bench, git: Git, web: Web, secret: str | None) -> None:
+    git.commit({"f": "1"})
+    git("update-server-info", at=git.bare)
+    pair = b64encode(b"x-access-token:t0k" if secret else b"u:p").decode()
+    wanted = f"{'basic' if secret else 'Basic'} {pair}"
+    for path in git.bare.rglob("*"):
+        if path.is_file():
+            web.put(f"/r.git/{path.relative_to(git.bare)}", path.read_bytes(), authorization=wanted)
+    word = web.url("/r.git")
+    if secret is None:
+        with pytest.raises(PybuildError, match="private, or not there") as caught:
+            names(remote, word)
+        assert "GIT_AUTH_TOKEN" in (caught.value.hint or "")
+    given = {} if secret is None else {secret.replace("HOST", web.address): wanted if "HEADER" in secret else "t0k\n"}
+    with remote.build(secrets={name: value.encode() for name, value in given.items()}) as sources:
+        source = parse_git(word if secret else word.replace("//", "//u:p@"))
+        tree = sources.open_tree(sources.tree(source, keep_git_dir=True))
+        assert tree.stat(b"f") is not None
+        with os.fdopen(tree.open(b".git/config")) as config:
+            assert word in config.read()
