@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from builder.cli.calls import Call, read_call
 from builder.cli.limits import FLAGS as LIMITS
 from builder.cli.limits import read_limits
+from builder.epoch import read_epoch
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
@@ -305,11 +306,7 @@ def _argument_files(paths: Sequence[str]) -> Iterator[str]:
 
 def _epoch(args: Arguments, build_args: Mapping[str, str]) -> int | None:
     text = args.text("timestamp") or args.text("source-date-epoch") or build_args.get("SOURCE_DATE_EPOCH", "")
-    if not text:
-        return None
-    if not (text.isascii() and text.isdecimal() and len(text) < 12):
-        raise UsageError(f"invalid SOURCE_DATE_EPOCH: {text}", hint="give whole seconds since 1970")
-    return int(text)
+    return read_epoch(text)
 
 
 def _labels(words: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.bases import Bases
+from builder.epoch import file_epoch
 from builder.exporters.export import Exported, export
 from builder.exporters.outputs import Output
 from builder.graphcache import load_graph
@@ -113,8 +114,10 @@ class Building:
             if (warning.message, warning.line) not in self._warned:
                 self._warned.add((warning.message, warning.line))
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
+        if self._options.epoch is None:
+            self._options = replace(self._options, epoch=file_epoch(graph))
         bases = Bases(around.store, reporter, policy=request.pull, lock=inputs.lock, locked=request.locked)
-        plan = make_plan(graph, bases, inputs.context, request.options, around.server, around.contexts)
+        plan = make_plan(graph, bases, inputs.context, self._options, around.server, around.contexts)
         if not self.solvers:
             warn_of_findings(plan, inputs.ignore, reporter)
         return plan
@@ -137,9 +140,9 @@ class Building:
             with around.reporter.working("[internal] writing layers anew"):
                 if request.squash:
                     built = [squash(store, build) for build in built]
-                if request.rewrite and request.options.epoch is not None:
-                    built = [clamp_times(store, build, request.options.epoch) for build in built]
-        return export(built, store, request.options, around.reporter, outputs=outputs, names=names)
+                if request.rewrite and self._options.epoch is not None:
+                    built = [clamp_times(store, build, self._options.epoch) for build in built]
+        return export(built, store, self._options, around.reporter, outputs=outputs, names=names)
 
 
 def _pinned_options(around: Surroundings) -> BuildOptions:
