@@ -15,7 +15,9 @@ import pytest
 
 from builder.failures import InstructionFailed
 from builder.options import BuildOptions
+from builder.progress.events import StepFinished
 from builder.secrets import Secret
+from frozen import replace
 from runtime.errors import Cancelled, StepFailed
 from runtime.oci.references import parse_reference
 from runtime.store import Store
@@ -230,6 +232,51 @@ def test_stages_work_at_the_same_time(box: Bench) -> None:
     started = time.monotonic()
     assert box.build(text, options=OFFLINE).executed == 4
     assert time.monotonic() - started < 1.9
+
+
+def test_four_stages_of_a_second_take_about_a_second_and_one_at_a_time_four(box: Bench) -> None:
+    stages = "".join(f"FROM box AS s{number}\nRUN sleep 1; echo {number} > /f\n" for number in range(4))
+    copies = "".join(f"COPY --from=s{number} /f /f{number}\n" for number in range(4))
+    started = time.monotonic()
+    assert box.build(f"{stages}FROM box\n{copies}", options=replace(OFFLINE, jobs=8)).executed == 8
+    assert time.monotonic() - started < 2.5
+    started = time.monotonic()
+    box.build(stages.replace("sleep 1", "sleep 0.5") + f"FROM box\n{copies}", options=replace(OFFLINE, jobs=1))
+    assert time.monotonic() - started > 2
+
+
+def test_an_early_cut_off_reaches_the_runs_behind_a_file_that_was_written_again(box: Bench) -> None:
+    text = "FROM box\nRUN echo {} > /dev/null; echo fixed > /f\nRUN cat /f > /g\nRUN echo last\n"
+    first = box.build(text.format(1), options=OFFLINE, now=10**18)
+    second = box.build(text.format(2), options=OFFLINE, now=10**18 + 5 * 10**9)
+    assert second.executed == 1
+    assert second.config["rootfs"] == first.config["rootfs"]
+
+
+def test_a_context_that_is_written_in_mid_step_is_not_what_the_step_sees(box: Bench) -> None:
+    box.write({"d/a": "before"})
+    timer = threading.Timer(0.7, lambda: box.write({"d/a": "during"}))
+    timer.start()
+    text = "FROM box\nRUN --mount=type=bind,source=d,target=/d sleep 1.2; cat /d/a > /seen\n"
+    built = box.build(text, options=OFFLINE)
+    timer.join()
+    with Store.open(box.context) as store:
+        image = store.images.get(built.id)  # type: ignore[arg-type]
+        with store.snapshots.view(image.chain_id) as view:
+            assert view.read_text("/seen") == "before"
+    assert box.build(text, options=OFFLINE).executed == 1
+
+
+def test_which_step_failed_first_is_said_and_the_rest_is_cancelled(box: Bench) -> None:
+    text = (
+        "FROM box AS a\nRUN sleep 20\nFROM box AS b\nRUN sleep 0.2; exit 7\nFROM box AS c\nRUN sleep 0.9; exit 8\n"
+        "FROM a\nCOPY --from=b /etc /e\nCOPY --from=c /etc /c\n"
+    )
+    with pytest.raises(StepFailed, match="exit code: 7") as caught:
+        box.build(text, options=OFFLINE)
+    assert "Dockerfile:4" in caught.value.message
+    ends = [event for event in box.events if isinstance(event, StepFinished)]
+    assert sum(event.canceled for event in ends) == 2
 
 
 def test_the_first_failure_ends_the_others_at_once(box: Bench) -> None:
