@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
+import socket
 import subprocess
 import time
 import urllib.error
@@ -17,14 +20,7 @@ import pytest
 from tests.integration.programs import Program
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "nginx"
-PORT = 18_080
-pytestmark = [
-    pytest.mark.root,
-    pytest.mark.network,
-    pytest.mark.netadmin,
-    pytest.mark.overlay,
-    pytest.mark.xdist_group("debian"),  # one root filesystem and one port for all
-]
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.netadmin, pytest.mark.overlay]
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +28,16 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Debian trixie root filesystem as a tar, with the machine's own package sources."""
     if shutil.which("mmdebstrap") is None:
         pytest.fail("mmdebstrap is missing: apt-get install mmdebstrap")
-    target = tmp_path_factory.mktemp("debian") / "trixie.tar"
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", "trixie", str(target)]
-    subprocess.run([*command, *mirror()], check=True, timeout=300)
+    directory = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        directory = directory.parent  # one for all workers
+    target = directory / "trixie.tar"
+    with open(directory / "trixie.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            command = ["mmdebstrap", "--quiet", "--variant=minbase", "trixie", f"{target}.part.tar"]
+            subprocess.run([*command, *mirror()], check=True, timeout=300)
+            os.rename(f"{target}.part.tar", target)
     return target
 
 
@@ -51,21 +54,29 @@ def mirror() -> list[str]:
 
 
 @pytest.fixture
-def site(pybuild: Program) -> Path:
+def port() -> int:
+    """Return a port that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number: int = server.getsockname()[1]
+    return number
+
+
+@pytest.fixture
+def site(pybuild: Program, port: int) -> Path:
     """Return a copy of the example that listens on a port of the test's own."""
     target = pybuild.home / "nginx"
     shutil.copytree(EXAMPLE, target)
     conf = target / "default.conf"
-    conf.write_text(conf.read_text().replace("8080", str(PORT)))
+    conf.write_text(conf.read_text().replace("8080", str(port)))
     pybuild.own(target)
     return target
 
 
-def fetch(path: str) -> str:
+def fetch(port: int, path: str) -> str:
     """Return what the server answers, waiting until it does (ten seconds at most)."""
     for _ in range(100):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=2) as answer:
                 text: str = answer.read().decode()
                 return text
         except (urllib.error.URLError, ConnectionError):
@@ -82,7 +93,7 @@ def served(program: Program, image: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_debian_web_server_is_built_cached_and_served(
-    pybuild: Program, debian: Path, site: Path, missing: Callable[[str], None]
+    pybuild: Program, debian: Path, site: Path, port: int, missing: Callable[[str], None]
 ) -> None:
     if pybuild.user and shutil.which("pasta") is None and shutil.which("slirp4netns") is None:
         missing("pasta or slirp4netns")
@@ -94,7 +105,7 @@ def test_a_debian_web_server_is_built_cached_and_served(
     assert steps.count("CACHED") == 4
     assert first in steps
     with served(pybuild, "web") as server:
-        assert "served by nginx" in fetch("index.html")
+        assert "served by nginx" in fetch(port, "index.html")
         assert server.poll() is None
 
     (site / "site" / "index.html").write_text("another page\n")
@@ -104,4 +115,4 @@ def test_a_debian_web_server_is_built_cached_and_served(
     assert config["Healthcheck"]["Test"] == ["CMD", "nginx", "-t"]
     assert config["StopSignal"] == "SIGQUIT"
     with served(pybuild, "web"):
-        assert fetch("index.html") == "another page\n"
+        assert fetch(port, "index.html") == "another page\n"
