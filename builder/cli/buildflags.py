@@ -166,7 +166,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         names=names,
         stage_names=stage_names,
         squash=args.switch("squash"),
-        rewrite=_rewrite(args, outputs, options),
+        rewrite=_rewrite(args, outputs),
         outputs=outputs,
         options=options,
         cache_from=_cache(args, "cache-from"),
@@ -319,11 +319,9 @@ def _labels(words: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def _rewrite(args: Arguments, outputs: Sequence[Output], options: BuildOptions) -> bool:
-    """Tell whether files shall have no time after the epoch; without an epoch that means nothing."""
+def _rewrite(args: Arguments, outputs: Sequence[Output]) -> bool:
+    """Tell whether files shall have no time after the epoch, which the file may say as well."""
     wanted = args.switch("rewrite-timestamp") or any(output.rewrite for output in outputs)
-    if wanted and options.epoch is None:
-        raise UsageError("rewrite-timestamp needs a time", hint="set SOURCE_DATE_EPOCH, or write --timestamp SECONDS")
     return wanted or args.given("timestamp")
 
 

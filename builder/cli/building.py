@@ -19,6 +19,7 @@ from builder.policy import collect_slice, read_cache_policy
 from builder.records import Records
 from builder.solver import BuildResult, Solver
 from frozen import Frozen, replace
+from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from builder.cachetransfer.importing import SharedCache
@@ -116,6 +117,9 @@ class Building:
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
         if self._options.epoch is None:
             self._options = replace(self._options, epoch=file_epoch(graph))
+        if request.rewrite and self._options.epoch is None:
+            hint = "set SOURCE_DATE_EPOCH, or write --timestamp SECONDS"
+            raise UsageError("rewrite-timestamp needs a time", hint=hint)
         bases = Bases(around.store, reporter, policy=request.pull, lock=inputs.lock, locked=request.locked)
         plan = make_plan(graph, bases, inputs.context, self._options, around.server, around.contexts)
         if not self.solvers:
