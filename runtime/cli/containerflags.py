@@ -32,21 +32,26 @@ FLAGS = (
     Flag("--hostname", "-h", kind="text", metavar="NAME", help="Host name"),
     Flag("--init", help="Run an init that passes signals on and collects orphans"),
     Flag("--interactive", "-i", help="Keep standard input open"),
+    Flag("--ip", kind="text", metavar="IP", help="Its address on a network of your own"),
     Flag("--ipc", kind="text", metavar="MODE", help="IPC namespace: private or host"),
     Flag("--label", "-l", kind="texts", metavar="NAME=VALUE", help="Set a label"),
     Flag("--label-file", kind="texts", metavar="FILE", help="Read labels from a file"),
+    Flag("--mac-address", kind="text", metavar="MAC", help="Its link-layer address"),
     Flag("--memory", "-m", kind="text", metavar="SIZE", help="Limit of memory, as 512m"),
     Flag("--memory-reservation", kind="text", metavar="SIZE", help="Soft limit of memory"),
     Flag("--memory-swap", kind="text", metavar="SIZE", help="Limit of memory and swap together, -1 for no limit"),
     Flag("--mount", kind="texts", metavar="FIELDS", help="Mount: type=bind|volume|tmpfs,source=…,target=…"),
     Flag("--name", kind="text", metavar="NAME", help="Name of the container"),
-    Flag("--network", "--net", kind="text", metavar="MODE", help="Network: bridge, none, host, pasta, slirp4netns"),
+    Flag("--network", "--net", kind="texts", metavar="NETWORK", help="bridge, none, host, container:NAME, or yours"),
+    Flag("--network-alias", "--net-alias", kind="texts", metavar="NAME", help="Another name on its network"),
     Flag("--no-healthcheck", help="Do without the image's health check"),
     Flag("--oom-score-adj", kind="integer", metavar="N", help="Preference of the host's out-of-memory killer"),
     Flag("--pid", kind="text", metavar="MODE", help="PID namespace: private or host"),
     Flag("--pids-limit", kind="integer", metavar="N", help="Limit of processes, -1 for none"),
     Flag("--platform", kind="text", metavar="OS/ARCH", help="Platform that the image must have"),
     Flag("--privileged", help="Give it every capability and device"),
+    Flag("--publish", "-p", kind="texts", metavar="[[IP:]PORT:]PORT", help="Publish a port, or a range, on the host"),
+    Flag("--publish-all", "-P", help="Publish all exposed ports at any port of the host"),
     Flag("--pull", kind="text", metavar="POLICY", help="When to ask a registry: missing, always, newer or never"),
     Flag("--quiet", "-q", help="Do not show progress of a pull"),
     Flag("--read-only", help="Mount the root filesystem read-only"),
@@ -79,15 +84,11 @@ _NOT_YET = {
     "health-start-interval": "health checks are not run",
     "health-start-period": "health checks are not run",
     "health-timeout": "health checks are not run",
-    "ip": "addresses are chosen by the bridge",
     "ip6": "addresses are chosen by the bridge",
     "link": "containers do not find each other by name",
     "log-driver": "the log is a file of the container",
     "log-opt": "the log is a file of the container",
-    "mac-address": "addresses are chosen by the bridge",
     "memory-swappiness": "swappiness is the machine's",
-    "network-alias": "containers do not find each other by name",
-    "publish": "ports are not published",
     "restart": "a container that ended stays ended",
     "runtime": "the sandbox is pybuild's own",
     "storage-opt": "sizes of root filesystems are not limited",
@@ -97,11 +98,7 @@ _NOT_YET = {
 """Flags of Docker's that cannot be in force, and why: they are refused, never ignored."""
 
 REFUSED = (
-    *(
-        Flag(f"--{name}", *(("-p",) if name == "publish" else ()), kind="texts", hidden=True)
-        for name in sorted(_NOT_YET)
-    ),
-    Flag("--publish-all", "-P", hidden=True),
+    *(Flag(f"--{name}", kind="texts", hidden=True) for name in sorted(_NOT_YET)),
     Flag("--oom-kill-disable", hidden=True),
 )
 
@@ -111,7 +108,5 @@ def refuse_unsupported(args: Arguments) -> None:
     for name, reason in _NOT_YET.items():
         if args.given(name) and not (name == "restart" and args.texts(name)[-1] in ("no", "")):
             raise UsageError(f"--{name} cannot be had: {reason}")
-    if args.switch("publish-all"):
-        raise UsageError(f"--publish-all cannot be had: {_NOT_YET['publish']}")
     if args.switch("oom-kill-disable"):
         raise UsageError("--oom-kill-disable cannot be had: version 2 of control groups has no such switch")

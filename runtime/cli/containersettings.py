@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from runtime.cli.arguments import Arguments
-from runtime.containers.documents import Config, HostConfig
+from runtime.cli.networkflags import read_networks
+from runtime.containers.documents import Config, HostConfig, RestartPolicy
 from runtime.containers.mounts import parse_mount, parse_tmpfs, parse_volume, split_fields
 from runtime.containers.quantities import parse_cpus, parse_signal, parse_size, parse_swap, parse_ulimit
 from runtime.context import Context
@@ -85,7 +86,6 @@ def read_host_config(args: Arguments) -> HostConfig:
         "CapAdd": list(args.texts("cap-add")),
         "CapDrop": list(args.texts("cap-drop")),
         "ContainerIDFile": args.text("cidfile") or "",
-        "NetworkMode": args.text("network") or "bridge",
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
         "Dns": [_dns(text) for text in args.texts("dns")],
         "DnsOptions": list(args.texts("dns-option")),
@@ -110,12 +110,20 @@ def read_host_config(args: Arguments) -> HostConfig:
         mount = parse_volume(_absolute(text))
         if mount.kind == "bind" or mount.source or mount.mode:
             host["Binds"].append(_absolute(text))
-    _read_limits(args, host)
+    host |= read_limits(args)
+    shm, score = args.text("shm-size"), args.integer("oom-score-adj")
+    if shm is not None:
+        host["ShmSize"] = _flagged("--shm-size", shm, parse_size)
+    if score is not None:
+        host["OomScoreAdj"] = score
+    read_networks(args, host)
     return host
 
 
-def _read_limits(args: Arguments, host: HostConfig) -> None:
-    sizes = {"memory": "Memory", "memory-reservation": "MemoryReservation", "shm-size": "ShmSize"}
+def read_limits(args: Arguments) -> HostConfig:
+    """Return the limits that were asked for. Raises UsageError with the flag and the word."""
+    host: HostConfig = {}
+    sizes = {"memory": "Memory", "memory-reservation": "MemoryReservation"}
     for flag, field in sizes.items():
         text = args.text(flag)
         if text is not None:
@@ -129,7 +137,6 @@ def _read_limits(args: Arguments, host: HostConfig) -> None:
         "cpu-period": "CpuPeriod",
         "cpu-quota": "CpuQuota",
         "cpu-shares": "CpuShares",
-        "oom-score-adj": "OomScoreAdj",
         "pids-limit": "PidsLimit",
     }
     for flag, field in numbers.items():
@@ -140,6 +147,22 @@ def _read_limits(args: Arguments, host: HostConfig) -> None:
         text = args.text(flag)
         if text:
             host[field] = text  # type: ignore[literal-required]
+    return host
+
+
+def read_restart(text: str) -> RestartPolicy:
+    """Read `--restart`: no, always, unless-stopped, on-failure[:N]. Raises UsageError."""
+    name, colon, count = text.partition(":")
+    known = ("no", "always", "unless-stopped", "on-failure")
+    if name not in known or (colon and name != "on-failure") or (colon and not count.isdecimal()):
+        detail = "maximum retry count can only be used with 'on-failure'" if colon and name in known else "there are: "
+        raise UsageError(
+            f"invalid restart policy: unknown policy '{text}'"
+            if name not in known
+            else f"invalid restart policy: {text}",
+            hint=detail + ", ".join(known) if detail.endswith(": ") else detail,
+        )
+    return {"Name": name, "MaximumRetryCount": int(count or 0)}
 
 
 def _flagged(flag: str, text: str, parse: Callable[[str], _T]) -> _T:

@@ -88,7 +88,7 @@ class Monitor:
         self.stopping = 0.0
         self.oom_killed = False
         self.log: LogFile | None = LogFile(self.directory)
-        self.paused = False
+        self.attendants: list[int] = []
         self.wakeup = _signal_pipe()
         self.listener: _socket.socket | None = None
 
@@ -134,7 +134,7 @@ class Monitor:
         return launcher.launch(
             self.plan["request"],
             stdio,
-            attach=None if document is None else lambda pid: network.attach(document, pid),
+            attach=None if document is None else lambda pid: self.connect(document, pid),
         )
 
     def begun(self, child: launcher.Child) -> None:
@@ -295,8 +295,6 @@ class Monitor:
             self.reader_gone(client, payload[0])
         elif kind == protocol.EXEC:
             self.execute(client, payload)
-        elif kind == protocol.PAUSED:
-            self.paused = bool(payload[0])
         elif kind == protocol.ATTACH:
             client.flags = payload[0]
             client.send(protocol.STARTED, protocol.number(self.child.pid if self.child else 0))
@@ -372,6 +370,11 @@ class Monitor:
             self.send_signal(signal.SIGKILL)
             self.stopping = time.monotonic() + 1
 
+    def connect(self, document: dict[str, Any], pid: int) -> None:
+        """Connect the container's first process, after what served an earlier one is gone."""
+        network.settle(self.attendants)
+        self.attendants = network.attach(document, pid, self.held)
+
     def leave(self, kind: int, payload: bytes, how: Exit) -> None:
         """Leave word, let go of everything, tell the clients, wait until they have read all that was for them."""
         write_exit(self.directory, how)
@@ -380,7 +383,7 @@ class Monitor:
             os.close(fd)
         self.held = []
         if document is not None:
-            network.leave(document)
+            network.leave(document, self.attendants)
         fcntl.flock(self.alive, fcntl.LOCK_UN)
         for client in list(self.clients.values()):
             self.tell(client, kind, payload)
@@ -468,7 +471,7 @@ def receive_start(sock: _socket.socket) -> tuple[dict[str, Any], list[int]] | No
     frames = Frames()
     fds = array("i")
     while True:
-        data, ancillary, _, _ = sock.recvmsg(protocol.CHUNK, _socket.CMSG_SPACE(4 * 8), _socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = sock.recvmsg(protocol.CHUNK, _socket.CMSG_SPACE(4 * 253), _socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])

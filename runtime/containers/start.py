@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.containers.documents import Config
     from runtime.containers.records import Container, Containers
     from runtime.network.plan import Plan
+    from runtime.network.publish import Reserved
     from runtime.store.images import Image
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -119,6 +120,8 @@ def start(
                 dns=host.get("Dns") or (),
                 dns_search=host.get("DnsSearch") or (),
                 dns_options=host.get("DnsOptions") or (),
+                endpoints=host.get("Networks"),
+                reserved=_reserve_ports(containers, container, stack),
             )
         )
         plan: dict[str, object] = {
@@ -138,7 +141,7 @@ def start(
         containers.handed_over(container, f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}", _facts(network))
         descriptors = [alive, directory]
         if network.users_fd is not None:
-            descriptors.append(network.users_fd)
+            descriptors += [network.users_fd, *network.sockets]
         monitor.start(plan, descriptors)
         network.follow(monitor.pid)
 
@@ -149,6 +152,29 @@ def host_names(config: Config) -> str:
     return f"{name}.{domain} {name}" if domain else name
 
 
+def _reserve_ports(containers: Containers, container: Container, stack: ExitStack) -> Reserved | None:
+    """Hold the host's ports that the container publishes, until the block ends or the monitor has them."""
+    config, host = container.config, container.host_config
+    if not (host.get("PortBindings") or host.get("PublishAllPorts")):
+        return None
+    from runtime.network import publish  # lazy: 8 ms that a container without ports does without
+
+    if host.get("NetworkMode") in ("host", "none"):
+        return None  # nothing is between: Docker discards published ports there, too
+    bindings = publish.wanted(
+        host.get("PortBindings") or {}, config.get("ExposedPorts") or (), every=host.get("PublishAllPorts", False)
+    )
+    held: dict[tuple[str, int], str] = {}
+    for other in containers.list():
+        if containers.is_running(other):
+            ports = other.network.get("ports") or {}
+            assert isinstance(ports, dict)  # as _facts writes it
+            held |= {(port.protocol, port.port): other.name for port in publish.read_documents(ports)}
+    reserved = publish.reserve(bindings, held)
+    stack.callback(reserved.close)
+    return reserved
+
+
 def _facts(network: Plan) -> dict[str, object]:
     """Return what `inspect` shows of a container's network."""
     return {
@@ -157,4 +183,14 @@ def _facts(network: Plan) -> dict[str, object]:
         "gateway": network.gateway,
         "prefix": network.prefix,
         "mac": network.mac,
+        "networks": network.endpoints,
+        "ports": _ports(network),
     }
+
+
+def _ports(network: Plan) -> dict[str, list[dict[str, str]]]:
+    if not network.ports:
+        return {}
+    from runtime.network.publish import documents  # lazy: loaded already where there are ports
+
+    return documents(network.ports)

@@ -4,11 +4,16 @@ Standard library alone, and usable under `python -I -S`: a monitor or a step ser
 a plan (runtime.network.plan), which JSON and marshal can hold::
 
     {"mode": "host" | "none"}                      nothing to do
-    {"mode": "bridge", "locks", "key", "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu"}
+    {"mode": "bridge", "locks", "key",
+     "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu",
+     "others": [{"bridge", "port", "mac", "address", "gateway", "prefix", "mtu"}, …],   further networks
+     "forwards": [[[host address, protocol, port], port inside], …], "table", "to": address, "target": dotted,
+     "sockets": [[protocol, port inside], …],          of the descriptors behind the first of `held`
+     "dns": {"servers", "database", "containers", "container"}}                    absent where there are no names
     {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path}
 
-Addresses are numbers. The link in the namespace is `eth0` for a bridge, `tap0` for slirp4netns, and for pasta named as
-the host's. The launcher sets the loopback up.
+Addresses are numbers; a gateway of 0 stands for none. The links in the namespace are `eth0`, `eth1`… for bridges,
+`tap0` for slirp4netns, and for pasta named as the host's. The launcher sets the loopback up.
 """
 
 from __future__ import annotations
@@ -22,45 +27,143 @@ from runtime.sandbox import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable, Sequence
+    from typing import Any, TypeVar
 
-_INSIDE = "eth0"
+    _T = TypeVar("_T")
+
+DNS_ADDRESS = "127.0.0.11"
+"""Where a container on a user's network asks for names, as Docker has it."""
+
+_PATIENCE = 2.0
+"""Seconds to wait for attendants, whose container has ended."""
 
 
-def attach(document: dict[str, Any], pid: int) -> None:
+def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list[int]:
     """Give the network namespace of process `pid` what `document` says.
 
     The caller is in the host's network namespace and privileged over that of `pid`; it has one thread. What is made
     belongs to that namespace and goes with it. A helper of the rootless modes is a child of the caller that it may
-    reap; it ends with the container and with the caller. Raises OSError(errno, text), and everything made so far goes
-    with the namespace.
+    reap; it ends with the container and with the caller. `held` are `users_fd` of the plan and behind it the sockets of
+    published ports. Returns the pids of attendants, children of the caller for `leave`, which end with the container.
+    Raises OSError(errno, text), and everything made so far goes with the namespace.
     """
     mode = document["mode"]
     if mode == "bridge":
-        with _inside(pid) as links:
-            _attach_bridge(links, document, pid)
+        with _inside(pid, Rtnetlink) as links:
+            for number, endpoint in enumerate(_endpoints(document)):
+                _attach_bridge(links, endpoint, pid, f"eth{number}", bool(document.get("forwards")))
+        if document.get("sockets") or document.get("forwards") or document.get("dns"):
+            return [_attend(document, pid, list(held[1:]))]
     elif mode in {"pasta", "slirp4netns"}:
         from runtime.network import helpers  # lazy: 4 ms that a bridge does not need
 
         helpers.start(mode, document["command"], document["place"], pid)
+    return []
 
 
-def leave(document: dict[str, Any]) -> None:
+def leave(document: dict[str, Any], attendants: Sequence[int] = ()) -> None:
     """Tell that a container which held `users_fd` of its plan has ended, after that descriptor was closed.
 
-    The last one out has the bridge taken away in the background; this returns after a millisecond and raises nothing.
+    `attendants` are waited for, so that its ports are free. The last one out has the bridge taken away in the
+    background. Returns after a few milliseconds and raises nothing.
     """
+    settle(attendants)
     if document["mode"] == "bridge":
         janitor.leave(document["locks"], document["key"])
 
 
-def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int) -> None:
+def settle(attendants: Sequence[int]) -> None:
+    """Wait until the attendants of a container that has ended are gone."""
+    import select  # lazy: only with attendants there is something to wait for
+
+    for pid in attendants:
+        try:
+            fd = os.pidfd_open(pid)
+        except OSError:
+            continue
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        if poller.poll(_PATIENCE * 1000):
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                pass  # somebody collects our children
+        os.close(fd)
+
+
+def join(document: dict[str, Any], pid: int) -> None:
+    """Connect a container that runs to one more bridge, under the next free name `ethN`. Raises OSError."""
+    with _inside(pid, Rtnetlink) as links:
+        names = {link.name for link in links.links()}
+        number = next(number for number in range(len(names) + 1) if f"eth{number}" not in names)
+        _attach_bridge(links, document, pid, f"eth{number}", False)
+
+
+def route(pid: int, gateway: int) -> None:
+    """Send what a container that runs has for elsewhere through `gateway`, where nothing does so. Raises OSError."""
+    with _inside(pid, Rtnetlink) as links:
+        links.transact([rtnetlink.new_default_route(gateway)])
+
+
+def start_names(document: dict[str, Any], pid: int) -> int:
+    """Start an attendant for a container that runs and has just got its first names; returns its pid."""
+    return _attend(document, pid, [])
+
+
+def _endpoints(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*([document] if document.get("port") else ()), *document.get("others", ())]
+
+
+def _attend(document: dict[str, Any], pid: int, sockets: list[int]) -> int:
+    from runtime.network import attendant, portrules  # lazy: 15 ms that a container without names or ports does without
+
+    container = os.pidfd_open(pid)
+    names: list[int] = []
+    try:
+        if document.get("dns"):
+            names = _inside(pid, _name_sockets)
+        if child := os.fork():
+            if document.get("forwards"):
+                portrules.publish(document)
+            return child
+        try:
+            attendant.serve(document, container, sockets, names)
+        finally:
+            os._exit(1)
+    finally:
+        for fd in (container, *names):
+            os.close(fd)
+
+
+def _name_sockets() -> list[int]:
+    """Open the UDP and TCP sockets at which this network namespace asks for names."""
+    import socket  # lazy: 6 ms
+
+    opened: list[int] = []
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        sock = socket.socket(socket.AF_INET, kind)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((DNS_ADDRESS, 53))
+            if kind == socket.SOCK_STREAM:
+                sock.listen(64)
+        except OSError:
+            sock.close()
+            for fd in opened:
+                os.close(fd)
+            raise
+        opened.append(sock.detach())
+    return opened
+
+
+def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: str, hairpin: bool) -> None:
     port = document["port"]
     pair = rtnetlink.new_veth(
         port,
         master=document["bridge"],
         mtu=document["mtu"],
-        peer=_INSIDE,
+        peer=name,
         peer_mac=document["mac"],
         pid=pid,
     )
@@ -71,19 +174,18 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int) -> Non
             links.delete_link(port)
             links.transact([pair])
         links.transact([*rtnetlink.quiet_ipv6(port), rtnetlink.link_up(port)])
-    inside.transact([*rtnetlink.quiet_ipv6(_INSIDE), rtnetlink.link_up(_INSIDE)])
-    link = inside.link(_INSIDE)
+        if hairpin:
+            links.transact([rtnetlink.hairpin(port)])
+    inside.transact([*rtnetlink.quiet_ipv6(name), rtnetlink.link_up(name)])
+    link = inside.link(name)
     if link is None:
-        raise OSError(errno.ENODEV, f"{_INSIDE} vanished from the container's network namespace")
-    inside.transact(
-        [
-            rtnetlink.new_address(link.index, document["address"], document["prefix"]),
-            rtnetlink.new_default_route(document["gateway"]),
-        ]
-    )
+        raise OSError(errno.ENODEV, f"{name} vanished from the container's network namespace")
+    inside.transact([rtnetlink.new_address(link.index, document["address"], document["prefix"])])
+    if document["gateway"]:
+        inside.transact([rtnetlink.new_default_route(document["gateway"])])
 
 
-def _inside(pid: int) -> Rtnetlink:
+def _inside(pid: int, make: Callable[[], _T]) -> _T:
     """Make a socket in the network namespace of `pid`; this thread is back in its own when it returns."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -95,7 +197,7 @@ def _inside(pid: int) -> Rtnetlink:
         finally:
             os.close(other)
         try:
-            return Rtnetlink()
+            return make()
         finally:
             syscalls.setns(own, syscalls.CLONE_NEWNET)
     finally:

@@ -1,11 +1,13 @@
 """Make the bridge of one root and its firewall table, tell whether they are whole, take them away again.
 
 Standard library alone, and usable under `python -I -S`. Everything is found by its name, which carries the root's
-key: bridge `br-pbKEY` (15 characters, all that a name may have), table `pybuild_KEY`, ports `pbKEY5ADDRESS`.
+key: the default bridge `br-pbKEY` (15 characters, all that a name may have), its table `pybuild_KEY`, ports
+`pbKEY5ADDRESS`; the bridge of a user's network `nKEYID4`, its table `pybuild_KEY_ID4`.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -16,7 +18,7 @@ from runtime.network.rtnetlink import Rtnetlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 _IPTABLES = ("filter", "FORWARD")
@@ -39,9 +41,31 @@ class Bridge:
         return self.gateway & (0xFFFFFFFF << (32 - self.prefix))
 
 
-def table_name(key: str) -> str:
-    """Name the nftables table of the root with `key`; it is the comment of its rules in other tables, too."""
-    return f"pybuild_{key}"
+class Design:
+    """What a bridge is to be: its `name`, its `table`, and how open it is (nftables.new_table)."""
+
+    __slots__ = ("icc", "internal", "name", "table")
+
+    def __init__(self, name: str, table: str, *, internal: bool = False, icc: bool = True) -> None:
+        self.name = name
+        self.table = table
+        self.internal = internal
+        self.icc = icc
+
+
+def default(key: str) -> Design:
+    """Give the default bridge of the root with `key`."""
+    return Design(bridge_name(key), table_name(key))
+
+
+def table_name(key: str, network: str = "") -> str:
+    """Name the nftables table of a bridge; it is the comment of its rules in other tables, too."""
+    return f"pybuild_{key}_{network[:4]}" if network else f"pybuild_{key}"
+
+
+def user_bridge_name(key: str, network: str) -> str:
+    """Name the bridge of the network with the id `network` of the root with `key`."""
+    return f"n{key}{network[:4]}"
 
 
 def port_name(key: str, address: int) -> str:
@@ -72,40 +96,54 @@ class NetworkLock:
         os.close(self._fd)
 
 
-def ensure(key: str, choose: Callable[[Rtnetlink], tuple[int, int]]) -> tuple[Bridge, int]:
-    """Return the bridge of a root, made or completed where something of it is missing, and the MTU of the way out.
+def ensure(design: Design, choose: Callable[[Rtnetlink], tuple[int, int, int]]) -> tuple[Bridge, int]:
+    """Return a bridge, made or completed where something of it is missing, and the MTU of the way out.
 
     The MTU is in bytes, 0 where there is no way out now.
 
-    `choose` gives the (network, prefix) of a bridge that is new; it is called under the network lock. Where all is
-    there this is five questions to the kernel (0.3 ms). The caller is registered as a user (janitor.Users), so nobody
-    takes it away. Raises OSError that says what could not be made.
+    `choose` gives the (network, prefix, gateway) of a bridge that is new; it is called under the network lock. Where
+    all is there this is five questions to the kernel (0.3 ms). The caller is registered as a user (janitor.Users), so
+    nobody takes it away. Raises OSError that says what could not be made.
     """
     with Rtnetlink() as links, Nftables() as rules:
-        found = _complete(key, links, rules)
+        found = _complete(design, links, rules)
         if found is None:
             with NetworkLock():
-                found = _complete(key, links, rules) or _make(key, links, rules, choose)
+                found = _complete(design, links, rules) or _make(design, links, rules, choose)
         way = links.way_out()
     _enable_forwarding()
     return found, way[1] if way else 0
 
 
 def exists(key: str) -> bool:
-    """Tell whether anything of a root's bridge or table is there."""
+    """Tell whether anything of a root's default bridge or its table is there."""
     with Rtnetlink() as links, Nftables() as rules:
-        return links.link(bridge_name(key)) is not None or _has_table(rules, key)
+        return links.link(bridge_name(key)) is not None or rules.has_table(table_name(key))
 
 
-def take_down(key: str) -> None:
-    """Delete the table and the bridge of a root and its entries in other firewalls; what is gone is no error.
+def take_down(key: str, named: Iterable[tuple[str, str]] = ()) -> None:
+    """Delete all tables and bridges of a root and its entries in other firewalls; what is gone is no error.
 
-    Takes 50 ms: the kernel waits. The caller knows that nobody uses the bridge (janitor.Users, exclusively).
+    `named` are the (bridge, table) of bridges to whose names the user has given. Takes 50 ms a bridge: the kernel
+    waits. The caller knows that nobody uses them (janitor.Users, exclusively).
     """
-    name, table = bridge_name(key), table_name(key)
+    first, prefix = table_name(key), user_bridge_name(key, "")
+    with Rtnetlink() as links, Nftables() as rules:
+        tables = rules.tables(first)
+        found = [link.name for link in links.links()]
+    bridges = {bridge_name(key): first} if bridge_name(key) in found or first in tables else {}
+    bridges |= {name: f"{first}_{name[len(prefix) :]}" for name in found if name.startswith(prefix)}
+    bridges |= {name: table for name, table in named if name in found}
+    bridges |= {f"{prefix}{table[len(first) + 1 :]}": table for table in tables if table not in bridges.values()}
+    for name, table in bridges.items():
+        take_down_one(name, table)
+
+
+def take_down_one(name: str, table: str) -> None:
+    """Delete one bridge, its table, and its entries in other firewalls; what is gone is no error."""
     with Rtnetlink() as links, Nftables() as rules:
         doomed = [nftables.delete_rule(*_IPTABLES, handle) for handle in rules.commented(*_IPTABLES, table)]
-        if _has_table(rules, key):
+        if rules.has_table(table):
             doomed.append(nftables.delete_table(table))
         if doomed:
             rules.commit(doomed)
@@ -114,16 +152,16 @@ def take_down(key: str) -> None:
             links.delete_link(name)
 
 
-def _complete(key: str, links: Rtnetlink, rules: Nftables) -> Bridge | None:
+def _complete(design: Design, links: Rtnetlink, rules: Nftables) -> Bridge | None:
     """Look the bridge up; None where a part of it, or of its rules, is missing."""
-    bridge = _look(key, links)
-    if bridge is None or not _has_table(rules, key) or _blocked(key, rules):
+    bridge = _look(design, links)
+    if bridge is None or not rules.has_table(design.table) or _blocked(design, rules):
         return None
     return bridge
 
 
-def _look(key: str, links: Rtnetlink) -> Bridge | None:
-    link = links.link(bridge_name(key))
+def _look(design: Design, links: Rtnetlink) -> Bridge | None:
+    link = links.link(design.name)
     if link is None or not link.up:
         return None
     for index, address, prefix in links.addresses():
@@ -132,28 +170,28 @@ def _look(key: str, links: Rtnetlink) -> Bridge | None:
     return None
 
 
-def _has_table(rules: Nftables, key: str) -> bool:
-    return rules.has_table(table_name(key))
-
-
-def _blocked(key: str, rules: Nftables) -> bool:
+def _blocked(design: Design, rules: Nftables) -> bool:
     """Tell whether another's FORWARD chain drops what it does not know, and does not know us."""
-    return rules.drops_by_policy(*_IPTABLES) and not rules.commented(*_IPTABLES, table_name(key))
+    return rules.drops_by_policy(*_IPTABLES) and not rules.commented(*_IPTABLES, design.table)
 
 
-def _make(key: str, links: Rtnetlink, rules: Nftables, choose: Callable[[Rtnetlink], tuple[int, int]]) -> Bridge:
-    name, table = bridge_name(key), table_name(key)
-    bridge = _look(key, links)
+def _make(
+    design: Design, links: Rtnetlink, rules: Nftables, choose: Callable[[Rtnetlink], tuple[int, int, int]]
+) -> Bridge:
+    name, table = design.name, design.table
+    bridge = _look(design, links)
     new = bridge is None
     if bridge is None:
         bridge = _make_link(name, links, choose)
     messages = []
-    has_table = _has_table(rules, key)
+    has_table = rules.has_table(table)
     if has_table and new:  # of a bridge that somebody deleted by hand: the subnet may be another now
         messages.append(nftables.delete_table(table))
     if new or not has_table:
-        messages += nftables.new_table(table, name, bridge.network, bridge.prefix)
-    if _blocked(key, rules):
+        messages += nftables.new_table(
+            table, name, bridge.network, bridge.prefix, internal=design.internal, icc=design.icc
+        )
+    if _blocked(design, rules):
         messages += nftables.pass_through(*_IPTABLES, name, table)
     if not has_table:  # before the table: that it is there says that all this was done
         firewalls.open_ways(rules, name, table)
@@ -161,16 +199,19 @@ def _make(key: str, links: Rtnetlink, rules: Nftables, choose: Callable[[Rtnetli
     return bridge
 
 
-def _make_link(name: str, links: Rtnetlink, choose: Callable[[Rtnetlink], tuple[int, int]]) -> Bridge:
+def _make_link(name: str, links: Rtnetlink, choose: Callable[[Rtnetlink], tuple[int, int, int]]) -> Bridge:
     link = links.link(name)
-    if link is not None:  # what a process left that died between two requests
-        links.delete_link(name)
-    network, prefix = choose(links)
-    gateway = network + 1
+    if link is not None:
+        if link.kind != "bridge":
+            raise OSError(errno.EEXIST, f"link {name} is there and no bridge")
+        links.delete_link(name)  # what a process left that died between two requests
+    _, prefix, gateway = choose(links)
     links.transact([rtnetlink.new_bridge(name, mac_of(gateway)), *rtnetlink.quiet_ipv6(name)])
     link = links.link(name)
     if link is None:
         raise OSError(f"bridge {name} vanished while it was made")
+    with open(f"/proc/sys/net/ipv4/conf/{name}/route_localnet", "wb", buffering=0) as file:
+        file.write(b"1\n")  # for the host's loopback to published ports; the table guards the other direction
     links.transact([rtnetlink.new_address(link.index, gateway, prefix), rtnetlink.link_up(name)])
     return Bridge(link.index, gateway, prefix)
 

@@ -83,16 +83,28 @@ def clear(locks: str, key: str) -> None:
 
     from runtime.network import bridge  # lazy: 3 ms
 
-    bridge.take_down(key)
+    named: list[tuple[str, str]] = []
     path = f"{os.path.dirname(locks)}/state.db"
     for character, escape in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
         path = path.replace(character, escape)
     try:
         with sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_BUSY) as connection:  # never a new, empty one
             connection.execute("DELETE FROM network_leases")
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'networks'").fetchone():
+                rows = connection.execute("SELECT id, options FROM networks").fetchall()
+                named = [(name, number) for number, text in rows if (name := _given_name(text))]
         connection.close()
     except sqlite3.Error:
         pass  # a lease whose process is gone counts for nothing; the row is taken over when its turn comes
+    bridge.take_down(key, [(name, bridge.table_name(key, number)) for name, number in named])
+
+
+def _given_name(options: str) -> str:
+    """Return the name that a user gave to a network's bridge, "" where there is none."""
+    import json  # lazy: 2 ms, and few networks have options
+
+    name = json.loads(options).get("com.docker.network.bridge.name", "") if options != "{}" else ""
+    return str(name)
 
 
 def main(locks: str, key: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.errors import NetworkError
-from runtime.network.subnets import Subnet, text
+from runtime.network.subnets import Subnet, dotted, text
 from runtime.store.leases import is_alive
 
 if TYPE_CHECKING:
@@ -43,29 +43,53 @@ def recorded_subnet(database: Database) -> Subnet | None:
     return (row[0], row[1]) if row else None
 
 
-def take(database: Database, subnet: Subnet, *, owner: str, process: str) -> int:
+def take(
+    database: Database,
+    subnet: Subnet,
+    *,
+    owner: str,
+    process: str,
+    span: tuple[int, int] | None = None,
+    gateway: int = 0,
+    wanted: int = 0,
+) -> int:
     """Lease the next free address of `subnet` to `process` (written as runtime.store.leases.own_name does).
 
-    The first address is the bridge's own. Raises NetworkError where all are in use by living processes.
+    `span` are the first and last address that containers get, by default all but the lowest, which is the bridge's own;
+    `gateway` is never leased. `wanted` asks for one address. Raises NetworkError where there is none that no living
+    process uses.
     """
     network, prefix = subnet
-    first, last = network + 2, network + (1 << (32 - prefix)) - 2
+    first, last = span or (network + 2, network + (1 << (32 - prefix)) - 2)
     with database.write() as connection:
         _drop_dead_steps(connection)
-        row = connection.execute("SELECT last FROM network_bridge WHERE network = ? AND prefix = ?", subnet).fetchone()
-        start = row[0] + 1 if row and first <= row[0] < last else first
-        for step in range(last - first + 1):
-            address = first + (start - first + step) % (last - first + 1)
-            holder = connection.execute("SELECT process FROM network_leases WHERE address = ?", (address,)).fetchone()
-            if holder is None or not is_alive(holder[0]):
-                break
+        if wanted:
+            if not _is_free(connection, wanted):
+                raise NetworkError(f"Address already in use: {dotted(wanted)} is another container's")
+            address = wanted
         else:
-            raise NetworkError(
-                f"all addresses of {text(subnet)} are in use by running containers", hint="stop some of them"
-            )
+            address = _next(connection, subnet, (first, last), gateway)
         connection.execute("INSERT OR REPLACE INTO network_leases VALUES(?, ?, ?)", (address, owner, process))
-        connection.execute("INSERT OR REPLACE INTO network_bridge VALUES(1, ?, ?, ?)", (network, prefix, address))
+        if span is None:
+            connection.execute("INSERT OR REPLACE INTO network_bridge VALUES(1, ?, ?, ?)", (network, prefix, address))
     return address
+
+
+def _next(connection: Connection, subnet: Subnet, span: tuple[int, int], gateway: int) -> int:
+    """Find the next free address of a span after the one that was given last."""
+    first, last = span
+    row = connection.execute("SELECT last FROM network_bridge WHERE network = ? AND prefix = ?", subnet).fetchone()
+    start = row[0] + 1 if row and first <= row[0] < last else first
+    for step in range(last - first + 1):
+        address = first + (start - first + step) % (last - first + 1)
+        if address != gateway and _is_free(connection, address):
+            return int(address)
+    raise NetworkError(f"all addresses of {text(subnet)} are in use by running containers", hint="stop some of them")
+
+
+def _is_free(connection: Connection, address: int) -> bool:
+    holder = connection.execute("SELECT process FROM network_leases WHERE address = ?", (address,)).fetchone()
+    return holder is None or not is_alive(holder[0])
 
 
 def hand_over(database: Database, address: int, *, process: str, to: str) -> None:

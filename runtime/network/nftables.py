@@ -1,14 +1,24 @@
 """Write the firewall table of one root, and find a way past a FORWARD chain that drops (nfnetlink, as nft does it).
 
-The table `pybuild_KEY` (family ip) of a bridge with network NET::
+The table (family ip) of a bridge with network NET; `pybuild_KEY` is that of the default bridge::
 
+    map ports     { type inet_proto . inet_service : ipv4_addr . inet_service }
+    map addressed { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
+    chain guard       { type filter hook prerouting priority raw; policy accept;
+        iifname BRIDGE ip daddr 127.0.0.0/8 drop }
+    chain prerouting  { type nat hook prerouting priority dstnat; policy accept;     and `output`, the same
+        dnat ip to ip daddr . meta l4proto . th dport map @addressed
+        fib daddr type local dnat ip to meta l4proto . th dport map @ports }
     chain forward     { type filter hook forward priority filter; policy accept;
+        iifname BRIDGE oifname != BRIDGE drop                   only for an internal network
         oifname BRIDGE ct state established,related accept
-        iifname BRIDGE accept
         oifname BRIDGE ct status dnat accept
+        iifname BRIDGE oifname BRIDGE accept                    drop, where its containers are kept apart (icc=false)
         oifname BRIDGE drop }
     chain postrouting { type nat hook postrouting priority srcnat; policy accept;
-        ip saddr NET oifname != BRIDGE masquerade }
+        ip saddr NET oifname != BRIDGE masquerade
+        ip saddr NET oifname BRIDGE ct status dnat masquerade   a container that asks by the host's address
+        ip saddr 127.0.0.0/8 oifname BRIDGE masquerade }        the host's loopback (with route_localnet)
 
 An accept there does not overrule a drop elsewhere. Where `ip filter FORWARD` (iptables-nft; Docker sets its policy)
 drops, two rules are appended to it: after Docker's own, so that its networks stay closed to us, and ours to them by
@@ -34,6 +44,7 @@ from runtime.network.netlink import (
     attributes,
     nested,
     pack_message,
+    string,
     text,
 )
 
@@ -51,22 +62,33 @@ NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE = 0, 1, 2
 NFT_MSG_NEWCHAIN, NFT_MSG_GETCHAIN = 3, 4
 NFT_MSG_NEWRULE, NFT_MSG_GETRULE, NFT_MSG_DELRULE = 6, 7, 8
 
+NFT_MSG_NEWSET, NFT_MSG_NEWSETELEM, NFT_MSG_DELSETELEM = 9, 12, 14
+
 NFTA_TABLE_NAME = 1
 NFTA_CHAIN_TABLE, NFTA_CHAIN_NAME, NFTA_CHAIN_HOOK, NFTA_CHAIN_POLICY, NFTA_CHAIN_TYPE = 1, 3, 4, 5, 7
 NFTA_HOOK_HOOKNUM, NFTA_HOOK_PRIORITY = 1, 2
 NFTA_RULE_TABLE, NFTA_RULE_CHAIN, NFTA_RULE_HANDLE, NFTA_RULE_EXPRESSIONS, NFTA_RULE_USERDATA = 1, 2, 3, 4, 7
+NFTA_SET_TABLE, NFTA_SET_NAME, NFTA_SET_FLAGS, NFTA_SET_ID = 1, 2, 3, 10
+NFTA_SET_KEY_TYPE, NFTA_SET_KEY_LEN, NFTA_SET_DATA_TYPE, NFTA_SET_DATA_LEN = 4, 5, 6, 7
+NFTA_SET_ELEM_LIST_TABLE, NFTA_SET_ELEM_LIST_SET, NFTA_SET_ELEM_LIST_ELEMENTS = 1, 2, 3
+NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_DATA = 1, 2
+NFT_SET_MAP = 0x8
 NFTA_LIST_ELEM = 1
 NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
 NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE = 1, 2, 1
 
-NF_INET_FORWARD, NF_INET_POST_ROUTING = 2, 4
-NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC = 0, 100
+NF_INET_PRE_ROUTING, NF_INET_FORWARD, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING = 0, 2, 3, 4
+NF_IP_PRI_RAW, NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC = -300, -100, 0, 100
 NF_DROP, NF_ACCEPT = 0, 1
 NFT_REG_VERDICT, NFT_REG_1 = 0, 1
-NFT_META_IIFNAME, NFT_META_OIFNAME = 6, 7
+NFT_REG32_01, NFT_REG32_02 = 9, 10
+"""The second and third four bytes of what NFT_REG_1 begins."""
+NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO = 6, 7, 16
+NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR = 3, 2
+NFT_NAT_DNAT = 1
 NFT_CT_STATE, NFT_CT_STATUS = 0, 2
 NFT_CMP_EQ, NFT_CMP_NEQ = 0, 1
-NFT_PAYLOAD_NETWORK_HEADER = 1
+NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER = 1, 2
 NFTNL_UDATA_RULE_COMMENT = 0
 
 _MISSING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
@@ -74,8 +96,17 @@ _MISSING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 
 _ESTABLISHED_RELATED = 0x2 | 0x4
 _IPS_DST_NAT = 1 << 5
-_SOURCE_ADDRESS = 12
-"""Offset of the source address in an IPv4 header."""
+_SOURCE_ADDRESS, _DESTINATION_ADDRESS = 12, 16
+"""Offsets of the addresses in an IPv4 header."""
+_DESTINATION_PORT = 2
+"""Offset in the headers of TCP, UDP and SCTP."""
+_LOOPBACK = (127 << 24, 8)
+_RTN_LOCAL = 2
+_TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE = 7, 12, 13
+"""What nft calls ipv4_addr, inet_proto and inet_service, six bits each; the kernel only keeps them for it."""
+
+PORTS, ADDRESSED = "ports", "addressed"
+"""The maps of published ports: those of all addresses of the host, and those of one."""
 
 
 class Nftables(Netlink):
@@ -101,6 +132,12 @@ class Nftables(Netlink):
         body = _header(family) + text(NFTA_TABLE_NAME, name)
         return self.ask(Message(_kind(NFT_MSG_GETTABLE), 0, body, f"table {name}", _MISSING)) is not None
 
+    def tables(self, prefix: str) -> list[str]:
+        """List the tables of family ip whose names begin with `prefix`; none where the kernel has no nf_tables."""
+        found = self.dump(Message(_kind(NFT_MSG_GETTABLE), 0, _header(), "tables", _MISSING))
+        names = [string(attributes(body[4:]).get(NFTA_TABLE_NAME, b"")) for body in found]
+        return [name for name in names if name.startswith(prefix)]
+
     def drops_by_policy(self, table: str, chain: str) -> bool:
         """Tell whether a base chain of family ip exists and drops what no rule of it decided."""
         body = _header() + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, chain)
@@ -120,25 +157,54 @@ class Nftables(Netlink):
         return handles
 
 
-def new_table(name: str, bridge: str, network: int, prefix: int) -> list[Message]:
-    """Make the table of a bridge (see the module's text); one of that name must not exist."""
-    header = _header()
+def new_table(
+    name: str, bridge: str, network: int, prefix: int, *, internal: bool = False, icc: bool = True
+) -> list[Message]:
+    """Make the table of a bridge (see the module's text); one of that name must not exist.
+
+    `internal`: nothing of it is forwarded to elsewhere. `icc`: its containers reach each other.
+    """
     about = f"nftables table {name} cannot be made"
     create = NLM_F_CREATE | NLM_F_EXCL
-    back = (_interface(NFT_META_OIFNAME, bridge), *_flags(NFT_CT_STATE, _ESTABLISHED_RELATED))
-    dnat = (_interface(NFT_META_OIFNAME, bridge), *_flags(NFT_CT_STATUS, _IPS_DST_NAT))
-    source = _source(network, prefix)
-    outward = _interface(NFT_META_OIFNAME, bridge, NFT_CMP_NEQ)
+    there, inward = _interface(NFT_META_OIFNAME, bridge), _interface(NFT_META_IIFNAME, bridge)
+    elsewhere = _interface(NFT_META_OIFNAME, bridge, NFT_CMP_NEQ)
+    dnat = _flags(NFT_CT_STATUS, _IPS_DST_NAT)
+    source, loopback = _addresses(_SOURCE_ADDRESS, network, prefix), _addresses(_SOURCE_ADDRESS, *_LOOPBACK)
+    masquerade = _expression("masq")
+    closed = [_rule(name, "forward", (inward, elsewhere, _verdict(NF_DROP)))] if internal else []
     return [
-        Message(_kind(NFT_MSG_NEWTABLE), create, header + text(NFTA_TABLE_NAME, name), about),
+        Message(_kind(NFT_MSG_NEWTABLE), create, _header() + text(NFTA_TABLE_NAME, name), about),
+        _map(name, PORTS, 1, (_TYPE_PROTOCOL, _TYPE_SERVICE)),
+        _map(name, ADDRESSED, 2, (_TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE)),
+        _base_chain(name, "guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW),
+        _base_chain(name, "prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST),
+        _base_chain(name, "output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST),
         _base_chain(name, "forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER),
         _base_chain(name, "postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
-        _rule(name, "forward", (*back, _verdict(NF_ACCEPT))),
-        _rule(name, "forward", (_interface(NFT_META_IIFNAME, bridge), _verdict(NF_ACCEPT))),
-        _rule(name, "forward", (*dnat, _verdict(NF_ACCEPT))),
-        _rule(name, "forward", (_interface(NFT_META_OIFNAME, bridge), _verdict(NF_DROP))),
-        _rule(name, "postrouting", (source, outward, _expression("masq"))),
+        _rule(name, "guard", (inward, _addresses(_DESTINATION_ADDRESS, *_LOOPBACK), _verdict(NF_DROP))),
+        *(_rule(name, chain, rule) for chain in ("prerouting", "output") for rule in _translations()),
+        *closed,
+        _rule(name, "forward", (there, *_flags(NFT_CT_STATE, _ESTABLISHED_RELATED), _verdict(NF_ACCEPT))),
+        _rule(name, "forward", (there, *dnat, _verdict(NF_ACCEPT))),
+        _rule(name, "forward", (inward, there, _verdict(NF_ACCEPT if icc else NF_DROP))),
+        _rule(name, "forward", (there, _verdict(NF_DROP))),
+        _rule(name, "postrouting", (source, elsewhere, masquerade)),
+        _rule(name, "postrouting", (source, there, *dnat, masquerade)),
+        _rule(name, "postrouting", (loopback, there, masquerade)),
     ]
+
+
+def new_port(table: str, where: tuple[int, int, int], to: tuple[int, int]) -> Message:
+    """Publish a port: `where` is (the host's address, 0 for all; protocol number; port), `to` (address, port)."""
+    data = nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, to[0].to_bytes(4, "big") + _port(to[1])))
+    about = f"port {where[2]} cannot be published"
+    return Message(_kind(NFT_MSG_NEWSETELEM), NLM_F_CREATE, _element(table, where, data), about)
+
+
+def delete_port(table: str, where: tuple[int, int, int]) -> Message:
+    """Publish a port no longer; one that is not, or whose table is gone, is no error (but undoes its transaction)."""
+    about = f"port {where[2]} cannot be freed"
+    return Message(_kind(NFT_MSG_DELSETELEM), 0, _element(table, where, b""), about, (errno.ENOENT,))
 
 
 def delete_table(name: str) -> Message:
@@ -225,11 +291,63 @@ def _flags(key: int, bits: int) -> tuple[bytes, ...]:
     return load, _masked(4, struct.pack("=I", bits)), _compare(NFT_CMP_NEQ, bytes(4))
 
 
-def _source(network: int, prefix: int) -> bytes:
+def _addresses(offset: int, network: int, prefix: int) -> bytes:
+    """Compare the address at `offset` of the header with a network."""
     mask = (0xFFFFFFFF << (32 - prefix) & 0xFFFFFFFF).to_bytes(4, "big")
-    place = (_be32(2, NFT_PAYLOAD_NETWORK_HEADER), _be32(3, _SOURCE_ADDRESS), _be32(4, 4))
-    load = _expression("payload", _be32(1, NFT_REG_1), *place)
+    load = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, 4)
     return load + _masked(4, mask) + _compare(NFT_CMP_EQ, network.to_bytes(4, "big"))
+
+
+def _payload(register: int, base: int, offset: int, length: int) -> bytes:
+    return _expression("payload", _be32(1, register), _be32(2, base), _be32(3, offset), _be32(4, length))
+
+
+def _translations() -> tuple[tuple[bytes, ...], ...]:
+    """Write the rules that send a published port to its container."""
+
+    def protocol(register: int) -> bytes:
+        return _expression("meta", _be32(1, register), _be32(2, NFT_META_L4PROTO))
+
+    def port(register: int) -> bytes:
+        return _payload(register, NFT_PAYLOAD_TRANSPORT_HEADER, _DESTINATION_PORT, 2)
+
+    def lookup(name: str) -> bytes:
+        return _expression("lookup", text(1, name), _be32(2, NFT_REG_1), _be32(3, NFT_REG_1))
+
+    target = (_be32(1, NFT_NAT_DNAT), _be32(2, NFPROTO_IPV4), _be32(3, NFT_REG_1), _be32(5, NFT_REG32_01))
+    nat = _expression("nat", *target)
+    address = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, _DESTINATION_ADDRESS, 4)
+    fib = _expression(
+        "fib", _be32(1, NFT_REG_1), _be32(2, NFT_FIB_RESULT_ADDRTYPE), _be32(3, NFTA_FIB_F_DADDR)
+    ) + _compare(NFT_CMP_EQ, struct.pack("=I", _RTN_LOCAL))
+    return (
+        (address, protocol(NFT_REG32_01), port(NFT_REG32_02), lookup(ADDRESSED), nat),
+        (fib, protocol(NFT_REG_1), port(NFT_REG32_01), lookup(PORTS), nat),
+    )
+
+
+def _map(table: str, name: str, number: int, key: tuple[int, ...]) -> Message:
+    kind = 0
+    for part in key:
+        kind = kind << 6 | part
+    body = _header() + text(NFTA_SET_TABLE, table) + text(NFTA_SET_NAME, name) + _be32(NFTA_SET_FLAGS, NFT_SET_MAP)
+    body += _be32(NFTA_SET_KEY_TYPE, kind) + _be32(NFTA_SET_KEY_LEN, 4 * len(key))
+    body += _be32(NFTA_SET_DATA_TYPE, _TYPE_ADDRESS << 6 | _TYPE_SERVICE) + _be32(NFTA_SET_DATA_LEN, 8)
+    body += _be32(NFTA_SET_ID, number)
+    return Message(_kind(NFT_MSG_NEWSET), NLM_F_CREATE, body, f"map {name} of nftables table {table} cannot be made")
+
+
+def _element(table: str, where: tuple[int, int, int], data: bytes) -> bytes:
+    address, protocol, port = where
+    key = (address.to_bytes(4, "big") if address else b"") + bytes((protocol, 0, 0, 0)) + _port(port)
+    element = nested(NFTA_LIST_ELEM, nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, key)), data)
+    body = _header() + text(NFTA_SET_ELEM_LIST_TABLE, table)
+    body += text(NFTA_SET_ELEM_LIST_SET, ADDRESSED if address else PORTS)
+    return body + nested(NFTA_SET_ELEM_LIST_ELEMENTS, element)
+
+
+def _port(number: int) -> bytes:
+    return number.to_bytes(2, "big") + bytes(2)
 
 
 def _verdict(code: int) -> bytes:

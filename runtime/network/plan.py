@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from frozen import Frozen
-from runtime.errors import NetworkError, UsageError
+from runtime.errors import NetworkError, NotFound, UsageError
 from runtime.network import bridge, janitor, leases, resolv, subnets
+from runtime.network.attach import DNS_ADDRESS
 from runtime.store.leases import boot_mark, is_alive, own_name, start_time
 
 if TYPE_CHECKING:
     from runtime.context import Context
+    from runtime.network.networks import Network
+    from runtime.network.publish import Published, Reserved
     from runtime.network.rtnetlink import Rtnetlink
+    from runtime.network.settings import EndpointSettings
     from runtime.store import Store
 
 BRIDGE, NONE, HOST = "bridge", "none", "host"
@@ -38,11 +42,14 @@ class Plan:
     `mode` is one of MODES. `document` is for `attach`. `resolv_conf` and `hosts` are texts of the container's files.
     `address`, `gateway` (dotted), `prefix` (bits) and `mac` are None where the container has no address of ours.
     `users_fd` keeps the bridge: a process that outlives the block inherits it, and holds it open for the
-    container's life; None where there is no bridge.
+    container's life; None where there is no bridge. `endpoints` are the networks by name, as `inspect` needs them; the
+    plain facts are those of the first. `ports` are published, `sockets` the descriptors that hold them, for whoever
+    inherits `users_fd`.
     """
 
     __slots__ = (
-        *("_lease", "address", "document", "gateway", "hosts", "mac", "mode", "prefix", "resolv_conf", "users_fd"),
+        *("_leases", "address", "document", "endpoints", "gateway", "hosts", "mac", "mode", "ports", "prefix"),
+        *("resolv_conf", "sockets", "users_fd"),
     )
 
     def __init__(
@@ -64,22 +71,35 @@ class Plan:
         self.prefix: int | None = None
         self.mac: str | None = None
         self.users_fd: int | None = None
-        self._lease: _Lease | None = None
+        self.endpoints: dict[str, dict[str, object]] = {}
+        self.ports: tuple[Published, ...] = ()
+        self.sockets: tuple[int, ...] = ()
+        self._leases: list[Lease] = []
 
     def follow(self, pid: int) -> None:
-        """Let the address belong to process `pid`: it stays leased after the block for as long as that one lives."""
-        if self._lease is not None:
-            self._lease.follow(pid)
+        """Let the addresses belong to process `pid`: they stay leased after the block for as long as that one lives."""
+        for lease in self._leases:
+            lease.follow(pid)
 
 
-class _Lease:
-    """The address of one container, and the process that it is leased to."""
+class Lease:
+    """An address of one container, and the process that it is leased to."""
 
-    def __init__(self, store: Store, subnet: subnets.Subnet, owner: str) -> None:
+    def __init__(
+        self, store: Store, subnet: subnets.Subnet, owner: str, network: Network | None = None, wanted: int = 0
+    ) -> None:
         self._database = store.database
         self._followed = False
         self._process = own_name(store.context)
-        self.address = leases.take(self._database, subnet, owner=owner, process=self._process)
+        self.address = leases.take(
+            self._database,
+            subnet,
+            owner=owner,
+            process=self._process,
+            span=(network.first, network.last) if network else None,
+            gateway=network.gateway if network else 0,
+            wanted=wanted,
+        )
 
     def follow(self, pid: int) -> None:
         started = start_time(pid)
@@ -107,22 +127,28 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     dns: Sequence[str] = (),
     dns_search: Sequence[str] = (),
     dns_options: Sequence[str] = (),
+    endpoints: Mapping[str, EndpointSettings] | None = None,
+    reserved: Reserved | None = None,
 ) -> Iterator[Plan]:
     """Plan the network of one container; what was made for it is given back at the end of the block.
 
-    `mode`: "bridge" (also "" and "default"; for an unprivileged user pasta, else slirp4netns), "none", "host", or
-    a helper by name. `owner` is "container:ID" or "step:ID". `hostname` is named in the hosts file. Raises NetworkError
-    where the network cannot be had, with what to do instead; UsageError for a mode, an added host or a name server
-    that cannot be read. Nothing falls back to another mode by itself.
+    `mode`: "bridge" (also "" and "default"; for an unprivileged user pasta, else slirp4netns), "none", "host", a
+    helper by name, or a user's network by its name. `endpoints` are the networks to join, `mode` and others, with what
+    was asked of each (none: `mode` alone). `reserved` are the ports that are published and their sockets. `owner` is
+    "container:ID" or "step:ID". `hostname` is named in the hosts file. Raises NetworkError where the network cannot be
+    had, with what to do instead; NotFound for a network that there is not; UsageError for an added host or a name
+    server that cannot be read. Nothing falls back to another mode by itself.
     """
     wanted = mode if mode not in {"", "default"} else BRIDGE
-    if wanted not in MODES:
-        raise UsageError(f'network mode "{mode}" is not known', hint=f"use one of {', '.join(MODES)}")
+    joined = dict(endpoints) if endpoints is not None else {wanted: {}}
+    user_defined = wanted not in MODES or any(name != wanted for name in joined)
+    if user_defined and (context.rootless or not _owns_network()):
+        raise _no_networks(wanted)
     resolver = _Resolving(tuple(add_hosts), hostname, _servers(dns), tuple(dns_search), tuple(dns_options))
     if wanted in {NONE, HOST}:
         yield resolver.plan(wanted, {"mode": wanted})
-    elif wanted == BRIDGE and not context.rootless and _owns_network():
-        with _bridged(context, store, owner, resolver) as made:
+    elif user_defined or (wanted == BRIDGE and not context.rootless and _owns_network()):
+        with _bridged(context, store, owner, resolver, joined, reserved) as made:
             yield made
     else:
         from runtime.network import rootless  # lazy: 4 ms that the superuser does not need
@@ -130,7 +156,12 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
         helper = rootless.find(context.environ, None if wanted == BRIDGE else wanted)
         made = resolver.plan(helper.mode, {}, ipv6=helper.mode == PASTA, forward=helper.dns)
         place, forward = _place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
-        made.document = {"mode": helper.mode, "command": helper.command(place, forward=forward), "place": place}
+        ports = reserved.ports if reserved else ()
+        command = helper.command(place, forward=forward, ports=ports)
+        made.document = {"mode": helper.mode, "command": command, "place": place}
+        if reserved is not None:
+            reserved.close()  # the helper binds them itself, and has them for as long as it lives
+            made.ports = tuple(reserved.ports)
         yield made
 
 
@@ -152,7 +183,10 @@ class _Resolving(Frozen, kw_only=False):
         gateway: str | None = None,
         ipv6: bool = False,
         forward: str | None = None,
+        named: bool = False,
+        more: Sequence[str] = (),
     ) -> Plan:
+        """Make the plan; `named`: names are asked for at DNS_ADDRESS; `more` are further addresses of its own."""
         resolver = resolv.for_container(
             resolv.host_resolver(),
             shares_loopback=mode == HOST,
@@ -162,11 +196,13 @@ class _Resolving(Frozen, kw_only=False):
             dns_search=self.dns_search,
             dns_options=self.dns_options,
         )
+        if named:
+            resolver = resolv.for_names(resolver, DNS_ADDRESS)
         if mode == HOST:
             hosts = resolv.host_hosts(self.add_hosts)
         else:
             hosts = resolv.hosts_text(
-                hostname=self.hostname, address=address, add_hosts=self.add_hosts, gateway=gateway
+                hostname=self.hostname, address=address, add_hosts=self.add_hosts, gateway=gateway, more=more
             )
         return Plan(
             mode=mode, document=document, resolv_conf=str(resolver), hosts=hosts, address=address, gateway=gateway
@@ -174,37 +210,166 @@ class _Resolving(Frozen, kw_only=False):
 
 
 @contextmanager
-def _bridged(context: Context, store: Store, owner: str, resolver: _Resolving) -> Iterator[Plan]:
+def _bridged(
+    context: Context,
+    store: Store,
+    owner: str,
+    resolver: _Resolving,
+    joined: Mapping[str, EndpointSettings],
+    reserved: Reserved | None,
+) -> Iterator[Plan]:
     locks, key = str(context.layout.locks), context.layout.key
     leases.ensure_tables(store.database)
     users = _become_user(context, locks)
     try:
-        found, mtu = _ensure_bridge(store, key)
-        lease = _Lease(store, (found.network, found.prefix), owner)
-        try:
-            address, mac = lease.address, bridge.mac_of(lease.address)
-            document = {
-                "mode": BRIDGE,
-                "locks": locks,
-                "key": key,
-                "bridge": found.index,
-                "port": bridge.port_name(key, address),
-                "mac": mac,
-                "address": address,
-                "gateway": found.gateway,
-                "prefix": found.prefix,
-                "mtu": mtu,
-            }
-            made = resolver.plan(
-                BRIDGE, document, address=subnets.dotted(address), gateway=subnets.dotted(found.gateway)
-            )
-            made.prefix, made.mac, made.users_fd, made._lease = found.prefix, mac, users, lease
+        with ExitStack() as stack:
+            points = []
+            for name, settings in joined.items():
+                point = Endpoint(store, name, settings, owner)
+                stack.callback(point.lease.close)
+                points.append(point)
+            made = _connected(context, owner, resolver, points, reserved)
+            made.users_fd = users
             yield made
-        finally:
-            lease.close()
     finally:
         os.close(users)
         janitor.leave(locks, key)
+
+
+def _connected(
+    context: Context, owner: str, resolver: _Resolving, points: list[Endpoint], reserved: Reserved | None
+) -> Plan:
+    """Make the plan of a container with these networks; the first that is not internal is its way out."""
+    document: dict[str, Any] = {"mode": BRIDGE, "locks": str(context.layout.locks), "key": context.layout.key}
+    way = next((point for point in points if not point.internal), None)
+    for point in points:
+        if point is not way:
+            point.document["gateway"] = 0
+    if points:
+        document |= points[0].document
+        document["others"] = [point.document for point in points[1:]]
+    if any(point.network for point in points):
+        document["dns"] = names_document(context, owner.partition(":")[2], resolver.dns)
+    if reserved is not None and way is not None:
+        document |= _forwarding(reserved, way)
+    made = resolver.plan(
+        BRIDGE,
+        document,
+        address=subnets.dotted(points[0].lease.address) if points else None,
+        gateway=subnets.dotted((way or points[0]).gateway) if points else None,
+        named="dns" in document,
+        more=[subnets.dotted(point.lease.address) for point in points[1:]],
+    )
+    if points:
+        made.prefix, made.mac = points[0].prefix, points[0].document["mac"]
+    made.endpoints = {point.name: point.facts for point in points}
+    made._leases = [point.lease for point in points]
+    if reserved is not None and way is not None:
+        made.ports, made.sockets = tuple(reserved.ports), tuple(sock.fileno() for sock in reserved.sockets)
+    return made
+
+
+def _forwarding(reserved: Reserved, way: Endpoint) -> dict[str, Any]:
+    """Describe the published ports: rules for IPv4, and the sockets that answer elsewhere."""
+    from runtime.network.publish import PROTOCOLS
+
+    forwards = []
+    for port in reserved.ports:
+        host = subnets.number(port.address)
+        if host is not None:
+            forwards.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
+    return {
+        "table": way.design.table,
+        "to": way.lease.address,
+        "target": subnets.dotted(way.lease.address),
+        "forwards": forwards,
+        "sockets": reserved.served,
+    }
+
+
+def names_document(context: Context, container: str, dns: Sequence[str]) -> dict[str, Any]:
+    """Describe the name service of one container; `dns` are the servers that it was given, by default the host's."""
+    layout = context.layout
+    return {
+        "servers": list(dns) or list(resolv.host_resolver().servers) or list(resolv.PUBLIC_SERVERS),
+        "database": str(layout.database),
+        "containers": str(layout.containers),
+        "container": container,
+    }
+
+
+class Endpoint:
+    """One network of one container: the bridge is there, the address leased. `document` is for attach."""
+
+    def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str) -> None:
+        """Join network `name`. Raises NotFound, NetworkError and UsageError."""
+        key = store.layout.key
+        self.network = _find_network(store, name)
+        network = self.network
+        self.name = network.name if network else BRIDGE
+        self.internal = network.internal if network else False
+        self.design = network.design(key) if network else bridge.default(key)
+        wanted = _wanted_address(network, settings.get("IPAddress", ""))
+        found, mtu = _ensure_bridge(store, self.design, network)
+        self.gateway, self.prefix = found.gateway, found.prefix
+        self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
+        address = self.lease.address
+        self.document: dict[str, Any] = {
+            "bridge": found.index,
+            "port": bridge.port_name(key, address),
+            "mac": settings.get("MacAddress") or bridge.mac_of(address),
+            "address": address,
+            "gateway": found.gateway,
+            "prefix": found.prefix,
+            "mtu": (network.mtu if network else 0) or mtu,
+        }
+        self.facts: dict[str, object] = {
+            "id": network.id if network else "",
+            "address": subnets.dotted(address),
+            "gateway": "" if self.internal else subnets.dotted(found.gateway),
+            "prefix": found.prefix,
+            "mac": self.document["mac"],
+            "aliases": list(settings.get("Aliases") or ()),
+            "internal": self.internal,
+        }
+
+
+def _find_network(store: Store, name: str) -> Network | None:
+    """Return a user's network, None for the default one."""
+    if name == BRIDGE:
+        return None
+    from runtime.network.networks import Networks  # lazy: 12 ms that the default bridge does not need
+
+    return Networks(store).find(name)
+
+
+def _wanted_address(network: Network | None, text: str) -> int:
+    """Check an address that a container asks for; 0 where it asks for none."""
+    if not text:
+        return 0
+    address = subnets.number(text)
+    if address is None:
+        raise UsageError(f"invalid IPv4 address: {text}")
+    if network is None or not network.fixed:
+        raise UsageError(
+            "user specified IP address is supported only when connecting to networks with user configured subnets",
+            hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
+        )
+    low, high = network.network, network.network + (1 << (32 - network.prefix)) - 1
+    if not low < address < high:
+        raise UsageError(
+            f"no configured subnet contains IP address {text}", hint=f"{network.name} is {subnets.text(network.subnet)}"
+        )
+    if address == network.gateway:
+        raise NetworkError(f"Address already in use: {text} is the gateway of {network.name}")
+    return address
+
+
+def _no_networks(name: str) -> NotFound:
+    return NotFound(
+        f"network {name} not found: networks of one's own need the superuser's rights",
+        hint=f"there are {', '.join(MODES)} here; ports can be published with -p",
+    )
 
 
 def _owns_network() -> bool:
@@ -244,17 +409,20 @@ def _become_user(context: Context, locks: str) -> int:
     return users
 
 
-def _ensure_bridge(store: Store, key: str) -> tuple[bridge.Bridge, int]:
-    """Return the bridge, made if it is missing, and the MTU of the way out in bytes."""
+def _ensure_bridge(store: Store, design: bridge.Design, network: Network | None) -> tuple[bridge.Bridge, int]:
+    """Return a bridge, made if it is missing, and the MTU of the way out in bytes."""
 
-    def choose(links: Rtnetlink) -> subnets.Subnet:
-        taken = [*links.routes(), *((address, prefix) for _, address, prefix in links.addresses())]
-        servers = (subnets.number(server) for server in resolv.host_resolver().servers)
-        taken += [(server, 32) for server in servers if server is not None]
-        return subnets.choose(key, taken, leases.recorded_subnet(store.database))
+    def choose(links: Rtnetlink) -> tuple[int, int, int]:
+        if network is not None:
+            return network.network, network.prefix, network.gateway
+        from runtime.network.networks import Networks, kernel_subnets  # lazy: 12 ms, only for a new bridge
+
+        taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken()]
+        subnet = subnets.choose(store.layout.key, taken, leases.recorded_subnet(store.database))
+        return *subnet, subnet[0] + 1
 
     try:
-        found, mtu = bridge.ensure(key, choose)
+        found, mtu = bridge.ensure(design, choose)
     except OSError as error:
         raise NetworkError(
             f"the network cannot be set up: {error.strerror or error}",

@@ -108,13 +108,25 @@ def for_container(
     )
 
 
+def for_names(resolver: Resolver, server: str) -> Resolver:
+    """Give the resolver of a container whose names are asked for at `server`, as Docker writes it."""
+    options = resolver.options
+    if not any(option.startswith("ndots:") for option in options):
+        options = (*options, "ndots:0")
+    return replace(resolver, servers=(server,), options=options)
+
+
 def is_loopback(server: str) -> bool:
     """Tell whether an address is the machine's own loopback."""
     return server.startswith("127.") or server == "::1" or server.lower().startswith("::ffff:127.")
 
 
-def hosts_text(*, hostname: str, address: str | None, add_hosts: Iterable[str], gateway: str | None) -> str:
+def hosts_text(
+    *, hostname: str, address: str | None, add_hosts: Iterable[str], gateway: str | None, more: Iterable[str] = ()
+) -> str:
     """Write a hosts file: the loopback's names, the added ones, and `hostname` for `address` (None: there is none).
+
+    `more` are further addresses of the container.
 
     `gateway` is what `host-gateway` stands for. Raises UsageError for an entry that is not `NAME:ADDRESS` or
     `NAME=ADDRESS`, and for `host-gateway` where there is no such address.
@@ -122,8 +134,8 @@ def hosts_text(*, hostname: str, address: str | None, add_hosts: Iterable[str], 
     lines = [*_LOCALHOST]
     for entry in add_hosts:
         lines.append(_added(entry, gateway))
-    if address and hostname:
-        lines.append((address, hostname))
+    if hostname:
+        lines += [(own, hostname) for own in (address, *more) if own]
     return "".join(f"{where}\t{names}\n" for where, names in lines)
 
 

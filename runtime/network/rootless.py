@@ -7,11 +7,15 @@ container. They need `/dev/net/tun`, which every user can open on usual machines
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import NetworkError
 from runtime.network.helpers import READY_FD
+
+if TYPE_CHECKING:
+    from runtime.network.publish import Published
 
 PASTA = "pasta"
 SLIRP4NETNS = "slirp4netns"
@@ -36,26 +40,30 @@ class Helper(Frozen):
     program: str
     dns: str
 
-    def command(self, place: str, *, forward: bool) -> list[str]:
+    def command(self, place: str, *, forward: bool, ports: Iterable[Published] = ()) -> list[str]:
         """Give the command line; `place` is the file over which `attach` binds the container's network namespace.
 
         `forward` says that the container asks `dns` for names. Only then is pasta told of it: of 2023 at least, it
         gives that address to all answers of the host's name server, also to those that the container asked itself.
         """
+        published = list(ports)
         if self.mode == PASTA:
-            ports = ["-t", "none", "-u", "none", "-T", "none", "-U", "none"]
             names = ["--dns-forward", self.dns] if forward else []
             return [
                 self.program,
                 "--config-net",
                 "--quiet",
                 "--no-map-gw",
-                *ports,
+                *_pasta_ports(published),
                 *names,
                 "--netns-only",
                 "--netns",
                 place,
             ]
+        if published:
+            raise NetworkError(
+                "ports cannot be published through slirp4netns", hint="install the package passt, which has pasta"
+            )
         return [
             self.program,
             "--configure",
@@ -66,6 +74,24 @@ class Helper(Frozen):
             place,
             "tap0",
         ]
+
+
+def _pasta_ports(published: list[Published]) -> list[str]:
+    """Write which ports of the host pasta is to listen at (pasta(1), -t and -u). Raises NetworkError for SCTP."""
+    words = []
+    seen = {}
+    for port in published:
+        if port.protocol == "sctp":
+            raise NetworkError(f"port {port.key} cannot be published: pasta has no SCTP")
+        if port.address == "::" and (port.protocol, port.port) in seen:
+            continue  # an entry without address stands for both versions
+        address = "" if port.address in ("0.0.0.0", "::") else f"{port.address}/"
+        seen[port.protocol, port.port] = True
+        words += [f"-{port.protocol[0]}", f"{address}{port.port}:{port.container}"]
+    for flag in ("-t", "-u"):
+        if flag not in words:
+            words += [flag, "none"]
+    return [*words, "-T", "none", "-U", "none"]
 
 
 def find(environ: Mapping[str, str], wanted: str | None = None) -> Helper:

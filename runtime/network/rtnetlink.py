@@ -49,6 +49,8 @@ IFLA_INFO_KIND = 1
 IFLA_INFO_DATA = 2
 IFLA_INET6_ADDR_GEN_MODE = 8
 IN6_ADDR_GEN_MODE_NONE = 1
+IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 4, 5
+IFLA_BRPORT_MODE = 4
 VETH_INFO_PEER = 1
 
 IFA_ADDRESS = 1
@@ -174,6 +176,13 @@ def new_veth(name: str, *, master: int, mtu: int, peer: str, peer_mac: str, pid:
     )
     body = _link_body(attributes=(text(IFLA_IFNAME, name), u32(IFLA_MTU, mtu), u32(IFLA_MASTER, master), info))
     return Message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body, f"veth pair {name} cannot be made")
+
+
+def hairpin(name: str) -> Message:
+    """Let a port of a bridge send back where a frame came from: a container that reaches itself by the host's name."""
+    data = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
+    info = nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), data)
+    return Message(RTM_NEWLINK, 0, _link_body(attributes=(text(IFLA_IFNAME, name), info)), f"port {name}")
 
 
 def quiet_ipv6(name: str) -> list[Message]:

@@ -146,7 +146,7 @@ def test_a_wrong_value_is_named_with_its_flag(context: Context, words: tuple[str
 
 
 @pytest.mark.parametrize(
-    "words", [("-p", "80:80"), ("-P",), ("--restart", "always"), ("--health-cmd", "x"), ("--gpus", "all")]
+    "words", [("--restart", "always"), ("--health-cmd", "x"), ("--gpus", "all")]
 )
 def test_what_cannot_be_in_force_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="cannot be had"):

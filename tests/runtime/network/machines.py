@@ -96,8 +96,8 @@ def server(*, pid: int | None = None, port: int = PORT) -> Iterator[None]:
             process.kill()
 
 
-def choose(_links: Rtnetlink) -> tuple[int, int]:
-    return SUBNET
+def choose(_links: Rtnetlink) -> tuple[int, int, int]:
+    return (*SUBNET, SUBNET[0] + 1)
 
 
 def document(found: bridge.Bridge, *, number: int = 2, key: str = KEY) -> dict[str, object]:

@@ -43,7 +43,7 @@ def test_an_old_iptables_that_drops_is_passed_and_left_as_it_was(
         missing("iptables-legacy")
     run("iptables-legacy", "-P", "FORWARD", "DROP")
     before = run("iptables-legacy", "-S", "FORWARD")
-    found, _ = bridge.ensure(KEY, choose)
+    found, _ = bridge.ensure(bridge.default(KEY), choose)
     attach.attach(document(found), container)
     assert ask(OUTSIDE, pid=container) == UPLINK
     bridge.take_down(KEY)
@@ -51,8 +51,8 @@ def test_an_old_iptables_that_drops_is_passed_and_left_as_it_was(
 
 
 def test_firewalld_trusts_the_bridge_for_as_long_as_it_is_there(firewall_cmd: Path) -> None:
-    bridge.ensure(KEY, choose)
-    bridge.ensure(KEY, choose)
+    bridge.ensure(bridge.default(KEY), choose)
+    bridge.ensure(bridge.default(KEY), choose)
     assert firewall_cmd.read_text() == f"-q --zone=trusted --change-interface={NAME}\n"
     bridge.take_down(KEY)
     assert firewall_cmd.read_text().splitlines()[1:] == [f"-q --zone=trusted --remove-interface={NAME}"]
@@ -62,9 +62,9 @@ def test_a_firewalld_that_refuses_is_quoted_and_asked_again_next_time(firewall_c
     broken = firewall_cmd.with_name("broken")
     broken.touch()
     with pytest.raises(OSError, match=r"firewall-cmd .*: broken"):
-        bridge.ensure(KEY, choose)
+        bridge.ensure(bridge.default(KEY), choose)
     broken.unlink()
-    bridge.ensure(KEY, choose)
+    bridge.ensure(bridge.default(KEY), choose)
     with Nftables() as rules:
         assert rules.has_table(f"pybuild_{KEY}")
 
@@ -72,4 +72,4 @@ def test_a_firewalld_that_refuses_is_quoted_and_asked_again_next_time(firewall_c
 def test_a_firewalld_without_its_program_is_told_of(firewall_cmd: Path) -> None:
     firewall_cmd.with_name("firewall-cmd").unlink()
     with pytest.raises(OSError, match="firewall-cmd is needed"):
-        bridge.ensure(KEY, choose)
+        bridge.ensure(bridge.default(KEY), choose)

@@ -150,7 +150,7 @@ def test_a_link_in_place_of_a_lock_file_is_not_followed(locks: str, tmp_path: Pa
 def test_with_the_bridge_all_leases_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "a %20?b#c"
     (root / "locks").mkdir(parents=True)
-    monkeypatch.setattr(bridge, "take_down", lambda _key: None)
+    monkeypatch.setattr(bridge, "take_down", lambda _key, _named: None)
     with sqlite3.connect(root / "state.db") as database:
         database.execute("CREATE TABLE network_leases(address)")
         database.execute("INSERT INTO network_leases VALUES(1)")
@@ -161,6 +161,6 @@ def test_with_the_bridge_all_leases_go(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_root_that_is_gone_is_not_made_again(locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bridge, "take_down", lambda _key: None)
+    monkeypatch.setattr(bridge, "take_down", lambda _key, _named: None)
     janitor.clear(locks, "key")
     assert not Path(locks).with_name("state.db").exists()

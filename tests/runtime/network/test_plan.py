@@ -12,7 +12,7 @@ import pytest
 
 from frozen import replace
 from runtime.context import Context
-from runtime.errors import UsageError
+from runtime.errors import NotFound, UsageError
 from runtime.network import attach, rootless
 from runtime.network.plan import plan
 from runtime.store import Store
@@ -33,7 +33,7 @@ def test_nothing_is_done_for_a_container_in_the_hosts_network(context: Context, 
 
 
 def test_an_unknown_mode_is_shown_with_those_that_exist(context: Context, store: Store) -> None:
-    with pytest.raises(UsageError, match='"brigde"') as caught, plan(context, store, "brigde", owner="container:a"):
+    with pytest.raises(NotFound, match="brigde") as caught, plan(context, store, "brigde", owner="container:a"):
         pass
     assert caught.value.hint is not None
     assert "bridge" in caught.value.hint

@@ -1,0 +1,122 @@
+"""Read the flags of `run` and `create` that are about networks and ports."""
+
+from __future__ import annotations
+
+import re
+
+from runtime.cli.arguments import Arguments
+from runtime.containers.documents import HostConfig
+from runtime.errors import Conflict, UsageError
+from runtime.network.settings import EndpointSettings
+
+_ALONE = ("host", "none", "pasta", "slirp4netns")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+
+
+def read_networks(args: Arguments, host: HostConfig) -> None:
+    """Set NetworkMode, Networks (where there is more to say than the mode), PortBindings and PublishAllPorts."""
+    joined: dict[str, EndpointSettings] = {}
+    for text in args.texts("network"):
+        name, settings = _network(text)
+        if name in joined:
+            raise UsageError(f'network "{name}" is specified multiple times')
+        joined[name] = settings
+    mode = next(iter(joined), "bridge")
+    for name in joined:
+        if len(joined) > 1 and (name in _ALONE or name.startswith("container:")):
+            raise UsageError("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
+    settings = joined.setdefault(mode, {})
+    _fill(args, settings)
+    if mode in (*_ALONE, "bridge"):
+        _refuse_wishes(mode, settings)
+    for name, wishes in joined.items():
+        if name == "bridge" and wishes:
+            _refuse_wishes(name, wishes)
+    host["NetworkMode"] = mode
+    if len(joined) > 1 or settings:
+        host["Networks"] = joined
+    _read_ports(args, host)
+
+
+def _read_ports(args: Arguments, host: HostConfig) -> None:
+    if args.texts("publish"):
+        from runtime.network.publish import merge, parse_publish  # lazy: 8 ms
+
+        host["PortBindings"] = merge(parse_publish(text) for text in args.texts("publish"))
+    if args.switch("publish-all"):
+        host["PublishAllPorts"] = True
+    if host.get("NetworkMode", "").startswith("container:"):
+        if args.texts("publish") or args.switch("publish-all"):
+            raise UsageError("conflicting options: port publishing and the container type network mode")
+        if args.texts("expose"):
+            raise UsageError("conflicting options: port exposing and the container type network mode")
+        if args.text("hostname"):
+            raise UsageError("conflicting options: hostname and the network mode")
+        for flag, word in (
+            ("dns", "dns and the network mode"),
+            ("add-host", "custom host-to-IP mapping and the network"),
+        ):
+            if args.texts(flag):
+                raise UsageError(f"conflicting options: {word}")
+
+
+def _network(text: str) -> tuple[str, EndpointSettings]:
+    """Read one `--network`: a name, or `name=NAME,alias=A,ip=IP,mac-address=MAC`."""
+    settings: EndpointSettings = {}
+    if "=" not in text:
+        return ("bridge" if text in ("", "default") else text), settings
+    name = ""
+    for field in text.split(","):
+        key, _, value = field.partition("=")
+        match key.strip().lower():
+            case "name":
+                name = value
+            case "alias":
+                settings.setdefault("Aliases", []).append(value)
+            case "ip":
+                settings["IPAddress"] = value
+            case "mac-address":
+                settings["MacAddress"] = check_mac(value)
+            case _:
+                raise UsageError(f'invalid argument "{text}" for "--network" flag: invalid field {field}')
+    if not name:
+        raise UsageError(f'invalid argument "{text}" for "--network" flag: network name is not specified')
+    return name, settings
+
+
+def _fill(args: Arguments, settings: EndpointSettings) -> None:
+    """Add the flags that are about the first network."""
+    aliases, address, mac = args.texts("network-alias"), args.text("ip"), args.text("mac-address")
+    if aliases:
+        if settings.get("Aliases"):
+            raise Conflict("conflicting options: cannot specify both --network-alias and per-network alias")
+        settings["Aliases"] = list(aliases)
+    if address:
+        if settings.get("IPAddress"):
+            raise Conflict("conflicting options: cannot specify both --ip and per-network IPv4 address")
+        settings["IPAddress"] = address
+    if mac:
+        settings["MacAddress"] = check_mac(mac)
+
+
+def _refuse_wishes(mode: str, settings: EndpointSettings) -> None:
+    if settings.get("IPAddress"):
+        raise UsageError(
+            f"invalid config for network {mode}: user specified IP address is supported on user defined networks only",
+            hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
+        )
+    if settings.get("Aliases"):
+        raise UsageError(
+            f"invalid config for network {mode}: network-scoped alias is supported only for containers in user defined"
+            " networks",
+            hint="make one: pybuild network create NAME",
+        )
+    if settings.get("MacAddress") and mode != "bridge":
+        raise UsageError("conflicting options: mac-address and the network mode")
+
+
+def check_mac(text: str) -> str:
+    """Return a link-layer address in lower case. Raises UsageError."""
+    if not _MAC.fullmatch(text):
+        raise UsageError(f"{text} is not a valid mac address", hint="write it as 02:42:0a:09:00:02")
+    return text.lower()

@@ -1,0 +1,153 @@
+"""Answer questions for the names of containers (RFC 1035): read a question, write an answer, find the names.
+
+The names are those of the running containers that share a user's network with the one that asks: name, short id,
+aliases, each also with the network's name behind a point; several containers of one alias are given in turn.
+Standard library alone, and usable under `python -I -S`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+A, PTR, AAAA, ANY = 1, 12, 28, 255
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN = 0, 1, 2, 3
+_IN = 1
+_HEADER = struct.Struct(">HHHHHH")
+_RESPONSE, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x0100, 0x0080
+_OPCODE = 0x7800
+_TTL = 600
+"""Seconds, as Docker says; programs that keep names ask again after a restart all the same."""
+_REVERSE = ".in-addr.arpa"
+
+
+class Question:
+    """The question of a message: `name` in lower case without the last point, `kind`, and the bytes that asked."""
+
+    __slots__ = ("flags", "identity", "kind", "name", "raw")
+
+    def __init__(self, message: bytes) -> None:
+        """Read a message. Raises ValueError where it is no question, or not one."""
+        if len(message) < _HEADER.size:
+            raise ValueError("short")
+        self.identity, self.flags, questions, _, _, _ = _HEADER.unpack_from(message)
+        if self.flags & (_RESPONSE | _OPCODE) or questions != 1:
+            raise ValueError("no question")
+        labels, offset = [], _HEADER.size
+        while (length := message[offset] if offset < len(message) else 64) and length < 64:
+            labels.append(message[offset + 1 : offset + 1 + length])
+            offset += 1 + length
+        if length or offset + 5 > len(message):
+            raise ValueError("a broken name")
+        self.name = b".".join(labels).decode("latin-1").lower()
+        self.kind = struct.unpack_from(">H", message, offset + 1)[0]
+        self.raw = message[_HEADER.size : offset + 5]
+
+    def answer(self, records: list[tuple[int, bytes]], code: int = NOERROR) -> bytes:
+        """Write the answer: `records` are (type, data), all under the name that was asked for."""
+        flags = _RESPONSE | _RECURSION_AVAILABLE | (self.flags & _RECURSION_DESIRED) | code
+        body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, _IN, _TTL, len(data)) + data for kind, data in records)
+        return _HEADER.pack(self.identity, flags, 1, len(records), 0, 0) + self.raw + body
+
+
+class Names:
+    """The names that one container can ask for, read from the database when it has changed."""
+
+    def __init__(self, database: str, containers: str, container: str) -> None:
+        self._path = database
+        self._containers = containers
+        self._container = container
+        self._connection: sqlite3.Connection | None = None
+        self._version: object = None
+        self._names: dict[str, list[tuple[str, bytes]]] = {}
+        self._reverse: dict[str, tuple[str, str]] = {}
+        self._turn = 0
+        self.isolated = False
+        """Whether all networks of the container are internal: then nothing is asked outside."""
+
+    def answer(self, question: Question) -> bytes | None:
+        """Answer from the names; None where the question is for somebody else."""
+        self._refresh()
+        if question.name.endswith(_REVERSE) and question.kind == PTR:
+            container, name = self._reverse.get(question.name, ("", ""))
+            if container and self._lives(container):
+                return question.answer([(PTR, _encode(name))])
+            return None
+        found = self._names.get(question.name)
+        if found is None:
+            return None
+        addresses = list(dict.fromkeys(address for container, address in found if self._lives(container)))
+        if not addresses:
+            return None
+        if question.kind not in (A, ANY):
+            return question.answer([])  # the name is there, without what was asked for
+        self._turn += 1
+        start = self._turn % len(addresses)
+        return question.answer([(A, address) for address in addresses[start:] + addresses[:start]])
+
+    def _refresh(self) -> None:
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                f"file:{_quoted(self._path)}?mode=ro", uri=True, timeout=2, check_same_thread=False
+            )
+        version = self._connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return
+        rows = self._connection.execute(
+            "SELECT id, name, network FROM containers WHERE state NOT IN ('created', 'exited', 'dead')"
+        ).fetchall()
+        self._read([(row[0], row[1], json.loads(row[2]).get("networks") or {}) for row in rows])
+        self._version = version
+
+    def _read(self, rows: list[tuple[str, str, dict[str, dict[str, Any]]]]) -> None:
+        self._names, self._reverse = {}, {}
+        own: dict[str, dict[str, Any]] = next((nets for number, _, nets in rows if number == self._container), {})
+        self.isolated = bool(own) and all(endpoint.get("internal") for endpoint in own.values())
+        for network, mine in own.items():
+            if not mine.get("id"):
+                continue  # the default network has no names
+            for container, name, networks in rows:
+                endpoint = networks.get(network)
+                if endpoint is None or endpoint.get("id") != mine["id"]:
+                    continue
+                address = bytes(map(int, endpoint["address"].split(".")))
+                for word in (name, container[:12], *endpoint.get("aliases", ())):
+                    for full in (word.lower(), f"{word}.{network}".lower()):
+                        self._names.setdefault(full, []).append((container, address))
+                reverse = ".".join(str(byte) for byte in reversed(address)) + _REVERSE
+                self._reverse[reverse] = container, f"{name}.{network}"
+
+    def _lives(self, container: str) -> bool:
+        """Tell whether a container runs: its row says so until somebody looks."""
+        directory = f"{self._containers}/{container}"
+        if container == self._container:
+            return True
+        try:
+            fd = os.open(f"{directory}/alive", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return not os.path.exists(f"{directory}/exit")
+        finally:
+            os.close(fd)
+        return False
+
+
+def _encode(name: str) -> bytes:
+    labels = [label.encode("latin-1", "replace")[:63] for label in name.split(".") if label]
+    return b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
+
+
+def _quoted(path: str) -> str:
+    for character, escape in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
+        path = path.replace(character, escape)
+    return path

@@ -1,0 +1,239 @@
+"""Read what ports of a container are to be published, and hold the host's ports for them.
+
+A published port is reserved by a socket that is bound to it for as long as the container runs; the socket is also what
+answers where no rule of the firewall reaches (IPv6). The documents are the Engine API's: `PortBindings` maps
+`80/tcp` to a list of `{"HostIp": …, "HostPort": …}`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+
+from frozen import Frozen
+from runtime.errors import NetworkError, UsageError
+
+PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": 132}
+
+Bindings = dict[str, list[dict[str, str]]]
+"""Container port with its protocol to where it is published; a host port may be a range `8000-8010`, or empty."""
+
+_LONGEST = 120
+"""Sockets at most: the kernel passes 253 descriptors in one message."""
+
+
+class Published(Frozen):
+    """One port as it is published: `container` is its number inside, `address` the host's (`0.0.0.0`, `::` for all)."""
+
+    container: int
+    protocol: str
+    address: str
+    port: int
+
+    @property
+    def key(self) -> str:
+        """The container's port as documents have it."""
+        return f"{self.container}/{self.protocol}"
+
+
+def parse_publish(text: str) -> Bindings:
+    """Read one `-p`: `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ranges on both sides. Raises UsageError."""
+    ports, slash, protocol = text.rpartition("/")
+    if not slash:
+        ports, protocol = text, "tcp"
+    protocol = protocol.lower()
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"invalid containerPort: invalid proto: {protocol}", hint="tcp, udp or sctp")
+    head, _, inner = ports.rpartition(":")
+    address, _, outer = head.rpartition(":")
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    elif ":" in address:
+        raise UsageError(f"invalid port specification: {text}", hint="write an IPv6 address as [::1]")
+    if address and _family(address) is None:
+        raise UsageError(f"invalid IP address: {address}", hint="-p [IP:][PORT:]PORT")
+    if not inner:
+        raise UsageError(f"no port specified: {text}<empty>")
+    inside = _range(inner, "containerPort", text)
+    outside = _range(outer, "hostPort", text) if outer else None
+    count = len(inside)
+    if outside is not None and len(outside) != count and count != 1:
+        raise UsageError(f"invalid ranges specified for container and host Ports: {inner} and {outer}")
+    found: Bindings = {}
+    for number, port in enumerate(inside):
+        host = "" if outside is None else outer if count == 1 else str(outside[number])
+        found[f"{port}/{protocol}"] = [{"HostIp": address, "HostPort": host}]
+    return found
+
+
+def merge(specs: Iterable[Bindings]) -> Bindings:
+    """Put several into one; a port may be published more than once."""
+    found: Bindings = {}
+    for spec in specs:
+        for key, places in spec.items():
+            known = found.setdefault(key, [])
+            known.extend(place for place in places if place not in known)
+    return found
+
+
+def wanted(bindings: Mapping[str, Sequence[Mapping[str, str]]], exposed: Iterable[str], *, every: bool) -> Bindings:
+    """Return what is to be published: `bindings` and, with `every`, the other exposed ports at any port."""
+    found = merge([{key: [dict(place) for place in places] for key, places in bindings.items()}])
+    if every:
+        for key in exposed:
+            found.setdefault(key if "/" in key else f"{key}/tcp", [{"HostIp": "", "HostPort": ""}])
+    return found
+
+
+class Reserved:
+    """Ports that are held: `ports` as they are published, `sockets` the sockets, each listening where it can."""
+
+    def __init__(self) -> None:
+        self.ports: list[Published] = []
+        self.sockets: list[socket.socket] = []
+        self.served: list[tuple[str, int]] = []
+        """For each socket the protocol and the port inside."""
+
+    def close(self) -> None:
+        """Let go of the sockets; who inherited them still holds the ports."""
+        for held in self.sockets:
+            held.close()
+
+
+def reserve(bindings: Bindings, holder: Mapping[tuple[str, int], str]) -> Reserved:
+    """Bind a socket for each published port. Raises NetworkError for a port that is in use, with nothing held then.
+
+    `holder` names the container that has published a port (protocol, number), for the message.
+    """
+    reserved = Reserved()
+    with ExitStack() as stack:
+        stack.callback(reserved.close)
+        for key in sorted(bindings, key=lambda key: (key.partition("/")[2], int(key.partition("/")[0]))):
+            number, _, protocol = key.partition("/")
+            for place in bindings[key]:
+                held, found = _bind(int(number), protocol, place["HostIp"], place["HostPort"], holder)
+                reserved.ports += found
+                if held is not None:
+                    reserved.sockets.append(held)
+                    reserved.served.append((protocol, int(number)))
+        if len(reserved.sockets) > _LONGEST:
+            raise NetworkError(f"more than {_LONGEST} ports cannot be published for one container")
+        stack.pop_all()
+    return reserved
+
+
+def _bind(
+    inner: int, protocol: str, address: str, port: str, holder: Mapping[tuple[str, int], str]
+) -> tuple[socket.socket | None, list[Published]]:
+    """Bind one port, the first free one of a range; gives it twice where it answers for both versions of IP."""
+    family = _family(address) if address else (socket.AF_INET6 if _has_ipv6() else socket.AF_INET)
+    assert family is not None  # parse_publish and the documents' check have seen to it
+    first, _, last = port.partition("-")
+    candidates = range(int(first), int(last or first) + 1) if port else range(1)
+    failure: OSError | None = None
+    for candidate in candidates:
+        try:
+            held = _socket(family, protocol, address, candidate)
+        except OSError as error:
+            failure = error
+            continue
+        number = held.getsockname()[1] if held is not None else candidate
+        made = Published(container=inner, protocol=protocol, address=address or "0.0.0.0", port=number)
+        both = [made, Published(container=inner, protocol=protocol, address="::", port=number)]
+        return held, both if not address and family == socket.AF_INET6 else [made]
+    assert failure is not None
+    where = f"{address or '0.0.0.0'}:{port}"
+    if failure.errno == errno.EADDRINUSE:
+        name = holder.get((protocol, candidates[-1]))
+        by = f" (by container {name})" if name else ""
+        raise NetworkError(
+            f"Bind for {where} failed: port is already allocated: address already in use{by}",
+            hint="publish it at another port, or stop what has it",
+        ) from failure
+    raise NetworkError(f"Bind for {where} failed: {failure.strerror or failure}") from failure
+
+
+def _socket(family: int, protocol: str, address: str, port: int) -> socket.socket | None:
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    try:
+        held = socket.socket(family, kind, PROTOCOLS[protocol])
+    except OSError as error:
+        if protocol == "sctp" and error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT) and port:
+            return None  # the kernel has no such sockets loaded, so nobody can hold the port
+        raise
+    try:
+        if protocol == "tcp":
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(address)))
+        held.bind((address, port))
+        if protocol != "udp":
+            held.listen(128)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
+def _has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _family(address: str) -> int | None:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, address)
+        except (OSError, ValueError):
+            continue
+        return family
+    return None
+
+
+def _range(text: str, what: str, whole: str) -> range:
+    first, dash, last = text.partition("-")
+    if not all(part.isascii() and part.isdecimal() for part in ((first, last) if dash else (first,))):
+        raise UsageError(f"invalid {what}: {text}", hint=f"a port is a number, as in -p 8080:80; not {whole}")
+    begin, end = int(first), int(last) if dash else int(first)
+    if not (1 if what == "containerPort" else 0) <= begin <= end <= 65535:
+        raise UsageError(f"invalid {what}: {text}", hint="a port is a number up to 65535, a range goes upwards")
+    return range(begin, end + 1)
+
+
+def describe(ports: Iterable[Published], exposed: Iterable[str] = ()) -> str:
+    """Write ports as `ps` does: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp`."""
+    known = sorted(ports, key=lambda port: (port.address == "::", port.protocol, port.container, port.port))
+    words = []
+    for port in known:
+        address = f"[{port.address}]" if ":" in port.address else port.address
+        words.append(f"{address}:{port.port}->{port.key}")
+    taken = {port.key for port in known}
+    return ", ".join([*words, *sorted(key for key in exposed if key not in taken)])
+
+
+def documents(ports: Iterable[Published]) -> Bindings:
+    """Return the Engine API's document of published ports."""
+    found: Bindings = {}
+    for port in ports:
+        found.setdefault(port.key, []).append({"HostIp": port.address, "HostPort": str(port.port)})
+    return found
+
+
+def read_documents(bindings: Mapping[str, Sequence[Mapping[str, str]] | None]) -> list[Published]:
+    """Read such a document again."""
+    return [
+        Published(
+            container=int(key.partition("/")[0]),
+            protocol=key.partition("/")[2],
+            address=place["HostIp"],
+            port=int(place["HostPort"]),
+        )
+        for key, places in bindings.items()
+        for place in places or ()
+    ]
