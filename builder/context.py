@@ -65,11 +65,6 @@ class DirectoryContext:
         return self._ignore
 
     @property
-    def ignore(self) -> IgnoreFile | None:
-        """What leaves files out, if anything does."""
-        return self._ignore
-
-    @property
     def title(self) -> str:
         return self._title
 

@@ -24,6 +24,11 @@ def relink(path: Path, target: str) -> None:
     path.symlink_to(target)
 
 
+def fifo(directory: Path) -> None:
+    (directory / "b").unlink()
+    os.mkfifo(directory / "b")
+
+
 def hard_link(directory: Path) -> None:
     (directory / "b").unlink()
     os.link(directory / "a", directory / "b")
@@ -63,7 +68,7 @@ MISSES: dict[str, Change] = {
     "the case of a name": lambda d: (d / "a").rename(d / "A"),
     "a name's normal form": lambda d: (d / "a").rename(d / "a\u0301"),
     "content between names": lambda d: ((d / "a").write_text("2"), (d / "b").write_text("1")),
-    "a fifo for a file": lambda d: ((d / "b").unlink(), os.mkfifo(d / "b")),
+    "a fifo for a file": fifo,
 }
 HITS: dict[str, Change] = {
     "times": lambda d: os.utime(d / "a", (5, 5)),

@@ -78,7 +78,9 @@ RANGE = st.tuples(st.integers(0, 40), st.integers(0, 40), st.sampled_from(("tcp"
 
 
 @given(st.lists(RANGE))
-def test_ports_are_listed_as_often_as_they_are_named_in_the_order_of_their_ranges(ranges: list[tuple[int, int, str]]) -> None:
+def test_ports_are_listed_as_often_as_they_are_named_in_the_order_of_their_ranges(
+    ranges: list[tuple[int, int, str]],
+) -> None:
     ordered = [(min(begin, end), max(begin, end), protocol) for begin, end, protocol in ranges]
     every = [f"{port}/{protocol}" for begin, end, protocol in ordered for port in range(begin, end + 1)]
     assert list(port_list(ordered)) == every
