@@ -2,10 +2,15 @@
 
 VERBS: dict[str, str] = {
     "attach": "runtime.cli.attach",
+    "commit": "runtime.cli.diff:commit",
     "container inspect": "runtime.cli.inspect:container",
+    "container prune": "runtime.cli.containerprune",
     "copy": "runtime.cli.copy",
     "create": "runtime.cli.create",
+    "diff": "runtime.cli.diff",
+    "events": "runtime.cli.events",
     "exec": "runtime.cli.exec",
+    "export": "runtime.cli.diff:export",
     "history": "runtime.cli.history",
     "image inspect": "runtime.cli.inspect:image",
     "image prune": "runtime.cli.prune:image",
@@ -39,6 +44,7 @@ VERBS: dict[str, str] = {
     "tag": "runtime.cli.tag",
     "top": "runtime.cli.top",
     "unpause": "runtime.cli.pause:unpause",
+    "update": "runtime.cli.update",
     "version": "runtime.cli.version",
     "wait": "runtime.cli.wait",
 }

@@ -59,7 +59,7 @@ def make_request(
         rootless=store.context.rootless,
         network="host" if plan.mode == "host" else "private",
         namespaces=_namespaces(host),
-        resources=_resources(host),
+        resources=resources_of(host),
         rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
         shm_size=host.get("ShmSize") or 64 << 20,
         sysctl=host.get("Sysctls") or {},
@@ -176,7 +176,8 @@ def _namespaces(host: HostConfig) -> dict[str, str]:
     return modes
 
 
-def _resources(host: HostConfig) -> Resources:
+def resources_of(host: HostConfig) -> Resources:
+    """Return the limits that a container is to have."""
     quota, period = host.get("CpuQuota") or None, host.get("CpuPeriod") or None
     if host.get("NanoCpus"):
         period = _CPU_PERIOD

@@ -226,6 +226,12 @@ class Containers:
         except sqlite3.IntegrityError:
             raise self._conflict(name) from None
 
+    def reconfigure(self, container: Container, host: HostConfig) -> None:
+        """Record other settings of the machine for a container."""
+        with self.database.write() as connection:
+            connection.execute("UPDATE containers SET host_config = ? WHERE id = ?", (json.dumps(host), container.id))
+            _event(connection, container, "update", self.store.context.now())
+
     def record_event(self, container: Container, action: str, **attributes: str) -> None:
         """Write an event of this moment that changes no row."""
         with self.database.write() as connection:

@@ -12,7 +12,7 @@ import time
 from errno import EBUSY, ENOENT
 
 from runtime.sandbox.device_rules import allow_on_v1, attach_to_v2, rules_of
-from runtime.sandbox.failure import refused
+from runtime.sandbox.failure import LaunchFailure, refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,6 +163,18 @@ def create(name: str, resources: dict[str, Any], *, rootless: bool) -> Cgroup | 
         cgroup.remove()
         raise
     return cgroup if made else None
+
+
+def change(name: str, resources: dict[str, Any], *, rootless: bool) -> None:
+    """Set limits of the groups `name`, which exist. Raises LaunchFailure for one that cannot be had."""
+    groups = [(hierarchy, f"{hierarchy.directory}/{name}") for hierarchy in hierarchies(own=rootless)]
+    cgroup = Cgroup(name, [(hierarchy, path) for hierarchy, path in groups if os.path.isdir(path)])
+    wanted = _settings(resources)
+    try:
+        _set_all(cgroup, wanted)
+    except LaunchFailure:
+        # Version 1 holds memory below memory and swap together: a higher limit needs the other order.
+        _set_all(cgroup, wanted[::-1])
 
 
 def _make(hierarchy: Hierarchy, name: str, made: list[tuple[Hierarchy, str]]) -> None:

@@ -1,0 +1,59 @@
+"""`pybuild container prune`: remove all containers that do not run."""
+
+from __future__ import annotations
+
+from runtime.cli.arguments import Arguments
+from runtime.cli.confirm import confirmed
+from runtime.cli.declare import Flag, Verb
+from runtime.context import Context
+
+VERB = Verb(
+    name="container prune",
+    summary="Remove all stopped containers",
+    words=(0, 0),
+    needs_store=True,
+    flags=(
+        Flag("--filter", kind="texts", metavar="NAME=VALUE", help="Remove only what fits (until, label, label!)"),
+        Flag("--force", "-f", help="Don't ask"),
+    ),
+)
+
+
+def run(args: Arguments, context: Context) -> int:
+    """Print the ids of those removed, and how much space they had."""
+    from runtime.cli.human import human_size
+    from runtime.cli.moments import parse_moment
+    from runtime.containers.filters import label_fits, split_filters
+    from runtime.containers.inspection import size_of
+    from runtime.containers.records import Containers
+    from runtime.containers.removal import remove
+    from runtime.errors import Conflict, NotFound
+    from runtime.store import Store
+
+    given = split_filters(args.texts("filter"), ("label", "label!", "until"))
+    before = [parse_moment(text, context.now(), "until") for text in given.get("until", ())]
+    if not confirmed(args, context, "This will remove all stopped containers."):
+        return 0
+    removed, total = [], 0
+    with Store.open(context) as store:
+        containers = Containers(store)
+        for container in containers.list():
+            labels = container.config.get("Labels") or {}
+            if (
+                containers.is_held(container.id)
+                or not all(label_fits(labels, text) for text in given.get("label", ()))
+                or any(label_fits(labels, text) for text in given.get("label!", ()))
+                or any(container.created >= moment for moment in before)
+            ):
+                continue
+            size = size_of(containers, container)[0]
+            try:
+                remove(containers, container.id)
+            except (Conflict, NotFound):  # started or removed by somebody else at this moment
+                continue
+            removed.append(container.id)
+            total += size
+    if removed:
+        context.stdout.write("Deleted Containers:\n" + "".join(f"{identity}\n" for identity in removed) + "\n")
+    context.stdout.write(f"Total reclaimed space: {human_size(total)}\n")
+    return 0

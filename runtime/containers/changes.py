@@ -1,0 +1,165 @@
+"""Find out what a container changed in its image, write its tree as a tar, make an image of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
+
+from runtime.containers.execute import container_view
+from runtime.oci.changes import apply_changes
+from runtime.oci.documents import History, decode_config
+from runtime.oci.times import rfc3339
+from runtime.store.layers.tree import Metadata
+from runtime.store.layers.writer import LayerWriter
+from runtime.store.view import MergedView
+
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
+    from runtime.oci.references import Reference
+    from runtime.store.images import Image
+
+_OWN = frozenset((b"dev", b"proc", b"sys", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
+"""Where every container has mounts: what lies there in its own layer was made to mount on."""
+
+
+class Change(NamedTuple):
+    """One path that differs from the image: added, changed or deleted; `metadata` is what is there now."""
+
+    kind: Literal["A", "C", "D"]
+    path: bytes
+    metadata: Metadata
+
+
+_GONE = Metadata(kind="whiteout", mode=0, uid=0, gid=0)
+
+
+def changes(containers: Containers, container: Container) -> list[Change]:
+    """List what the container changed, parents first; a directory in which something changed is changed."""
+    image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
+    layered = not (containers.directory(container.id) / "rootfs").is_dir()
+    with container_view(containers, container) as own, containers.store.snapshots.view(image.chain_id) as lower:
+        return list(_compare(own, lower, b"", layered))
+
+
+def _compare(own: MergedView, lower: MergedView, path: bytes, layered: bool) -> Iterator[Change]:
+    """Compare what lies below a directory of both trees; `layered`: what has no part in the topmost layer is equal."""
+    before = set(lower.names(path))
+    now = set(own.names(path))
+    for name in sorted(before | now):
+        below = path + b"/" + name if path else name
+        if below in _OWN:
+            continue
+        if name not in now:
+            yield Change("D", below, _GONE)
+            continue
+        node = own.node(below)
+        if node is None or (layered and 0 not in node.layers and name in before):
+            continue
+        metadata = node.metadata
+        old = lower.entry(below) if name in before else None
+        directory = metadata.kind == "directory"
+        inner: list[Change] = []
+        if directory:
+            both = old is not None and old.kind == "directory"
+            inner = list(_compare(own, lower, below, layered) if both else _all(own, below))
+        if old is None:
+            yield Change("A", below, metadata)
+        elif inner or not _same(metadata, old, directory):
+            yield Change("C", below, metadata)
+        yield from inner
+
+
+def _all(own: MergedView, path: bytes) -> Iterator[Change]:
+    for name in own.names(path):
+        below = path + b"/" + name
+        metadata = own.entry(below)
+        if metadata is not None:
+            yield Change("A", below, metadata)
+            if metadata.kind == "directory":
+                yield from _all(own, below)
+
+
+def _same(now: Metadata, before: Metadata, directory: bool) -> bool:
+    kept = (now.kind, now.mode, now.uid, now.gid, now.rdev, now.link) == (
+        before.kind, before.mode, before.uid, before.gid, before.rdev, before.link
+    )  # fmt: skip
+    return kept and (directory or (now.size, now.mtime_ns) == (before.size, before.mtime_ns))
+
+
+def write_tree(containers: Containers, container: Container, sink: BinaryIO) -> None:
+    """Write the container's whole tree as a tar, without what is mounted in it."""
+    with container_view(containers, container) as view, LayerWriter(sink) as writer:
+        for path, metadata, _ in view.walk(b""):
+            containers.store.context.cancel.check()
+            if path:
+                _add(writer, view, path, metadata)
+        writer.finish()
+
+
+def _add(writer: LayerWriter, view: MergedView, path: bytes, metadata: Metadata) -> None:
+    if metadata.kind != "file":
+        writer.add(path, metadata)
+        return
+    fd = view.open_file(path)
+    try:
+        writer.add(path, metadata, fd)
+    finally:
+        os.close(fd)
+
+
+def commit(
+    containers: Containers,
+    container: Container,
+    names: Sequence[Reference],
+    *,
+    author: str = "",
+    message: str = "",
+    instructions: Sequence[str] = (),
+) -> Image:
+    """Make an image of the container as it is: its image's layers and one of its changes.
+
+    `instructions` are those of `--change`. The configuration is the container's. Raises UsageError for a wrong one.
+    """
+    store = containers.store
+    image = store.images.get(container.image)  # type: ignore[arg-type]  # as above
+    config = apply_changes(decode_config(_document(image, container)).config, instructions)
+    parent = store.images.unpacked(image)
+    found = changes(containers, container)
+    with tempfile.TemporaryFile(dir=store.workspace()) as layer:
+        with container_view(containers, container) as view, LayerWriter(layer) as writer:
+            for change in found:
+                _add(writer, view, change.path, change.metadata)
+            digests = writer.finish()
+        layer.seek(0)
+        snapshot = store.snapshots.apply(parent, layer, expected=digests.diff_id)
+    from frozen import replace
+
+    created = rfc3339(store.context.now())
+    command = " ".join((container.path, *container.args))
+    document = replace(
+        image.config,
+        created=created,
+        author=author or image.config.author,
+        config=config,
+        diff_ids=(*image.config.diff_ids, snapshot.diff_id),
+        history=(
+            *image.config.history,
+            History(created=created, created_by=command, author=author, comment=message),
+        ),
+    )
+    made = store.images.record(document.encode(), names)
+    containers.record_event(container, "commit", comment=message, imageID=made.id)
+    return made
+
+
+def _document(image: Image, container: Container) -> bytes:
+    """Return the image's document with the container's settings in it."""
+    document = json.loads(image.config.encode())
+    wanted = "User ExposedPorts Env Entrypoint Cmd Volumes WorkingDir Labels StopSignal Healthcheck".split()
+    settings = {name: container.config[name] for name in wanted if container.config.get(name)}  # type: ignore[literal-required]
+    kept = {name: value for name, value in (document.get("config") or {}).items() if name not in wanted}
+    document["config"] = {**kept, **settings}
+    return json.dumps(document).encode()

@@ -1,0 +1,46 @@
+"""Change the limits of a container that exists, in its record and, where it runs, in its control groups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from frozen import replace
+from runtime.containers.create import check_config
+from runtime.containers.documents import HostConfig
+from runtime.errors import Conflict, PybuildError
+
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
+
+
+def update(containers: Containers, container: Container, changes: HostConfig) -> None:
+    """Set what `changes` holds. Raises UsageError, Conflict, PybuildError; then nothing is changed in the record.
+
+    A restart policy is that of the next start of a container that runs.
+    """
+    host = cast(HostConfig, {**container.host_config, **changes})
+    if changes.get("NanoCpus"):
+        host = cast(HostConfig, {name: value for name, value in host.items() if name not in ("CpuQuota", "CpuPeriod")})
+    check_config(container.config, host)
+    policy = host.get("RestartPolicy")
+    if host.get("AutoRemove") and policy is not None and policy["Name"] not in ("", "no"):
+        raise Conflict("Restart policy cannot be updated because AutoRemove is enabled for the container")
+    limits = {name: value for name, value in changes.items() if name != "RestartPolicy"}
+    if limits and containers.is_running(container):
+        _apply(containers, replace(container, host_config=host))
+    containers.reconfigure(container, host)
+
+
+def _apply(containers: Containers, container: Container) -> None:
+    from runtime.containers.bundle import resources_of
+    from runtime.containers.removal import cgroup_name
+    from runtime.oci.runtimespec import container_spec
+    from runtime.sandbox.cgroups import change
+    from runtime.sandbox.failure import LaunchFailure
+
+    document = container_spec(args=("true",), resources=resources_of(container.host_config))
+    wanted = {key: value for key, value in document["linux"]["resources"].items() if key != "devices"}
+    try:
+        change(cgroup_name(containers, container.id), wanted, rootless=containers.store.context.rootless)
+    except LaunchFailure as failure:
+        raise PybuildError(f"Cannot update container {container.name}: {failure}") from None
