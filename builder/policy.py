@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.records import Records
 from frozen import Frozen
 from runtime.errors import DocumentError, UsageError
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 _SYSTEM = Path("/etc/pybuild/config.toml")
 _SLICE = 64
+_FRESH = 3600 * 10**9
+"""Nanoseconds: an hour."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?", re.IGNORECASE)
 _AGE = re.compile(r"(\d+)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -82,26 +85,29 @@ def collect_slice(store: Store, policy: CachePolicy) -> int:
     total, free = space.f_blocks * space.f_frsize, space.f_bavail * space.f_frsize
     allowed = policy.max_size.of(total)
     missing = max(0, policy.keep_free.of(total) - free)
-    if not missing and not _may_be_over(store, allowed, oldest):
+    if not missing and not _may_be_over(store, allowed, oldest) and not _is_due(store):
         return 0
     from builder.cachestore import delete, entries  # lazy: only where something may have to go
     from runtime.store.collect import collect
 
     found = entries(store)
-    chosen = _chosen(found, allowed=allowed, missing=missing, oldest=oldest)
+    chosen = _chosen(found, allowed=allowed, missing=missing, oldest=oldest, fresh=now - _FRESH)
     gone = delete(store, chosen[:_SLICE])
     if gone:
         collect(store, wait=False)
     return len(gone)
 
 
-def _chosen(found: tuple[CacheEntry, ...], *, allowed: int, missing: int, oldest: int) -> list[CacheEntry]:
-    """Choose the oldest first: what is too old, and whatever is too much. What images hold frees nothing."""
+def _chosen(found: tuple[CacheEntry, ...], *, allowed: int, missing: int, oldest: int, fresh: int) -> list[CacheEntry]:
+    """Choose the oldest first: what is too old, and whatever is too much. What images hold frees nothing.
+
+    What was used after `fresh` is not too much: a full disk shall not make every build begin anew.
+    """
     left = sum(entry.freeable for entry in found)
     limit = min(allowed, left - missing)
     chosen = []
     for entry in found:
-        if entry.in_use or (entry.used >= oldest and left <= limit):
+        if entry.in_use or (entry.used >= oldest and (left <= limit or entry.used > fresh)):
             continue
         if entry.used < oldest or entry.freeable:
             chosen.append(entry)
@@ -110,20 +116,31 @@ def _chosen(found: tuple[CacheEntry, ...], *, allowed: int, missing: int, oldest
 
 
 def _may_be_over(store: Store, allowed: int, oldest: int) -> bool:
-    """Tell from two cheap questions whether a closer look is due: cache mounts are measured only then."""
+    """Tell from two cheap questions whether records have to go."""
+    _ = Records(store), store.snapshots  # their tables exist
     row = store.database.one(
         """SELECT coalesce(sum(size), 0), (SELECT min(CASE used WHEN 0 THEN created ELSE used END)
         FROM builder_records) FROM snapshots WHERE chain_id IN (SELECT chain FROM builder_records)"""
     )
     if row is None:
         return False
-    if row[0] > allowed // 2 or (row[1] is not None and row[1] < oldest):
-        return True
-    try:
-        with os.scandir(store.layout.cache_mounts) as scan:
-            return any(scan)
-    except FileNotFoundError:
+    return bool(row[0] > allowed or (row[1] is not None and row[1] < oldest))
+
+
+def _is_due(store: Store) -> bool:
+    """Tell whether it is time to measure what is no layer: cache mounts, downloads, repositories. Once an hour."""
+    root = store.layout.root
+    if not any((root / name).is_dir() for name in ("cache-mounts", "downloads", "git")):
         return False
+    stamp = root / "cache-checked"
+    now = store.context.now()
+    try:
+        if 0 <= now - stamp.stat().st_mtime_ns < _FRESH:
+            return False
+    except FileNotFoundError:
+        stamp.touch(mode=0o600)
+    os.utime(stamp, ns=(now, now))
+    return True
 
 
 def _files(context: Context) -> Iterator[Path]:

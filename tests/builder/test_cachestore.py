@@ -107,6 +107,23 @@ def test_the_policy_takes_the_oldest(bench: Bench, policy: CachePolicy, left: in
         assert len(store.snapshots.list()) == left
 
 
+def test_what_was_just_used_stays_however_full_the_disk_is(bench: Bench) -> None:
+    build(bench, "a", now=DAY)
+    with Store.open(replace(bench.context, now=lambda: DAY + 60 * 10**9)) as store:
+        assert collect_slice(store, CachePolicy(keep_free=Limit(share=1.0))) == 0
+        assert len(entries(store)) == 1
+
+
+def test_cache_mounts_are_measured_once_an_hour(bench: Bench) -> None:
+    path = make_mount(bench, "m", 5000)
+    with Store.open(replace(bench.context, now=lambda: 100 * DAY)) as store:
+        assert collect_slice(store, CachePolicy(keep_free=Limit())) == 1
+    (path / "data").mkdir()
+    for later, left in ((1, 0), (7200, 1)):
+        with Store.open(replace(bench.context, now=lambda later=later: 100 * DAY + later * 10**9)) as store:  # type: ignore[misc]
+            assert collect_slice(store, CachePolicy(keep_free=Limit())) == left
+
+
 def test_what_an_image_needs_survives_every_policy(bench: Bench) -> None:
     bench.write({"a": "1"})
     bench.build("FROM scratch\nCOPY a /\n", now=DAY)
