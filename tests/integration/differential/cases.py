@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -34,14 +35,16 @@ class Case:
     whole: bool = False
     """Whether the text is the whole Dockerfile as it stands."""
 
+    def words_in(self, directory: str) -> list[str]:
+        """Return the words for a builder that sees the context at `directory`: CONTEXT in them stands for it."""
+        return [word.replace("CONTEXT", directory) for word in self.words]
+
     @property
     def text(self) -> str:
         """Return the whole Dockerfile."""
-        if self.whole:
-            return self.dockerfile + "\n"
-        begins = self.dockerfile.startswith(("FROM", "#", "ARG TAG"))
-        whole = self.dockerfile if begins else f"FROM BASE\n{self.dockerfile}"
-        return whole.replace("FROM BASE", f"FROM {BASE}").replace("from=BASE", f"from={BASE}") + "\n"
+        begins = self.dockerfile.startswith(("FROM", "#", "ARG TAG", "ARG V=1"))
+        whole = self.dockerfile if begins or self.whole else f"FROM BASE\n{self.dockerfile}"
+        return re.sub(r"(?<![\w$])BASE(?!\w)", BASE, whole) + "\n"
 
 
 TREE: Mapping[str, str | Special] = {

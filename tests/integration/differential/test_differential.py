@@ -18,6 +18,9 @@ import pytest
 
 from tests.integration.differential.cases import BASE, CASES, SOURCE_TIME, Case, Special
 from tests.integration.differential.describe import describe
+from tests.integration.differential.file_cases import FILES
+from tests.integration.differential.language_cases import LANGUAGE
+from tests.integration.differential.run_cases import RUNS
 from tests.integration.programs import Program
 
 RECORDED = Path(__file__).with_name("recorded.json")
@@ -92,7 +95,7 @@ def recorded() -> dict[str, Any]:
 
 @pytest.mark.root
 @pytest.mark.overlay
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *LANGUAGE, *RUNS, *FILES], ids=lambda case: case.name)
 def test_an_image_is_what_buildkit_makes(
     case: Case,
     program: Program,
@@ -104,7 +107,8 @@ def test_an_image_is_what_buildkit_makes(
 ) -> None:
     context = make_context(tmp_path, case)
     if docker is not None:
-        docker("buildx", "build", "-q", "-t", "differential", *case.words, docker.prefix + str(context))
+        there = docker.prefix + str(context)
+        docker("buildx", "build", "-q", "-t", "differential", *case.words_in(there), there)
         theirs = describe(docker("save", "differential"), base_layers=_base_layers(case))
         if request.config.getoption("--record"):
             recorded[case.name] = dict(theirs)
@@ -113,7 +117,7 @@ def test_an_image_is_what_buildkit_makes(
         theirs = dict(recorded[case.name])
     else:
         missing("a docker with BuildKit, or a recorded result")
-    program("build", "-q", "-t", "differential", *case.words, context)
+    program("build", "-q", "-t", "differential", *case.words_in(str(context)), context)
     ours = describe(program("save", "differential").stdout, base_layers=_base_layers(case))
     # Directories, here-documents and what commands write have the time of the build.
     times_theirs, times_ours = theirs.pop("times"), ours.pop("times")
