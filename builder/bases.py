@@ -48,7 +48,7 @@ class BaseImage(Frozen):
 
 
 class Wanted(Frozen):
-    """An image that an instruction names: for which platform, in which line, and what stage was perhaps meant."""
+    """An image that an instruction names: for which platform, in which line, what was perhaps meant (`the stage x`)."""
 
     name: str
     platform: str
@@ -176,9 +176,9 @@ class Bases:
         )
 
     def _perhaps(self, wanted: Wanted) -> str | None:
-        """Ask for what was perhaps meant: a stage, or an image that is here."""
+        """Ask for what was perhaps meant: a stage, a context, or an image that is here."""
         if wanted.suggestion:
-            return f"did you mean the stage {wanted.suggestion}?"
+            return f"did you mean {wanted.suggestion}?"
         from runtime.store.images import nearest  # loaded already: the store was asked
 
         near = nearest(wanted.name, (str(name) for image in self._store.images.list() for name in image.names))

@@ -18,6 +18,7 @@ from builder.stepclient import StepServer
 from builder.steps.select import step_of
 from frozen import Frozen, replace
 from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
+from grammar.nearest import nearest
 from runtime.errors import PybuildError
 from runtime.oci.platforms import parse_platform
 
@@ -179,7 +180,15 @@ class _Planner:
 
     def _wanted(self, base: Base, stage: Stage, line: int) -> Wanted:
         platform = base.platform or stage.platform
-        return Wanted(name=base.name, platform=platform, line=line, suggestion=self._graph.suggest(base.name))
+        return Wanted(name=base.name, platform=platform, line=line, suggestion=self._suggestion(base.name))
+
+    def _suggestion(self, name: str) -> str | None:
+        """Say which stage or named context was perhaps meant by the name of an image."""
+        stage = self._graph.suggest(name)
+        if stage is not None:
+            return f"the stage {stage}"
+        context = nearest(name, (*self._graph.named_contexts, *self._graph.stage_contexts))
+        return None if context is None else f"the context {context}"
 
     def _image(self, base: Base, stage: Stage, line: int) -> BaseImage:
         return self._bases.find(self._wanted(base, stage, line))

@@ -245,3 +245,11 @@ def test_a_step_over_a_named_context_is_remembered_until_that_changes(command: C
         command("--build-context", "other=ctx", "-", stdin=text)
         ids.append(command.id)
     assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_name_that_is_nearly_a_context_is_told(command: Command) -> None:
+    Path("ctx").mkdir()
+    command.context = replace(command.context, offline=True)
+    with pytest.raises(PybuildError, match="No such image: othre") as caught:
+        command("--build-context", "other=ctx", "-", stdin=b"FROM scratch\nCOPY --from=othre f /\n")
+    assert (caught.value.hint or "").startswith("did you mean the context other?")
