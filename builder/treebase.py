@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from builder.bases import BaseImage
-from builder.interfaces import Result
+from builder.interfaces import Result, SourceChanged
 from builder.keys import base_content, next_content
 from builder.layering import Style, open_layer
 from builder.trees import plan_copy
+from runtime.errors import PybuildError
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
 def base_of_tree(store: Store, name: str, tree: BuildContext, platform: str) -> BaseImage:
     """Copy all of `tree` into a layer of its own; the image has that layer and an empty configuration.
 
-    Raises SourceChanged where a file is written while it is copied.
+    Raises PybuildError where a file is written while it is copied.
     """
     plan = plan_copy(tree, b"")
     style = Style(created_ns=max((entry.metadata.mtime_ns for entry in plan.entries), default=0))
     with store.snapshots.prepare(None) as preparation:
-        with open_layer(preparation.upperdir, None) as layer:
-            layer.make_directory(b"", style)
-            layer.add(tree, b"", plan, b"", style)
+        try:
+            with open_layer(preparation.upperdir, None) as layer:
+                layer.make_directory(b"", style)
+                layer.add(tree, b"", plan, b"", style)
+        except SourceChanged as error:
+            raise PybuildError(
+                f"{error.path} changed while it was being read", hint="build again when nothing writes to the context"
+            ) from error
         digests = layer.digests or preparation.measure()
         snapshot = preparation.commit(digests)
     system, _, rest = platform.partition("/")

@@ -95,9 +95,11 @@ def open_inputs(wanted: Wanted, store: Store, remotes: Callable[[], Remotes]) ->
     if wanted.context == STANDARD_INPUT:
         if wanted.dockerfile == STANDARD_INPUT:
             raise UsageError("invalid argument: can't use stdin for both build context and dockerfile")
-        yield _from_standard_input(wanted, store, remotes)
+        with ExitStack() as stack:
+            yield _from_standard_input(wanted, store, remotes, stack)
     elif _is_elsewhere(wanted.context):
-        yield _from_elsewhere(wanted, store, remotes)
+        with ExitStack() as stack:
+            yield _from_elsewhere(wanted, store, remotes, stack)
     else:
         with _from_directory(wanted, store, remotes) as inputs:
             yield inputs
@@ -119,7 +121,7 @@ def _from_directory(wanted: Wanted, store: Store, remotes: Callable[[], Remotes]
         yield Inputs(source=source, context=opened, directory=directory, ignore=ignore)
 
 
-def _from_standard_input(wanted: Wanted, store: Store, remotes: Callable[[], Remotes]) -> Inputs:
+def _from_standard_input(wanted: Wanted, store: Store, remotes: Callable[[], Remotes], stack: ExitStack) -> Inputs:
     from builder.unpacked import unpack_context
     from builder.webcontext import is_archive
 
@@ -133,14 +135,14 @@ def _from_standard_input(wanted: Wanted, store: Store, remotes: Callable[[], Rem
             )
         with path.open("rb") as file:
             text = decoded(file.read(LARGEST + 1), "standard input")
-        return Inputs(source=SourceText(name="Dockerfile", text=text), context=_empty(store))
+        return Inputs(source=SourceText(name="Dockerfile", text=text), context=_empty(store, stack))
     with path.open("rb") as file:
         tree = unpack_context(store, file, "the context on standard input")
     path.unlink()
     return _with_dockerfile(wanted, tree, remotes, store.context)
 
 
-def _from_elsewhere(wanted: Wanted, store: Store, remotes: Callable[[], Remotes]) -> Inputs:
+def _from_elsewhere(wanted: Wanted, store: Store, remotes: Callable[[], Remotes], stack: ExitStack) -> Inputs:
     from builder.remote.words import is_git, parse_git
 
     word = wanted.context
@@ -151,10 +153,10 @@ def _from_elsewhere(wanted: Wanted, store: Store, remotes: Callable[[], Remotes]
         keep = wanted.keep_git_dir if source.keep_git_dir is None else source.keep_git_dir
         tree = remotes().open_tree(remotes().tree(source, keep_git_dir=keep))
         return _with_dockerfile(wanted, tree, remotes, store.context)
-    return _from_url(wanted, word, store, remotes)
+    return _from_url(wanted, word, store, remotes, stack)
 
 
-def _from_url(wanted: Wanted, url: str, store: Store, remotes: Callable[[], Remotes]) -> Inputs:
+def _from_url(wanted: Wanted, url: str, store: Store, remotes: Callable[[], Remotes], stack: ExitStack) -> Inputs:
     """Take an archive, or a Dockerfile: then the context holds it alone, under the name that BuildKit gives it."""
     from builder.context import open_directory
     from builder.remote.words import without_password
@@ -173,9 +175,9 @@ def _from_url(wanted: Wanted, url: str, store: Store, remotes: Callable[[], Remo
     (place / "context").chmod(0o600)
     for path in (place / "context", place):
         os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
-    inputs = Inputs(
-        source=SourceText(name=file.name, text=text), context=open_directory(store, place, f"the context {shown}")
-    )
+    opened = open_directory(store, place, f"the context {shown}")
+    stack.callback(opened.close)
+    inputs = Inputs(source=SourceText(name=file.name, text=text), context=opened)
     if wanted.dockerfile is None:
         return inputs
     if wanted.dockerfile == STANDARD_INPUT or _is_url(wanted.dockerfile):
@@ -224,12 +226,14 @@ def _downloaded(url: str, remotes: Remotes) -> SourceText:
     return SourceText(name=file.name, text=decoded(data, file.name))
 
 
-def _empty(store: Store) -> BuildContext:
+def _empty(store: Store, stack: ExitStack) -> BuildContext:
     from builder.context import open_directory
 
     empty = store.workspace() / "empty-context"
     empty.mkdir(exist_ok=True)
-    return open_directory(store, empty, "the empty context")
+    opened = open_directory(store, empty, "the empty context")
+    stack.callback(opened.close)
+    return opened
 
 
 def _spool(path: Path, context: Context) -> None:
