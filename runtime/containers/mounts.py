@@ -17,7 +17,7 @@ Kind = Literal["bind", "volume", "tmpfs"]
 VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 
-_MODES = {"ro", "rw", "z", "Z", "nocopy", "cached", "delegated", "consistent", *PROPAGATIONS}
+_MODES = {"ro", "rw", "z", "Z", "U", "nocopy", "cached", "delegated", "consistent", *PROPAGATIONS}
 _TMPFS_SWITCHES = frozenset(
     "ro rw exec noexec suid nosuid dev nodev atime noatime diratime nodiratime relatime norelatime strictatime "
     "nostrictatime sync async dirsync".split()

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
+from frozen import Frozen
+from runtime.errors import Conflict, NotFound, UsageError
 from runtime.store.layers.tree import Metadata, make_node, write_metadata
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
+    from sqlite3 import Connection
+
     from runtime.context import Cancel
     from runtime.store import Store
+    from runtime.store.database import Row
     from runtime.store.view import MergedView
 
 _TABLES = (
@@ -22,9 +28,22 @@ _TABLES = (
         name TEXT PRIMARY KEY,
         created INTEGER NOT NULL,
         labels TEXT NOT NULL,
-        anonymous INTEGER NOT NULL) WITHOUT ROWID""",
+        anonymous INTEGER NOT NULL,
+        options TEXT NOT NULL DEFAULT '{}') WITHOUT ROWID""",
 )
+_MIGRATIONS = {1: ("ALTER TABLE volumes ADD COLUMN options TEXT NOT NULL DEFAULT '{}'",)}
+_OPTIONS = ("device", "o", "type")
 _CHUNK = 1 << 20
+
+
+class Volume(Frozen):
+    """One volume. `created` is in nanoseconds since the epoch; `options` are `type`, `device` and `o` as given."""
+
+    name: str
+    created: int
+    labels: Mapping[str, str]
+    anonymous: bool
+    options: Mapping[str, str]
 
 
 class Volumes:
@@ -32,7 +51,7 @@ class Volumes:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        store.database.ensure("volumes", 1, _TABLES)
+        store.database.ensure("volumes", 2, _TABLES, migrations=_MIGRATIONS)
 
     def data(self, name: str) -> Path:
         """Give the directory of a volume's content."""
@@ -65,6 +84,77 @@ class Volumes:
                     )
             return data
 
+    def list(self) -> tuple[Volume, ...]:
+        """Return all volumes by name."""
+        return tuple(_volume(row) for row in self.store.database.read("SELECT * FROM volumes ORDER BY name"))
+
+    def get(self, name: str) -> Volume | None:
+        """Return one volume."""
+        row = self.store.database.one("SELECT * FROM volumes WHERE name = ?", name)
+        return None if row is None else _volume(row)
+
+    def create(self, name: str, *, labels: Mapping[str, str], options: Mapping[str, str], anonymous: bool) -> Volume:
+        """Make a volume; one that is there already with the same options is fine.
+
+        Raises UsageError for options that are not known, Conflict where it is there with others.
+        """
+        unknown = sorted(set(options) - set(_OPTIONS))
+        if unknown:
+            raise UsageError(f'create {name}: invalid option: "{unknown[0]}"', hint="there are type, device and o")
+        if options and not options.get("device") and options.get("type") != "tmpfs":
+            missing = "type" if not options.get("type") else "device"
+            raise UsageError(f'create {name}: missing required option: "{missing}"')
+        mount_of("/", options)  # its errors belong here
+        there = self.get(name)
+        if there is not None:
+            if dict(there.options) != dict(options) and options:
+                raise Conflict(f"volume {name} already exists with other options")
+            return there
+        self.use(name, labels=labels, anonymous=anonymous)
+        with self.store.database.write() as connection:
+            connection.execute("UPDATE volumes SET options = ? WHERE name = ?", (json.dumps(dict(options)), name))
+            _event(connection, self.store.context.now(), "create", name)
+        made = self.get(name)
+        if made is None:
+            raise NotFound(f"get {name}: no such volume")  # removed by somebody else at this moment
+        return made
+
+    def users(self, name: str) -> tuple[str, ...]:
+        """Return the ids of the containers that have the volume, whether they run or not."""
+        if self.store.database.one("SELECT 1 FROM sqlite_master WHERE name = 'containers'") is None:
+            return ()
+        rows = self.store.database.read("SELECT id, mounts FROM containers WHERE instr(mounts, ?)", json.dumps(name))
+        return tuple(row["id"] for row in rows if any(mount.get("Name") == name for mount in json.loads(row["mounts"])))
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove a volume and its content. Raises NotFound (not with `force`), Conflict for one that is in use."""
+        with self.store.locked("volume", name):
+            if self.get(name) is None:
+                if force:
+                    return
+                raise NotFound(f"get {name}: no such volume", hint="`pybuild volume ls` lists them")
+            users = self.users(name)
+            if users:
+                raise Conflict(
+                    f"remove {name}: volume is in use - [{', '.join(users)}]", hint="remove its containers first"
+                )
+            doomed = self.store.trash_name()
+            with self.store.database.write() as connection:
+                connection.execute("DELETE FROM volumes WHERE name = ?", (name,))
+                _event(connection, self.store.context.now(), "destroy", name)
+            with suppress(FileNotFoundError):
+                os.rename(self.store.layout.volumes / name, doomed)
+                remove_tree(doomed)
+
+    def size(self, name: str) -> int:
+        """Count the bytes of the files in a volume."""
+        total = 0
+        for base, _, names in os.walk(self.data(name)):
+            for file in names:
+                with suppress(FileNotFoundError):
+                    total += os.lstat(os.path.join(base, file)).st_size
+        return total
+
     def _make(self, name: str, source: tuple[MergedView, PurePosixPath] | None) -> None:
         made = self.store.workspace() / f"volume-{name}"
         data = made / "_data"
@@ -83,18 +173,52 @@ class Volumes:
 
     def remove_anonymous(self, names: Iterable[str]) -> None:
         """Remove those of the volumes that nobody named and no container has any more."""
-        database = self.store.database
         for name in names:
-            with self.store.locked("volume", name):
-                if database.one("SELECT 1 FROM volumes WHERE name = ? AND anonymous", name) is None:
-                    continue
-                if database.one("SELECT 1 FROM containers WHERE instr(mounts, ?)", json.dumps(name)) is not None:
-                    continue
-                doomed = self.store.trash_name()
-                with database.write() as connection:
-                    connection.execute("DELETE FROM volumes WHERE name = ?", (name,))
-                os.rename(self.store.layout.volumes / name, doomed)
-                remove_tree(doomed)
+            volume = self.get(name)
+            if volume is not None and volume.anonymous:
+                with suppress(Conflict):
+                    self.remove(name, force=True)
+
+
+def mount_of(target: str, options: Mapping[str, str]) -> dict[str, object] | None:
+    """Return the runtime-spec mount of a volume with options; None for one that is a directory of the root's.
+
+    Kinds are tmpfs and bind (`type=none,o=bind` is Docker's spelling). Raises UsageError for others.
+    """
+    if not options:
+        return None
+    kind = options.get("type", "none")
+    words = [word for word in options.get("o", "").split(",") if word]
+    if kind == "tmpfs":
+        return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", *words]}
+    if kind in ("none", "bind") and ("bind" in words or "rbind" in words or kind == "bind"):
+        device = options["device"]
+        if not device.startswith("/"):
+            raise UsageError(f"volume option device={device}: the path must be absolute")
+        rest = [word for word in words if word not in ("bind", "rbind")]
+        return {"destination": target, "type": "bind", "source": device, "options": ["rbind", "rprivate", *rest]}
+    raise UsageError(
+        f"volume option type={kind}: it cannot be mounted here", hint="there are type=tmpfs, and type=none with o=bind"
+    )
+
+
+def _volume(row: Row) -> Volume:
+    return Volume(
+        name=row["name"],
+        created=row["created"],
+        labels=json.loads(row["labels"]),
+        anonymous=bool(row["anonymous"]),
+        options=json.loads(row["options"]),
+    )
+
+
+def _event(connection: Connection, time: int, action: str, name: str) -> None:
+    """Write an event of the Engine API's shape, where containers' tables are there to hold it."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone() is not None:
+        connection.execute(
+            "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'volume', ?, ?, ?)",
+            (time, action, name, json.dumps({"driver": "local"})),
+        )
 
 
 def _fill(data: Path, view: MergedView, path: PurePosixPath, cancel: Cancel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 
 import pytest
@@ -148,3 +150,56 @@ def test_inspect_has_the_fields_of_the_engine(running: Program) -> None:
     form = "{{.State.Running}} {{.HostConfig.NetworkMode}} {{.Config.Image}} {{.RestartCount}} {{json .Mounts}}"
     assert running.text("inspect", "-f", form, "one") == "true none box 0 []"
     assert running.text("container", "inspect", "-f", "{{.State.Pid}}", "one") != "0"
+
+
+def test_diff_commit_and_export_see_what_was_changed(box: Program) -> None:
+    box("run", "--network", "none", "--name", "one", "box", "sh", "-c", "mkdir /new; echo 1 >/new/f; rm /etc/group")
+    assert box.text("diff", "one").splitlines() == ["C /etc", "D /etc/group", "A /new", "A /new/f"]
+    box("commit", "-c", 'CMD ["cat", "/new/f"]', "-a", "me", "-m", "why", "one", "made:1")
+    assert box.text("run", "--rm", "--network", "none", "made:1") == "1"
+    with tarfile.open(fileobj=io.BytesIO(box("export", "one").stdout)) as tar:
+        names = tar.getnames()
+    assert "new/f" in names
+    assert "etc/group" not in names
+    box("rm", "one")
+
+
+def test_update_changes_limits_in_force(running: Program) -> None:
+    if running.user:
+        return
+    running("update", "-m", "64m", "--memory-swap", "128m", "one")
+    assert running.text("inspect", "-f", "{{.HostConfig.Memory}}", "one") == str(64 << 20)
+    assert b"one or more flags" in running("update", "one", status=2).stderr
+
+
+def test_events_tell_the_life_of_a_container(box: Program) -> None:
+    box("run", "--network", "none", "--name", "one", "box", "true")
+    box("rm", "one")
+    words = ("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}", "-f", "container=one")
+    assert box.text(*words).split() == ["create", "start", "die", "destroy"]
+
+
+def test_prune_takes_what_does_not_run(running: Program) -> None:
+    identity = running.text("create", "--name", "two", "box", "true")
+    assert running.text("container", "prune", "-f").splitlines()[:2] == ["Deleted Containers:", identity]
+    assert running.text("ps", "-aq", "--format", "{{.Names}}") != ""
+
+
+def test_volumes_outlive_containers_and_are_kept_while_in_use(box: Program) -> None:
+    assert box.text("volume", "create", "--label", "a=b", "data") == "data"
+    box("run", "--rm", "--network", "none", "-v", "data:/d", "box", "sh", "-c", "echo kept >/d/f")
+    box("create", "--name", "one", "-v", "data:/d", "box", "true")
+    assert b"volume is in use" in box("volume", "rm", "data", status=1).stderr
+    box("rm", "one")
+    assert box.text("volume", "ls", "-q", "-f", "label=a=b") == "data"
+    box("volume", "rm", "data")
+    assert b"No such volume" in box("volume", "inspect", "data", status=1).stderr
+
+
+def test_a_volume_of_memory_is_mounted_as_asked(box: Program) -> None:
+    box("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "mem")
+    line = box.text("run", "--rm", "--network", "none", "-v", "mem:/m", "box", "grep", " /m ", "/proc/mounts")
+    assert "tmpfs" in line
+    assert "size=1024k" in line
+    box("volume", "prune", "-af")
+    assert box.text("volume", "ls", "-q") == ""
