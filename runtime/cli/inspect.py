@@ -36,6 +36,8 @@ Finder = Callable[[Store, str, bool], dict[str, object] | None]
 KINDS: dict[str, str] = {
     "container": "runtime.containers.inspection:find_container",
     "image": "runtime.cli.inspect:find_image",
+    "volume": "runtime.cli.volume:find_volume",
+    "network": "runtime.containers.membership:find_network",
 }
 """The kinds of objects in the order in which they are looked for, each with the `module:function` that is its Finder.
 

@@ -7,7 +7,7 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.formats import write_list
 from runtime.cli.human import calendar_time, human_duration, human_size, since
 from runtime.containers.condition import read_condition
-from runtime.containers.records import Container, Containers
+from runtime.containers.records import Container, Containers, network_names
 from runtime.context import Context
 from runtime.store import Store
 
@@ -104,7 +104,7 @@ def _row(containers: Containers, container: Container, state: str, whole: bool) 
         "Names": container.name,
         "Labels": ",".join(f"{name}={value}" for name, value in (container.config.get("Labels") or {}).items()),
         "Mounts": ",".join(names),
-        "Networks": str(container.network.get("mode") or container.host_config.get("NetworkMode", "")),
+        "Networks": ",".join(network_names(container)),
         "LocalVolumes": str(len(volumes)),
         "Platform": None,
         "Size": "0B",

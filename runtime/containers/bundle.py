@@ -10,7 +10,7 @@ from runtime.containers.documents import HostConfig
 from runtime.containers.mounts import Mount, wanted_mounts
 from runtime.containers.records import Container, Containers
 from runtime.containers.removal import cgroup_name
-from runtime.containers.users import find_identity
+from runtime.containers.users import Identity, find_identity
 from runtime.errors import UsageError
 from runtime.oci.runtimespec import Resources, User, bind, container_spec, resolve_capabilities, tmpfs
 
@@ -23,11 +23,18 @@ _CPU_PERIOD = 100_000
 
 
 def make_request(
-    containers: Containers, container: Container, image: Image, plan: Plan, window: tuple[int, int] | None
+    containers: Containers,
+    container: Container,
+    image: Image,
+    plan: Plan,
+    window: tuple[int, int] | None,
+    *,
+    shared: Container | None = None,
 ) -> dict[str, object]:
     """Return the launcher's request; writes hosts, hostname and resolv.conf into the container's directory.
 
-    `window` are rows and columns of the terminal. Raises UsageError and NotFound.
+    `window` are rows and columns of the terminal. `shared` is a running container whose network and files it has too.
+    Raises UsageError and NotFound.
     """
     store = containers.store
     config, host = container.config, container.host_config
@@ -45,19 +52,19 @@ def make_request(
         cwd=config.get("WorkingDir") or "/",
         # Docker repeats the main group among the supplementary ones, so that setgid programs cannot drop it unseen.
         user=User(uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))),
-        hostname="" if host.get("UTSMode") == "host" else config.get("Hostname", ""),
+        hostname="" if host.get("UTSMode") == "host" else (shared.config if shared else config).get("Hostname", ""),
         domainname=config.get("Domainname", ""),
         terminal=config.get("Tty", False),
         readonly=host.get("ReadonlyRootfs", False),
         mounts=[
-            *_own_files(containers, container, plan, {mount.target for mount in mounts}),
-            *(_describe(mount, container) for mount in mounts),
+            *_own_files(containers, container, plan, {mount.target for mount in mounts}, shared),
+            *(_describe(mount, containers, container, identity) for mount in mounts),
         ],
         capabilities=capabilities,
         privileged=privileged,
         no_new_privileges=security.no_new_privileges,
         rootless=store.context.rootless,
-        network="host" if plan.mode == "host" else "private",
+        network=f"/proc/{shared.pid}/ns/net" if shared else "host" if plan.mode == "host" else "private",
         namespaces=_namespaces(host),
         resources=resources_of(host),
         rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
@@ -77,6 +84,16 @@ def make_request(
     if window is not None:
         request["window"] = list(window)
     return request
+
+
+def _give(top: str, identity: Identity) -> None:
+    """Make a user the owner of a tree on the host; links in it are not followed."""
+    os.lchown(top, identity.uid, identity.gid)
+    if not os.path.islink(top):
+        for base, directories, files, fd in os.fwalk(top):
+            del base
+            for name in (*directories, *files):
+                os.chown(name, identity.uid, identity.gid, dir_fd=fd, follow_symlinks=False)
 
 
 def _rootfs(containers: Containers, container: Container, image: Image) -> dict[str, object]:
@@ -195,7 +212,9 @@ def resources_of(host: HostConfig) -> Resources:
     )
 
 
-def _own_files(containers: Containers, container: Container, plan: Plan, taken: set[str]) -> list[dict[str, object]]:
+def _own_files(
+    containers: Containers, container: Container, plan: Plan, taken: set[str], shared: Container | None
+) -> list[dict[str, object]]:
     """Write the files that every container has of its own and describe their mounts; the user's mounts come first."""
     config = container.config
     directory = containers.directory(container.id) / "files"
@@ -204,6 +223,9 @@ def _own_files(containers: Containers, container: Container, plan: Plan, taken: 
     for file_name, text in texts.items():
         target = f"/etc/{file_name}"
         if target in taken:
+            continue
+        if shared is not None:
+            described.append(bind(str(containers.directory(shared.id) / "files" / file_name), target))
             continue
         fd = os.open(directory / file_name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
@@ -216,11 +238,23 @@ def _own_files(containers: Containers, container: Container, plan: Plan, taken: 
     return described
 
 
-def _describe(mount: Mount, container: Container) -> dict[str, object]:
-    """Describe one mount for the runtime-spec document."""
+def _describe(mount: Mount, containers: Containers, container: Container, identity: Identity) -> dict[str, object]:
+    """Describe one mount for the runtime-spec document; `U` in its mode gives what is there to the container's user."""
     if mount.kind == "tmpfs":
         return tmpfs(mount.target, options=mount.options)
-    source = next(point["Source"] for point in container.mounts if point.get("Destination") == mount.target)
+    point = next(point for point in container.mounts if point.get("Destination") == mount.target)
+    source = point["Source"]
+    if mount.kind == "volume":
+        from runtime.containers.volumes import Volumes, mount_of  # lazy: 3 ms
+
+        volume = Volumes(containers.store).get(point.get("Name", ""))
+        made = mount_of(mount.target, volume.options) if volume is not None else None
+        if made is not None:
+            if mount.read_only:
+                made["options"] = [*made["options"], "ro"]  # type: ignore[misc]  # a list, as mount_of makes it
+            return made
+    if "U" in mount.mode.split(","):
+        _give(source, identity)
     described = bind(
         source,
         mount.target,

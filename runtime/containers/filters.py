@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from runtime.containers.condition import read_condition
+from runtime.containers.records import network_names
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
                 (read_condition(containers.directory(container.id)).health or "none") in values
             )
         case "network":
-            return lambda container, _state: (
-                str(container.network.get("mode") or container.host_config.get("NetworkMode") or "bridge") in values
-            )
+            return lambda container, _state: any(name in values for name in network_names(container))
         case "volume":
             return lambda container, _state: any(
                 value in (mount.get("Name"), mount.get("Destination"), mount.get("Source"))

@@ -246,25 +246,8 @@ def _graph_driver(containers: Containers, container: Container) -> dict[str, obj
 
 def _network(containers: Containers, container: Container) -> dict[str, object]:
     running = containers.state(container) in ("running", "paused")
-    facts = container.network if running else {}
-    mode = str(container.network.get("mode") or container.host_config.get("NetworkMode") or "bridge")
-    endpoint: dict[str, object] = {
-        "IPAMConfig": None,
-        "Links": None,
-        "Aliases": None,
-        "MacAddress": facts.get("mac") or "",
-        "DriverOpts": None,
-        "GwPriority": 0,
-        "NetworkID": "",
-        "EndpointID": "",
-        "Gateway": facts.get("gateway") or "",
-        "IPAddress": facts.get("address") or "",
-        "IPPrefixLen": facts.get("prefix") or 0,
-        "IPv6Gateway": "",
-        "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0,
-        "DNSNames": None,
-    }
+    networks = _endpoints(containers, container, running)
+    endpoint = next(iter(networks.values()), _NO_ENDPOINT)
     ports: dict[str, object] = {
         **dict.fromkeys(container.config.get("ExposedPorts") or (), None),
         **bindings(container),
@@ -279,12 +262,65 @@ def _network(containers: Containers, container: Container) -> dict[str, object]:
         "LinkLocalIPv6PrefixLen": 0,
         "SecondaryIPAddresses": None,
         "SecondaryIPv6Addresses": None,
-        "EndpointID": "",
+        "EndpointID": endpoint["EndpointID"],
         **{
             name: endpoint[name]
             for name in (
                 "Gateway GlobalIPv6Address GlobalIPv6PrefixLen IPAddress IPPrefixLen IPv6Gateway MacAddress"
             ).split()
         },
-        "Networks": {mode: endpoint},
+        "Networks": networks,
     }
+
+
+_NO_ENDPOINT: dict[str, object] = {
+    "IPAMConfig": None,
+    "Links": None,
+    "Aliases": None,
+    "MacAddress": "",
+    "DriverOpts": None,
+    "GwPriority": 0,
+    "NetworkID": "",
+    "EndpointID": "",
+    "Gateway": "",
+    "IPAddress": "",
+    "IPPrefixLen": 0,
+    "IPv6Gateway": "",
+    "GlobalIPv6Address": "",
+    "GlobalIPv6PrefixLen": 0,
+    "DNSNames": None,
+}
+
+
+def _endpoints(containers: Containers, container: Container, running: bool) -> dict[str, dict[str, object]]:
+    """Describe the networks of a container: what it has of them while it runs, and what it asked for."""
+    from runtime.containers.membership import endpoint_id, endpoints_of, predefined_id
+    from runtime.containers.records import network_names
+
+    host = container.host_config
+    mode = host.get("NetworkMode") or "bridge"
+    if mode.startswith("container:"):
+        return {}
+    asked = host.get("Networks") or {}
+    live = endpoints_of(container) if running else {}
+    documents = {}
+    for name in dict.fromkeys((*network_names(container), *live)):
+        wishes, facts = asked.get(name, {}), live.get(name, {})
+        number = str(facts.get("id") or predefined_id(containers.store, name))
+        documents[name] = {
+            **_NO_ENDPOINT,
+            "IPAMConfig": {"IPv4Address": wishes["IPAddress"]} if wishes.get("IPAddress") else None,
+            "Aliases": wishes.get("Aliases") or None,
+            "NetworkID": number if running else "",
+        }
+        if facts:
+            names = [container.name, container.short_id, *(wishes.get("Aliases") or ())]
+            documents[name] |= {
+                "MacAddress": facts["mac"],
+                "EndpointID": endpoint_id(container.id, number),
+                "Gateway": facts["gateway"],
+                "IPAddress": facts["address"],
+                "IPPrefixLen": facts["prefix"],
+                "DNSNames": list(dict.fromkeys(names)) if facts.get("id") else None,
+            }
+    return documents

@@ -101,6 +101,13 @@ class Container(Frozen):
         return self.id[:12]
 
 
+def network_names(container: Container) -> tuple[str, ...]:
+    """Return the names of the networks that a container is on, or would be."""
+    host = container.host_config
+    joined = host.get("Networks")
+    return tuple(joined) if joined is not None else (host.get("NetworkMode") or "bridge",)
+
+
 class Containers:
     """The containers of an open store; looks after what dead monitors left when it is made."""
 
@@ -239,7 +246,7 @@ class Containers:
 
     def forget_end(self, container: Container) -> None:
         """Delete what an earlier monitor left word of; the caller holds the container's lock."""
-        for name in ("exit", "started", "socket", "paused", "condition", "health"):
+        for name in ("exit", "started", "socket", "paused", "condition", "health", "stopped"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
 

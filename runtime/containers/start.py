@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.containers import protocol
+from runtime.errors import Conflict
 from runtime.store.leases import boot_mark, start_time
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def start(
     """
     from runtime.containers.bundle import make_request  # lazy: 4 ms
     from runtime.containers.lifecycle import DEFAULT_STOP_TIMEOUT, stop_signal
+    from runtime.containers.policies import health_plan, log_limits, restart_policy
     from runtime.containers.reaper import command
     from runtime.network.plan import plan as plan_network
 
@@ -109,11 +111,13 @@ def start(
         stack.callback(os.close, alive)
         directory = os.open(containers.directory(container.id), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, directory)
+        mode = host.get("NetworkMode") or "bridge"
+        shared = _shared_network(containers, mode) if mode.startswith("container:") else None
         network = stack.enter_context(
             plan_network(
                 context,
                 containers.store,
-                host.get("NetworkMode") or "bridge",
+                mode if shared is None else "none",
                 owner=f"container:{container.id}",
                 hostname=host_names(config),
                 add_hosts=host.get("ExtraHosts") or (),
@@ -125,12 +129,15 @@ def start(
             )
         )
         plan: dict[str, object] = {
-            "request": make_request(containers, container, image, network, window),
+            "request": make_request(containers, container, image, network, window, shared=shared),
             "network": network.document,
             "tty": config.get("Tty", False),
             "stdin": config.get("OpenStdin", False),
             "stdin_once": config.get("StdinOnce", False),
             "attached": attached,
+            "restart": restart_policy(host),
+            "log": log_limits(host),
+            "health": health_plan(containers, container),
             "stop_signal": stop_signal(container),
             "stop_timeout": config.get("StopTimeout", DEFAULT_STOP_TIMEOUT),
             "auto_remove": container.auto_remove,
@@ -152,6 +159,16 @@ def host_names(config: Config) -> str:
     return f"{name}.{domain} {name}" if domain else name
 
 
+def _shared_network(containers: Containers, mode: str) -> Container:
+    """Return the running container whose network is to be shared. Raises NotFound, Conflict where it does not run."""
+    other = containers.find(mode.partition(":")[2])
+    if not containers.is_running(other):
+        raise Conflict(
+            f"cannot join network of a non running container: {other.id}", hint=f"pybuild start {other.name}"
+        )
+    return other
+
+
 def _reserve_ports(containers: Containers, container: Container, stack: ExitStack) -> Reserved | None:
     """Hold the host's ports that the container publishes, until the block ends or the monitor has them."""
     config, host = container.config, container.host_config
@@ -159,7 +176,7 @@ def _reserve_ports(containers: Containers, container: Container, stack: ExitStac
         return None
     from runtime.network import publish  # lazy: 8 ms that a container without ports does without
 
-    if host.get("NetworkMode") in ("host", "none"):
+    if host.get("NetworkMode") in ("host", "none") or (host.get("NetworkMode") or "").startswith("container:"):
         return None  # nothing is between: Docker discards published ports there, too
     bindings = publish.wanted(
         host.get("PortBindings") or {}, config.get("ExposedPorts") or (), every=host.get("PublishAllPorts", False)

@@ -38,8 +38,12 @@ _WORKERS = 200
 
 def serve(document: dict[str, Any], container: int, ports: list[int], names: list[int]) -> None:
     """Be the attendant; never returns. `container` is a pidfd, `ports` the bound sockets, `names` UDP and TCP."""
-    for number in (signal.SIGTERM, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        os.dup2(null, fd)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     syscalls.close_all_but((0, 1, 2, container, *ports, *names))

@@ -33,12 +33,14 @@ _TABLES = (
         gateway INTEGER NOT NULL,
         first INTEGER NOT NULL,
         last INTEGER NOT NULL,
+        ip_range TEXT NOT NULL,
         fixed INTEGER NOT NULL,
         internal INTEGER NOT NULL,
         options TEXT NOT NULL,
         labels TEXT NOT NULL,
         created INTEGER NOT NULL)""",
 )
+_COLUMNS = ("id", "name", "network", "prefix", "gateway", "first", "last", "ip_range", "created")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _LINK_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
 _BRIDGE_NAME, _ICC, _MTU = (
@@ -53,7 +55,8 @@ _KNOWN = (*_OPTIONS.values(), "com.docker.network.bridge.enable_ip_masquerade")
 class Network(Frozen):
     """A user's network; addresses are numbers. `fixed`: its subnet was given, so that containers may ask for addresses.
 
-    `first` and `last` are the addresses that containers get (`--ip-range`). `created` is in nanoseconds.
+    `first` and `last` are the addresses that containers get, those of `ip_range` (as 10.9.0.0/28) where there is one.
+    `created` is in nanoseconds.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Network(Frozen):
     gateway: int
     first: int
     last: int
+    ip_range: str
     fixed: bool
     internal: bool
     options: dict[str, str]
@@ -152,6 +156,7 @@ class Networks:
                 gateway=place[2],
                 first=place[3],
                 last=place[4],
+                ip_range=str(_cidr(ip_range, "ip-range")) if ip_range else "",
                 fixed=bool(subnet),
                 internal=internal,
                 options=known,
@@ -159,9 +164,9 @@ class Networks:
                 created=context.now(),
             )
             connection.execute(
-                "INSERT INTO networks VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO networks VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(made.id, made.name, *place, made.fixed, made.internal),
+                    *(made.id, made.name, *place, made.ip_range, made.fixed, made.internal),
                     *(json.dumps(made.options), json.dumps(made.labels), made.created),
                 ),
             )
@@ -293,7 +298,7 @@ def _cidr(text: str, what: str) -> ipaddress.IPv4Network:
 
 def _network(row: Row) -> Network:
     return Network(
-        **{name: row[name] for name in ("id", "name", "network", "prefix", "gateway", "first", "last", "created")},
+        **{name: row[name] for name in _COLUMNS},
         fixed=bool(row["fixed"]),
         internal=bool(row["internal"]),
         options=json.loads(row["options"]),

@@ -47,6 +47,12 @@ def publish(document: dict[str, Any]) -> None:
     put(document["key"], document["table"], document["to"], _forwards(document))
 
 
+def drop(key: str, forwards: list[tuple[Where, int]]) -> None:
+    """Take ports out of all tables of the root. Raises OSError."""
+    with Nftables() as rules:
+        _drop(rules, key, forwards)
+
+
 def _forwards(document: dict[str, Any]) -> list[tuple[Where, int]]:
     return [((where[0], where[1], where[2]), inner) for where, inner in document.get("forwards", ())]
 

@@ -1,0 +1,313 @@
+"""Connect containers to networks and disconnect them, also while they run, and describe networks with their members."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from runtime.containers.records import Container, Containers
+from runtime.errors import Conflict, NetworkError, UsageError
+from runtime.network import attach, bridge, janitor, leases, portrules, publish, resolv, subnets
+from runtime.network.networks import PREDEFINED, Network, Networks
+from runtime.network.plan import Endpoint, names_document
+from runtime.network.rtnetlink import Rtnetlink
+from runtime.network.settings import EndpointSettings
+from runtime.oci.times import rfc3339
+
+if TYPE_CHECKING:
+    from runtime.store import Store
+
+_CLOSED = {
+    "host": "container cannot be connected to host network or disconnected from it: it shares the host's",
+    "none": "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+}
+
+
+def connect(containers: Containers, text: str, container: Container, settings: EndpointSettings) -> Network | None:
+    """Let a container join a network, at once where it runs. Returns the network, None for the default one.
+
+    Raises NotFound, Conflict where it is on it already, UsageError and NetworkError.
+    """
+    network = _network(containers, text)
+    name = network.name if network else "bridge"
+    joined = _joined(container)
+    if name in joined:
+        raise Conflict(f"endpoint with name {container.name} already exists in network {name}")
+    if containers.is_running(container):
+        _connect_running(containers, container, name, settings)
+    _record(containers, container, {**joined, name: settings})
+    _event(containers, container, network, "connect")
+    return network
+
+
+def disconnect(containers: Containers, text: str, container: Container) -> Network | None:
+    """Let a container leave a network, at once where it runs. Raises NotFound and Conflict."""
+    network = _network(containers, text)
+    name = network.name if network else "bridge"
+    joined = _joined(container)
+    if name not in joined:
+        raise Conflict(f"container {container.id} is not connected to network {name}")
+    if containers.is_running(container):
+        _disconnect_running(containers, container, name)
+    _record(containers, container, {key: value for key, value in joined.items() if key != name})
+    _event(containers, container, network, "disconnect")
+    return network
+
+
+def _network(containers: Containers, text: str) -> Network | None:
+    if text in ("host", "none"):
+        raise UsageError(_CLOSED[text])
+    return None if text in ("bridge", "default") else Networks(containers.store).find(text)
+
+
+def _joined(container: Container) -> dict[str, EndpointSettings]:
+    """Return the networks that a container was asked to join. Raises UsageError for one that has none of its own."""
+    host = container.host_config
+    mode = host.get("NetworkMode") or "bridge"
+    if mode in _CLOSED:
+        raise UsageError(_CLOSED[mode])
+    if mode.startswith("container:"):
+        raise UsageError("a container that shares the network of another cannot be connected: connect that one")
+    if mode in ("pasta", "slirp4netns"):
+        raise UsageError(f"a container on {mode} cannot be connected to networks")
+    networks = host.get("Networks")
+    return {mode: {}} if networks is None else dict(networks)
+
+
+def _record(containers: Containers, container: Container, joined: dict[str, EndpointSettings]) -> None:
+    with containers.database.write() as connection:
+        row = connection.execute("SELECT host_config FROM containers WHERE id = ?", (container.id,)).fetchone()
+        if row is not None:
+            host = {**json.loads(row[0]), "Networks": joined}
+            connection.execute("UPDATE containers SET host_config = ? WHERE id = ?", (json.dumps(host), container.id))
+
+
+def _record_endpoints(
+    containers: Containers, container: Container, endpoints: dict[str, dict[str, object]], ports: object
+) -> None:
+    """Record what a running container has now; the plain facts are those of its first network."""
+    first = next(iter(endpoints.values()), {})
+    with containers.database.write() as connection:
+        row = connection.execute("SELECT network FROM containers WHERE id = ?", (container.id,)).fetchone()
+        if row is not None:
+            facts = {
+                **json.loads(row[0]),
+                "networks": endpoints,
+                "ports": ports,
+                **{field: first.get(field) or None for field in ("address", "gateway", "prefix", "mac")},
+            }
+            connection.execute("UPDATE containers SET network = ? WHERE id = ?", (json.dumps(facts), container.id))
+
+
+def _event(containers: Containers, container: Container, network: Network | None, action: str) -> None:
+    name = network.name if network else "bridge"
+    told = {"container": container.id, "name": name, "type": "bridge"}
+    with containers.database.write() as connection:
+        connection.execute(
+            "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'network', ?, ?, ?)",
+            (containers.store.context.now(), action, network_id(containers.store, network), json.dumps(told)),
+        )
+
+
+def endpoints_of(container: Container) -> dict[str, dict[str, object]]:
+    """Return the networks that a running container is on, as its start or a later connection recorded them."""
+    found = container.network.get("networks")
+    return dict(found) if isinstance(found, dict) else {}
+
+
+def _connect_running(containers: Containers, container: Container, name: str, settings: EndpointSettings) -> None:
+    context, store = containers.store.context, containers.store
+    locks, key = str(context.layout.locks), context.layout.key
+    if context.rootless:
+        raise NetworkError("networks of one's own need the superuser's rights")
+    leases.ensure_tables(store.database)
+    users = janitor.try_use(locks)
+    try:
+        endpoint = Endpoint(store, name, settings, f"container:{container.id}")
+        try:
+            if endpoint.internal:
+                endpoint.document["gateway"] = 0
+            attach.join(endpoint.document, container.pid)
+            endpoint.lease.follow(int(container.monitor.partition("-")[0]))
+        except OSError as error:
+            raise NetworkError(f"{container.name} cannot be connected to {name}: {error.strerror or error}") from error
+        finally:
+            endpoint.lease.close()
+        if endpoint.network is not None:
+            _start_names(containers, container)
+        _add_host(containers, container, subnets.dotted(endpoint.lease.address))
+        before = endpoints_of(container)
+        _record_endpoints(containers, container, {**before, name: endpoint.facts}, container.network.get("ports") or {})
+    finally:
+        if users is not None:
+            os.close(users)
+            janitor.leave(locks, key)
+
+
+def _start_names(containers: Containers, container: Container) -> None:
+    """See to it that names are answered; an attendant that does so already has the address."""
+    context, host = containers.store.context, container.host_config
+    document = {
+        "locks": str(context.layout.locks),
+        "key": context.layout.key,
+        "dns": names_document(context, container.id, host.get("Dns") or ()),
+    }
+    try:
+        attach.start_names(document, container.pid)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise NetworkError(f"names cannot be served: {error.strerror or error}") from error
+        return
+    path = containers.directory(container.id) / "files" / "resolv.conf"
+    resolver = resolv.for_names(resolv.parse(path.read_text("utf-8", "replace")), attach.DNS_ADDRESS)
+    _overwrite(str(path), str(resolver))
+
+
+def _add_host(containers: Containers, container: Container, address: str) -> None:
+    from runtime.containers.start import host_names
+
+    path = containers.directory(container.id) / "files" / "hosts"
+    text = path.read_text("utf-8", "replace")
+    _overwrite(str(path), f"{text}{address}\t{host_names(container.config)}\n")
+
+
+def _drop_host(containers: Containers, container: Container, address: str) -> None:
+    path = containers.directory(container.id) / "files" / "hosts"
+    lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
+    _overwrite(str(path), "".join(line for line in lines if line.split()[:1] != [address]))
+
+
+def _overwrite(path: str, text: str) -> None:
+    """Write a file in place: it is bound into the container."""
+    with open(path, "r+", encoding="utf-8") as file:
+        file.write(text)
+        file.truncate()
+
+
+def _disconnect_running(containers: Containers, container: Container, name: str) -> None:
+    key = containers.store.layout.key
+    endpoints = endpoints_of(container)
+    gone = endpoints.pop(name, None)
+    if gone is None:
+        return
+    address = subnets.number(str(gone["address"])) or 0
+    ports = container.network.get("ports") or {}
+    try:
+        with Rtnetlink() as links:
+            links.delete_link(bridge.port_name(key, address))
+        ways = [(other, endpoint) for other, endpoint in endpoints.items() if endpoint.get("gateway")]
+        if ways:
+            attach.route(container.pid, subnets.number(str(ways[0][1]["gateway"])) or 0)
+        if isinstance(ports, dict) and ports and gone.get("gateway"):
+            ports = _move_ports(containers, ports, ways[:1])
+    except OSError as error:
+        raise NetworkError(f"{container.name} cannot leave {name}: {error.strerror or error}") from error
+    with containers.database.write() as connection:
+        connection.execute(
+            "DELETE FROM network_leases WHERE address = ? AND owner = ?", (address, f"container:{container.id}")
+        )
+    with suppress(OSError):
+        _drop_host(containers, container, str(gone["address"]))
+    _record_endpoints(containers, container, endpoints, ports)
+
+
+def _move_ports(
+    containers: Containers, ports: dict[str, list[dict[str, str]]], ways: list[tuple[str, dict[str, object]]]
+) -> dict[str, list[dict[str, str]]]:
+    """Send published ports to the network that is the way out now; there may be none."""
+    key = containers.store.layout.key
+    forwards: list[tuple[portrules.Where, int]] = []
+    for port in publish.read_documents(ports):
+        host = subnets.number(port.address)
+        if host is not None:
+            forwards.append(((host, publish.PROTOCOLS[port.protocol], port.port), port.container))
+    portrules.drop(key, forwards)
+    if not ways:
+        return {}
+    name, endpoint = ways[0]
+    network = None if name == "bridge" else Networks(containers.store).find(name)
+    design = network.design(key) if network else bridge.default(key)
+    portrules.put(key, design.table, subnets.number(str(endpoint["address"])) or 0, forwards)
+    return ports
+
+
+def network_id(store: Store, network: Network | None, name: str = "bridge") -> str:
+    """Return the id of a network; a predefined one (None) has one that goes with the root."""
+    return network.id if network else sha256(f"{store.layout.key}:{name}".encode()).hexdigest()
+
+
+def predefined_id(store: Store, name: str) -> str:
+    """Return the id of a predefined network."""
+    return network_id(store, None, name)
+
+
+def endpoint_id(container: str, network: str) -> str:
+    """Return the id of a container's connection to a network."""
+    return sha256(f"{container}:{network}".encode()).hexdigest()
+
+
+def find_network(store: Store, text: str, _sizes: bool) -> dict[str, object] | None:
+    """Give NetworkInspect of the network that `text` names, None where there is none."""
+    from runtime.errors import NotFound
+
+    containers = Containers(store)
+    for name in PREDEFINED:
+        number = network_id(store, None, name)
+        if text == name or (len(text) >= 4 and number.startswith(text)):
+            return describe(containers, None, name)
+    try:
+        return describe(containers, Networks(store).find(text))
+    except (NotFound, UsageError):
+        return None
+
+
+def describe(containers: Containers, network: Network | None, name: str = "bridge") -> dict[str, object]:
+    """Return the Engine API's document of a network with its running members; None and a name for a predefined one."""
+    store = containers.store
+    number = network_id(store, network, name)
+    config: list[dict[str, str]] = []
+    if network is not None:
+        config = [{"Subnet": subnets.text(network.subnet), "Gateway": subnets.dotted(network.gateway)}]
+        if network.ip_range:
+            config[0]["IPRange"] = network.ip_range
+    elif name == "bridge":
+        leases.ensure_tables(store.database)
+        subnet = leases.recorded_subnet(store.database)
+        config = [{"Subnet": subnets.text(subnet), "Gateway": subnets.dotted(subnet[0] + 1)}] if subnet else []
+    members = Networks(store).members(network) if network or name == "bridge" else {}
+    return {
+        "Name": network.name if network else name,
+        "Id": number,
+        "Created": rfc3339(network.created if network else 0),
+        "Scope": "local",
+        "Driver": driver_of(network, name),
+        "EnableIPv4": True,
+        "EnableIPv6": False,
+        "IPAM": {"Driver": "default", "Options": {} if network else None, "Config": config},
+        "Internal": bool(network and network.internal),
+        "Attachable": False,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {
+            container: {
+                "Name": owner,
+                "EndpointID": endpoint_id(container, number),
+                "MacAddress": endpoint["mac"],
+                "IPv4Address": f"{endpoint['address']}/{endpoint['prefix']}",
+                "IPv6Address": "",
+            }
+            for container, (owner, endpoint) in members.items()
+        },
+        "Options": dict(network.options) if network else {},
+        "Labels": dict(network.labels) if network else {},
+    }
+
+
+def driver_of(network: Network | None, name: str) -> str:
+    """Return the driver as lists show it: none is `null`."""
+    return "null" if network is None and name == "none" else "host" if network is None and name == "host" else "bridge"
