@@ -242,3 +242,24 @@ def test_credentials_come_from_the_url_or_from_secrets(remote: Bench, git: Git, 
         assert tree.stat(b"f") is not None
         with os.fdopen(tree.open(b".git/config")) as config:
             assert word in config.read()
+
+
+def test_ssh_asks_nobody_and_takes_only_the_agent_that_was_given(remote: Bench, git: Git) -> None:
+    git.commit({"f": "1"})
+    programs = git.directory / "bin"
+    programs.mkdir()
+    log = git.directory / "log"
+    ssh = programs / "ssh"
+    ssh.write_text(f'#!/bin/sh\necho "${{SSH_AUTH_SOCK:-none}} $*" >>{log}\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.chmod(0o755)
+    remote.context = replace(remote.context, environ={"PATH": f"{programs}:{os.environ['PATH']}", "HOME": "/home/me"})
+    assert names(remote, f"git@host:{git.bare}") == ["f"]
+    said = log.read_text()
+    assert said.startswith("none -F none -o BatchMode=yes -o StrictHostKeyChecking=accept-new -o UserKnownHostsFile=")
+    assert "IdentityFile=none -o IdentityAgent=none" in said
+    log.unlink()
+    with remote.build() as sources:
+        sources._agent = lambda: git.directory / "socket"
+        sources.tree(parse_git(f"git@host:{git.bare}#main"))
+    assert log.read_text().startswith(f"{git.directory}/socket -F none")
+    assert "IdentityAgent" not in log.read_text()
