@@ -15,7 +15,7 @@ from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
-from frozen import Frozen
+from frozen import Frozen, replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag
 from runtime.containers.images import read_policy
@@ -152,6 +152,11 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
 
         annotations = read_annotations(args.texts("annotation"))
     outputs = read_outputs(args.texts("output"), push=args.switch("push"), annotations=annotations)
+    if _true(build_args, "BUILDKIT_MULTI_PLATFORM"):
+        outputs = tuple(
+            output if output.type == "docker" else replace(output, index=True, split=output.split is not False)
+            for output in outputs
+        )
     names, stage_names = _names(args.texts("tag"))
     options = _options(args, context, build_args)
     return BuildRequest(
@@ -170,7 +175,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         outputs=outputs,
         options=options,
         cache_from=_cache(args, "cache-from"),
-        cache_to=_cache(args, "cache-to"),
+        cache_to=_cache(args, "cache-to", inline=_true(build_args, "BUILDKIT_INLINE_CACHE")),
         pull=read_policy(args.text("pull")),
         locked=args.switch("locked"),
         words=_words(args, build_args),
@@ -181,8 +186,12 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
     )
 
 
-def _cache(args: Arguments, flag: str) -> tuple[CacheWish, ...]:
-    words = args.texts(flag)
+def _true(build_args: Mapping[str, str], name: str) -> bool:
+    return build_args.get(name, "").lower() in ("1", "true", "t")
+
+
+def _cache(args: Arguments, flag: str, *, inline: bool = False) -> tuple[CacheWish, ...]:
+    words = (*args.texts(flag), "inline") if inline else args.texts(flag)
     if not words:
         return ()
     from builder.cachetransfer import wishes  # lazy: most builds use the cache of the store alone
@@ -327,7 +336,7 @@ def _rewrite(args: Arguments, outputs: Sequence[Output]) -> bool:
 
 def _platforms(words: Sequence[str], host: str) -> tuple[str, ...]:
     wanted = [part.strip() for text in words for part in text.split(",") if part.strip()]
-    found = tuple(dict.fromkeys(str(parse_platform(text).normalised()) for text in wanted))
+    found = tuple(dict.fromkeys(host if text == "local" else str(parse_platform(text).normalised()) for text in wanted))
     return found or (host,)
 
 

@@ -134,7 +134,7 @@ def _keep(
         vertex.status("exporting layers")
         written = write_documents(store, images, output)
         own, manifest = _of_this_machine(images, written)
-        target = written.top if len(images) > 1 else None
+        target = written.top if len(images) > 1 or output.index else None
         store.images.record(own.config, tagged, manifest=manifest, target=target)
         _show(vertex, written, images)
     elif not _is_there(store, own.id, tagged):
@@ -164,7 +164,7 @@ def _show(vertex: Vertex, written: Written, images: Sequence[Configured]) -> Non
     for manifest, image in zip(written.manifests, images, strict=True):
         vertex.status(f"exporting manifest {manifest.digest}", done=True)
         vertex.status(f"exporting config {image.id}", done=True)
-    if len(images) > 1:
+    if written.top not in written.manifests:
         vertex.status(f"exporting manifest list {written.top.digest}", done=True)
 
 

@@ -38,7 +38,7 @@ class Written(Frozen):
 
 def write_documents(store: Store, images: Sequence[Configured], output: Output) -> Written:
     """Make the blobs, the manifests and, for several images, the index. Raises UsageError, StoreError."""
-    several = len(images) > 1
+    several = len(images) > 1 or output.index
     if not several and any(item.level.startswith("index") for item in output.annotations):
         raise UsageError(
             "index annotations are not supported for one platform", hint="annotate the manifest, or build several"

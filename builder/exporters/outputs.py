@@ -46,6 +46,7 @@ class Output(Frozen):
 
     `compression` is None where nothing was said: layers that are compressed already stay as they are then. `tar` is
     False for an OCI layout in a directory. `split` gives each platform a directory of its own, None for more than one.
+    `index` writes an index for one platform, too.
     """
 
     type: str
@@ -58,12 +59,15 @@ class Output(Frozen):
     tar: bool = True
     split: bool | None = None
     rewrite: bool = False
+    index: bool = False
     annotations: tuple[Annotation, ...] = ()
 
     @property
     def needs_manifest(self) -> bool:
         """Whether the image's layers have to be blobs, and its manifest written."""
-        return bool(self.push or self.compression or self.force or self.annotations or self.level is not None)
+        return bool(
+            self.push or self.index or self.compression or self.force or self.annotations or self.level is not None
+        )
 
 
 def read_outputs(

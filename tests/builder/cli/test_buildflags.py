@@ -82,7 +82,6 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
         ("--network", "mine"),
         ("--allow", "everything"),
         ("--annotation", "nothing"),
-        ("--rewrite-timestamp",),
         ("--cache-to", "type=gha"),
         ("--jobs", "0"),
         ("--shm-size", "much"),

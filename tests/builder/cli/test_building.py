@@ -217,3 +217,16 @@ def test_what_makes_no_sense_together_is_refused(shop: Shop) -> None:
     ):
         with pytest.raises(UsageError):
             shop(*words)
+
+
+def test_build_arguments_of_buildkit_ask_for_an_index_and_for_a_cache_in_the_image(shop: Shop, tmp_path: Path) -> None:
+    shop.write("FROM scratch\nCOPY a /\n", {"a": "1"})
+    shop(
+        "-t", "app", "--build-arg", "BUILDKIT_MULTI_PLATFORM=1", "--metadata-file", "facts", "-o", "type=oci,dest=x.tar"
+    )
+    facts = json.loads((tmp_path / "facts").read_text())
+    assert facts["containerimage.descriptor"]["mediaType"].endswith("image.index.v1+json")
+    shop("-t", "app", "--build-arg", "BUILDKIT_INLINE_CACHE=1")
+    assert "vnd.pybuild.cache.v1" in shop.config("app")
+    shop("-t", "app", "--platform", "local")
+    assert "vnd.pybuild.cache.v1" not in shop.config("app")
