@@ -18,7 +18,7 @@ from builder.cachetransfer.document import (
     SharedMount,
     decode,
 )
-from frozen import Frozen
+from frozen import Frozen, replace
 from runtime.errors import PybuildError, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, sha256_of
 from runtime.oci.documents import Descriptor, Manifest
@@ -27,6 +27,7 @@ from runtime.store.layers.writer import write_layer
 from runtime.store.locks import Lock
 
 if TYPE_CHECKING:
+    from builder.cachetransfer.importing import SharedCache
     from builder.cachetransfer.places import Opener, Place
     from builder.records import Record
     from runtime.store.facade import Store
@@ -53,10 +54,12 @@ def describe_layers(
     wanted: Collection[str] | None = None,
     compression: Compression = "gzip",
     make: bool = True,
+    elsewhere: SharedCache | None = None,
 ) -> tuple[tuple[SharedLayer, ...], tuple[Descriptor, ...]]:
     """Describe all layers that records (and the trees `more`) stand on, those `without` left out; gives their blobs.
 
-    Only the `wanted` ones come along as blobs, all by default; none without `make`.
+    Only the `wanted` ones come along as blobs, all by default; none without `make`. Layers that nobody needed here are
+    passed on as `elsewhere` has them.
     """
     chains: dict[ChainID, SharedLayer] = {}
     blobs: dict[Digest, Descriptor] = {}
@@ -66,7 +69,16 @@ def describe_layers(
         while chain is not None and chain not in chains and chain not in without:
             snapshot = store.snapshots.get(chain)
             if snapshot is None:
-                break  # it was not taken from where it lies: nobody needed it
+                passed = None if elsewhere is None else elsewhere.layer(chain)
+                if passed is None:
+                    break
+                layer, descriptor = passed
+                kept = make and descriptor is not None and (wanted is None or chain in wanted)
+                if kept and descriptor is not None:
+                    blobs[descriptor.digest] = descriptor
+                chains[chain] = layer if kept else replace(layer, blob=None)
+                chain = layer.parent
+                continue
             blob = None
             if make and (wanted is None or chain in wanted):
                 blob = _blob(store, snapshot.diff_id, chain, compression)
@@ -90,8 +102,12 @@ def send(
     layers: Iterable[Descriptor],
     *,
     mounts: bool = False,
+    elsewhere: SharedCache | None = None,
 ) -> Sent:
-    """Write a cache; with `mounts` the cache mounts come along. Raises PybuildError."""
+    """Write a cache; with `mounts` the cache mounts come along. Raises PybuildError.
+
+    A blob that is neither here nor there is brought from `elsewhere`.
+    """
     total = written = 0
     left_out: list[str] = []
     found = {blob.digest: blob for blob in layers}
@@ -99,6 +115,8 @@ def send(
         store.context.cancel.check()
         total += blob.size
         if not place.has(blob.digest):
+            if elsewhere is not None:
+                elsewhere.bring(blob)
             place.put(blob.digest, blob.size, _opener(store, blob.digest))
             written += blob.size
     carried: list[SharedMount] = []

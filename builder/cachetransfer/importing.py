@@ -128,6 +128,23 @@ class SharedCache:
         found = self._layers.get(chain)
         return None if found is None else found[0].diff_id
 
+    def layer(self, chain: ChainID) -> tuple[SharedLayer, Descriptor | None] | None:
+        """Return a layer that is offered, with its blob if that came along."""
+        found = self._layers.get(chain)
+        if found is None or chain in self._bad:
+            return None
+        layer, offer = found
+        return layer, None if layer.blob is None else offer.blobs.get(layer.blob)
+
+    def bring(self, descriptor: Descriptor) -> None:
+        """Have a blob of one of the caches in the store, verified. Raises PybuildError."""
+        if self._store.blobs.has(descriptor.digest):
+            return
+        for _, offer in self._layers.values():
+            if descriptor.digest in offer.blobs:
+                self._fetch_blob(descriptor, offer)
+                return
+
     def take(self, record: Record) -> Record | None:
         """Fetch the layers of a record and keep it; None where that cannot be. Raises what fetching raises."""
         if record.chain is not None and not self.fetch(record.chain):
@@ -162,19 +179,25 @@ class SharedCache:
         descriptor = offer.blobs.get(layer.blob)
         if descriptor is None or layer_compression(descriptor.media_type) is None:
             raise BlobMissing(layer.blob, hint=f"{offer.place.title} is not complete")
+        self._fetch_blob(descriptor, offer)
         blobs = self._store.blobs
-        with self._store.locked("blob", layer.blob):
-            if not blobs.has(layer.blob):
-                with offer.place.open(descriptor) as source, blobs.writer(layer.blob, descriptor.size or None) as sink:
-                    while data := source.read(1 << 20):
-                        self._store.context.cancel.check()
-                        sink.write(data)
-                    sink.commit()
         layers: LayerBlobs = self._store.images.layers
         layers.unpack(layer.parent, layer.diff_id, layer.chain, lambda: blobs.open(descriptor.digest))
         layers.remember(layer.diff_id, descriptor)
         with self._lock:
             self.taken += 1
+
+    def _fetch_blob(self, descriptor: Descriptor, offer: Offered) -> None:
+        digest = descriptor.digest
+        blobs = self._store.blobs
+        with self._store.locked("blob", digest):
+            if blobs.has(digest):
+                return
+            with offer.place.open(descriptor) as source, blobs.writer(digest, descriptor.size or None) as sink:
+                while data := source.read(1 << 20):
+                    self._store.context.cancel.check()
+                    sink.write(data)
+                sink.commit()
 
     def _compare(self, record: Record) -> None:
         """Refuse a record whose layer does not hold what the record says."""

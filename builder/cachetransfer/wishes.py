@@ -134,6 +134,7 @@ def export_caches(
     plans: Sequence[Plan],
     chains: Sequence[ChainID],
     reporter: Reporter,
+    shared: SharedCache | None = None,
 ) -> None:
     """Write the caches that a build was asked for; `chains` are the trees that it led to. Raises PybuildError."""
     for wish in wishes:
@@ -142,8 +143,8 @@ def export_caches(
         with reporter.working(f"exporting cache to {wish.type} {wish.place}") as vertex, ExitStack() as stack:
             try:
                 place = _open(store, wish, stack, write=True)
-                document, blobs = _described(store, wish, cache, plans, chains)
-                sent = send(store, place, document, blobs)
+                document, blobs = _described(store, wish, cache, plans, chains, shared=shared)
+                sent = send(store, place, document, blobs, elsewhere=shared)
                 vertex.status(f"writing cache manifest {sent.digest}", done=True)
                 vertex.status(f"{sent.written} of {sent.total} bytes were new", done=True)
             except Cancelled:
@@ -160,15 +161,19 @@ def finished(
     store: Store,
     wishes: Sequence[CacheWish],
     reporter: Reporter,
+    shared: SharedCache | None = None,
 ) -> tuple[BuildResult, ...]:
-    """Write the caches that were asked for, and let the images carry theirs if they shall. Raises PybuildError."""
+    """Write the caches that were asked for, and let the images carry theirs if they shall. Raises PybuildError.
+
+    What the build knew from `shared`, still open, and did not have to fetch is passed on.
+    """
     cache = BuildCache(
         records={key: record for solver in solvers for key, record in solver.cache.records.items()},
         aliases={alias: key for solver in solvers for alias, key in solver.cache.aliases.items()},
     )
     plans = [solver.plan for solver in solvers]
     chains = [build.stage.result.chain for build in builds if build.stage.result.chain is not None]
-    export_caches(store, wishes, cache, plans, chains, reporter)
+    export_caches(store, wishes, cache, plans, chains, reporter, shared)
     if not any(wish.type == "inline" for wish in wishes):
         return tuple(builds)
     return tuple(
@@ -192,6 +197,7 @@ def _described(
     chains: Sequence[ChainID],
     *,
     make: bool = True,
+    shared: SharedCache | None = None,
 ) -> tuple[CacheDocument, tuple[Descriptor, ...]]:
     without = {layer for plan in plans for layer in _of_bases(store, plan)}
     wanted = None
@@ -205,6 +211,7 @@ def _described(
         wanted=wanted,
         compression=_COMPRESSIONS[wish.compression],
         make=make,
+        elsewhere=shared,
     )
     records = tuple(cache.records.values())
     return CacheDocument(records=records, aliases=cache.aliases, layers=layers), blobs

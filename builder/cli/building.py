@@ -65,10 +65,10 @@ class Building:
             shared = _open_shared(around, stack)
             built = self._solve(request.target, shared)
             stages = [(self._solve(stage, shared), names) for stage, names in request.stage_names]
-        if request.cache_to:
-            from builder.cachetransfer.wishes import finished  # lazy: most builds write no cache elsewhere
+            if request.cache_to:
+                from builder.cachetransfer.wishes import finished  # lazy: most builds write no cache elsewhere
 
-            built = finished(built, self.solvers, store, request.cache_to, reporter)
+                built = finished(built, self.solvers, store, request.cache_to, reporter, shared)
         exported = self._export(built, request.outputs, request.names)
         image = Output(type="image", push=any(output.push for output in request.outputs))
         for results, names in stages:

@@ -122,7 +122,7 @@ class Bench:
             source = SourceText(name="Dockerfile", text=text)
             shared = open_shared(store, cache_from, reporter, stack)
             solver = Solver(plan, store, opened, wishes, reporter, source=source, origin="test", shared=shared)
-            built = finished([solver.solve()], [solver], store, cache_to, reporter)
+            built = finished([solver.solve()], [solver], store, cache_to, reporter, shared)
             references = tuple(parse_reference(name) for name in names)
             exported: Exported = export(built, store, wishes, reporter, outputs=outputs, names=references)
             config = json.loads(store.blobs.read(exported.id, 1 << 20)) if store.blobs.has(exported.id) else {}

@@ -82,6 +82,25 @@ def test_with_all_layers_only_what_changed_runs(bench: Bench, other: Bench, plac
     assert "COPY --from=one /src/a /a" in second.cached
 
 
+def test_a_machine_that_needed_no_layer_passes_all_of_them_on(
+    bench: Bench, other: Bench, place: Path, tmp_path: Path
+) -> None:
+    prepare(bench)
+    build(bench, to=f"type=local,dest={place},mode=max")
+    second = tmp_path / "second"
+    build(other, place=place, to=f"type=local,dest={second},mode=max")
+    before = {path: path.stat().st_ino for path in place.rglob("*") if path.is_file()}
+    build(other, place=place, to=f"type=local,dest={place},mode=max")
+    assert {path: path.stat().st_ino for path in place.rglob("*") if path.is_file()} == before
+    assert {path.name for path in (second / "blobs/sha256").iterdir()} == {
+        path.name for path in (place / "blobs/sha256").iterdir()
+    }
+    layout = replace(bench.context.layout, root=tmp_path / "third", run=tmp_path / "third-run")
+    third = Bench(context=replace(bench.context, layout=layout), directory=bench.directory)
+    bench.write({"src/b": "3"})
+    assert build(third, place=second).ran == ["COPY src /src/", "WORKDIR /w"]
+
+
 def test_without_a_stages_layers_that_stage_runs_if_anything_has_to(bench: Bench, other: Bench, place: Path) -> None:
     prepare(bench)
     build(bench, to=f"type=local,dest={place},mode=min")
