@@ -1,7 +1,7 @@
 """Read `--chown`: names are looked up in the tree that is copied to, as BuildKit does.
 
-A name that is not there counts as not given, and a group that is not given is the user's: its own number, or the one
-that passwd has for it.
+A name that is not there counts as not given (in a tree with nothing in it, it is refused), and a group that is not
+given is the user's: its own number, or the one that passwd has for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _LARGEST_ID = 2**32 - 2
 
 
 def find_owner(text: str | None, view: MergedView) -> tuple[int, int] | None:
-    """Return (uid, gid) for `USER[:GROUP]`, None without `--chown`. Raises UsageError for a number too large."""
+    """Return (uid, gid) for `USER[:GROUP]`, None without `--chown`.
+
+    Raises UsageError for a number too large, and for a name where the tree is empty.
+    """
     if text is None:
         return None
     user, colon, group = text.partition(":")
@@ -38,6 +41,7 @@ def _user(name: str, view: MergedView) -> tuple[int, int]:
     for row in _rows(view, "/etc/passwd"):
         if name and row[0] == name and len(row) > 3:
             return _number(row[2]) or 0, _number(row[3]) or 0
+    _refuse_in_nothing(name, view)
     return 0, 0
 
 
@@ -48,7 +52,15 @@ def _group(name: str, view: MergedView) -> int | None:
     for row in _rows(view, "/etc/group"):
         if row[0] == name and len(row) > 2:
             return _number(row[2]) or 0
+    _refuse_in_nothing(name, view)
     return None
+
+
+def _refuse_in_nothing(name: str, view: MergedView) -> None:
+    if name not in ("", "root") and not view.listdir(PurePosixPath("/")):
+        raise UsageError(
+            f"{name}: there is no user or group of that name, nor any other, in an empty image", hint="write its number"
+        )
 
 
 def _number(text: str) -> int | None:

@@ -200,7 +200,6 @@ def _check_onbuild(written: Written) -> None:
         raise DockerfileError("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if trigger.keyword in ("from", "maintainer"):
         raise DockerfileError(f"{trigger.keyword.upper()} isn't allowed as an ONBUILD trigger")
-    validate(trigger, written.escape)
 
 
 _CHECKS: Mapping[str, Callable[[Written], None]] = {

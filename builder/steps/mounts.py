@@ -21,7 +21,7 @@ from builder.secretfiles import secret_file
 from builder.steps.cachemounts import Beginning, cache_directory
 from builder.steps.layered import layered_mount
 from frozen import Frozen, field
-from runtime.errors import NotFound, PybuildError
+from runtime.errors import NotFound, PybuildError, UsageError
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext, Given, KeyParts
@@ -44,6 +44,8 @@ class Prepared(Frozen):
 
 def check(mount: Mount, options: BuildOptions, build_context: BuildContext) -> None:
     """Refuse a mount that cannot be had: before anything runs."""
+    if mount.target.startswith("/") and absolute("/", mount.target) == "/":
+        raise UsageError('invalid mount target "/"')
     if mount.type == "ssh" and mount.required and _agent_id(mount) not in options.ssh:
         identifier = _agent_id(mount)
         raise NotFound(
@@ -111,9 +113,15 @@ def files_of(mount: Mount, given: Given) -> BuildContext | None:
 
 
 def _target(mount: Mount, given: Given) -> str:
-    if not mount.target:
+    """Return where a mount goes, absolute; "" for a secret that is a variable only, and for an agent. Raises UsageError for the root."""
+    if not mount.target and mount.type in ("secret", "ssh"):
         return f"{_SECRET_DIRECTORY}/{mount.id}" if mount.type == "secret" and mount.env is None else ""
-    return absolute(given.working_directory, mount.target)
+    target = absolute(given.working_directory, mount.target)
+    if target == "/":
+        raise UsageError(
+            'invalid mount target "/"', hint=None if mount.target else f"write --mount=type={mount.type},target=PATH"
+        )
+    return target
 
 
 def _bind(mount: Mount, given: Given, place: Path) -> Mapping[str, object]:

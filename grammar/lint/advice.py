@@ -9,7 +9,8 @@ import posixpath
 import re
 from collections.abc import Iterable, Sequence
 
-from grammar.checks import HEREDOC_MARKER
+from grammar.checks import HEREDOC_MARKER, validate
+from grammar.errors import DockerfileError
 from grammar.flags import read_flags
 from grammar.lint.findings import Collector
 from grammar.nodes import Instruction
@@ -41,6 +42,8 @@ def advise(stages: Sequence[Outline], collector: Collector) -> None:
                 _look_at_run(node, collector)
             elif node.keyword in ("copy", "add"):
                 _look_at_copy(node, collector)
+            elif node.trigger is not None:
+                _look_at_trigger(node, node.trigger, collector)
 
 
 def _look_at_base(stage: Outline, collector: Collector) -> None:
@@ -71,6 +74,13 @@ def _look_at_run(node: Instruction, collector: Collector) -> None:
         collector.report("SudoInRun", "sudo is not needed", node)
     if node.form == "shell" and not node.heredocs and _CHANGE.fullmatch(text):
         collector.report("DirectoryChangeLost", f"'{text.strip()}' changes nothing for what follows", node)
+
+
+def _look_at_trigger(node: Instruction, trigger: Instruction, collector: Collector) -> None:
+    try:
+        validate(trigger)
+    except DockerfileError as error:
+        collector.report("TriggerCannotBuild", error.message, node)
 
 
 def _look_at_copy(node: Instruction, collector: Collector) -> None:

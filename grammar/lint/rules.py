@@ -186,6 +186,12 @@ _ADVICE = (
         advice=True,
     ),
     Rule(
+        name="TriggerCannotBuild",
+        description="An instruction of ONBUILD is read by builds on this image only, which then fail",
+        mend="correct the instruction",
+        advice=True,
+    ),
+    Rule(
         name="DirectoryChangeLost",
         description="A change of directory ends with its RUN",
         mend="write WORKDIR",

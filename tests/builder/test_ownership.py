@@ -23,6 +23,19 @@ class Tree:
     def read_text(self, path: PurePosixPath, _limit: int) -> str | None:
         return FILES.get(str(path))
 
+    def listdir(self, _path: PurePosixPath) -> tuple[bytes, ...]:
+        return (b"etc",)
+
+
+class Nothing:
+    """A tree that holds nothing."""
+
+    def read_text(self, _path: PurePosixPath, _limit: int) -> str | None:
+        return None
+
+    def listdir(self, _path: PurePosixPath) -> tuple[bytes, ...]:
+        return ()
+
 
 @pytest.mark.parametrize(
     ("text", "owner"),
@@ -51,3 +64,14 @@ def test_names_and_numbers_lead_to_ids(text: str | None, owner: tuple[int, int] 
 def test_a_number_that_is_no_id_is_refused() -> None:
     with pytest.raises(UsageError, match="99999999999"):
         find_owner("99999999999", cast(MergedView, Tree()))
+
+
+@pytest.mark.parametrize(("text", "owner"), [("root", (0, 0)), ("3:4", (3, 4)), ("root:root", (0, 0))])
+def test_in_an_empty_tree_there_are_numbers_and_root(text: str, owner: tuple[int, int]) -> None:
+    assert find_owner(text, cast(MergedView, Nothing())) == owner
+
+
+@pytest.mark.parametrize("text", ["games", "3:staff"])
+def test_in_an_empty_tree_names_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="empty image"):
+        find_owner(text, cast(MergedView, Nothing()))

@@ -231,6 +231,13 @@ CASES = [
         "FROM a:1\nRUN cd / && x",
     ),
     (
+        "TriggerCannotBuild",
+        "FROM a:1\nONBUILD COPY --form=x a b",
+        "COPY: unknown flag: --form",
+        2,
+        "FROM a:1\nONBUILD COPY --from=x a b",
+    ),
+    (
         "DownloadCacheKept",
         "FROM a:1\nRUN pip install x",
         "pip leaves its downloads in the layer",

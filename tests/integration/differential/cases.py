@@ -12,8 +12,21 @@ BASE = "localhost/differential-base:1"
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of an archive; `kind` is what tarfile calls its type."""
+
+    name: str
+    content: str = ""
+    kind: bytes = b"0"
+    mode: int = 0o644
+    owner: tuple[int, int] = (0, 0)
+    link: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Special:
-    """A file of a context that is more than its content."""
+    """A file of a context that is more than its content; an archive may be compressed: gz, bz2, xz or zst."""
 
     content: str = ""
     mode: int = 0o644
@@ -21,6 +34,8 @@ class Special:
     hard: str = ""
     fifo: bool = False
     directory: bool = False
+    archive: tuple[Member, ...] | None = None
+    compression: str = ""
     mtime: int = SOURCE_TIME
 
 

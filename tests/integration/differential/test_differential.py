@@ -6,24 +6,58 @@ Where a docker with BuildKit answers, it builds the same Dockerfile now; elsewhe
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import json
+import lzma
 import os
 import shlex
 import subprocess
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
-from tests.integration.differential.cases import BASE, CASES, SOURCE_TIME, Case, Special
+from tests.integration.differential.archive_cases import ARCHIVES
+from tests.integration.differential.cases import BASE, CASES, SOURCE_TIME, Case, Member, Special
 from tests.integration.differential.describe import describe
+from tests.integration.differential.fault_cases import FAULTS
 from tests.integration.differential.file_cases import FILES
 from tests.integration.differential.language_cases import LANGUAGE
 from tests.integration.differential.run_cases import RUNS
 from tests.integration.programs import Program
 
 RECORDED = Path(__file__).with_name("recorded.json")
+
+
+def make_archive(members: Sequence[Member], compression: str) -> bytes:
+    """Return a tar of `members`, compressed."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for member in members:
+            entry = tarfile.TarInfo(member.name)
+            entry.type, entry.mode, entry.linkname, entry.mtime = member.kind, member.mode, member.link, SOURCE_TIME
+            entry.uid, entry.gid = member.owner
+            entry.pax_headers = dict(member.attributes)
+            content = member.content.encode()
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    data = stream.getvalue()
+    match compression:
+        case "gz":
+            return gzip.compress(data, mtime=0)
+        case "bz2":
+            return bz2.compress(data)
+        case "xz":
+            return lzma.compress(data)
+        case "zst":
+            return zstandard.compress(data)
+        case _:
+            return data
 
 
 def make_context(base: Path, case: Case) -> Path:
@@ -41,6 +75,8 @@ def make_context(base: Path, case: Case) -> Path:
             os.mkfifo(path)
         elif special.directory:
             path.mkdir()
+        elif special.archive is not None:
+            path.write_bytes(make_archive(special.archive, special.compression))
         else:
             path.write_text(special.content)
     for name, file in case.files.items():
@@ -95,7 +131,7 @@ def recorded() -> dict[str, Any]:
 
 @pytest.mark.root
 @pytest.mark.overlay
-@pytest.mark.parametrize("case", [*CASES, *LANGUAGE, *RUNS, *FILES], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*CASES, *LANGUAGE, *RUNS, *FILES, *ARCHIVES], ids=lambda case: case.name)
 def test_an_image_is_what_buildkit_makes(
     case: Case,
     program: Program,
@@ -128,3 +164,33 @@ def test_an_image_is_what_buildkit_makes(
 
 def _base_layers(case: Case) -> int:
     return 0 if case.text.rpartition("FROM")[2].strip().startswith("scratch") else 1
+
+
+@pytest.mark.root
+@pytest.mark.overlay
+@pytest.mark.parametrize("case", FAULTS, ids=lambda case: case.name)
+def test_what_buildkit_refuses_is_refused(
+    case: Case,
+    program: Program,
+    docker: Docker | None,
+    recorded: dict[str, Any],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    missing: Callable[[str], None],
+) -> None:
+    context = make_context(tmp_path, case)
+    if docker is not None:
+        there = docker.prefix + str(context)
+        command = [*docker.words, "buildx", "build", "-q", *case.words_in(there), there]
+        built = subprocess.run(command, capture_output=True, check=False, timeout=300).returncode == 0
+        if request.config.getoption("--record"):
+            recorded[case.name] = {"built": built}
+            RECORDED.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+    elif case.name in recorded:
+        built = recorded[case.name]["built"]
+    else:
+        missing("a docker with BuildKit, or a recorded result")
+    result = program("build", "-q", *case.words_in(str(context)), context, status=None)
+    assert (result.returncode == 0) == built, result.stderr.decode()
+    assert b"Traceback" not in result.stderr
+    assert b"fault of pybuild" not in result.stderr

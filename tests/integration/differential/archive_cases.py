@@ -1,0 +1,93 @@
+"""Dockerfiles that try what ADD does with archives."""
+
+from __future__ import annotations
+
+from tests.integration.differential.cases import Case, Member, Special
+
+MEMBERS = (
+    Member("d", kind=b"5", mode=0o750, owner=(3, 4)),
+    Member("d/f", "f\n", owner=(33, 50)),
+    Member("d/suid", "s\n", mode=0o4755),
+    Member("d/link", kind=b"2", link="f"),
+    Member("d/abs", kind=b"2", link="/etc/passwd"),
+    Member("d/hard", kind=b"1", link="d/f"),
+    Member("no/parent/x", "x\n", mode=0o600),
+    Member("./dotted", "d\n"),
+    Member("fifo", kind=b"6"),
+    Member("null", kind=b"3"),
+    Member("l" * 120 + "/" + "n" * 90, "long\n"),
+    Member("ü ñ", "u\n"),
+)
+PLAIN = Special(archive=MEMBERS)
+SMALL = (Member("a", "1"), Member("s/b", "2", owner=(7, 8)))
+
+ARCHIVES: tuple[Case, ...] = (
+    Case("add-tar", "ADD x.tar /x/\nADD x.tar /y", {"x.tar": PLAIN}),
+    *(
+        Case(f"add-tar-{kind}", f"ADD x.tar.{kind} /x/", {f"x.tar.{kind}": Special(archive=MEMBERS, compression=kind)})
+        for kind in ("gz", "bz2", "xz", "zst")
+    ),
+    Case("add-tar-by-content", "ADD picture.png /x/\nADD fake.tar.gz /y/", {"picture.png": PLAIN, "fake.tar.gz": "no"}),
+    Case("add-tar-chown", "ADD --chown=9:9 --chmod=700 x.tar /x/", {"x.tar": PLAIN}),
+    Case(
+        "add-tar-no-unpack",
+        "ADD --unpack=false x.tar /x/\nADD --unpack=true y.tar /y/",
+        {"x.tar": PLAIN, "y.tar": PLAIN},
+    ),
+    Case("add-tar-with-files", "ADD x.tar a.txt /x/", {"x.tar": Special(archive=SMALL), "a.txt": "a"}),
+    Case("add-tar-wildcard", "ADD *.tar /x/", {"x.tar": Special(archive=SMALL), "y.tar": Special(archive=MEMBERS[:2])}),
+    Case("add-tar-in-directory-stays", "ADD d /x/", {"d/x.tar": Special(archive=SMALL)}),
+    Case("copy-tar-stays", "COPY x.tar /x/", {"x.tar": Special(archive=SMALL)}),
+    Case(
+        "add-tar-over-existing",
+        "RUN mkdir -p /x/d /x/a && echo old > /x/d/f && ln -s /etc /x/s && chmod 700 /x/d\nADD x.tar /x/",
+        {"x.tar": PLAIN},
+    ),
+    Case("add-tar-through-link", "RUN mkdir /r && ln -s /r /l\nADD x.tar /l/", {"x.tar": Special(archive=SMALL)}),
+    Case(
+        "add-tar-outside",
+        "ADD x.tar /x/",
+        {"x.tar": Special(archive=(Member("../up", "1"), Member("/abs", "2"), Member("a/../../b", "3")))},
+    ),
+    Case(
+        "add-tar-link-then-file",
+        "ADD x.tar /x/",
+        {
+            "x.tar": Special(
+                archive=(Member("l", kind=b"2", link="t"), Member("l/f", "1"), Member("t", kind=b"5", mode=0o755))
+            )
+        },
+    ),
+    Case(
+        "add-tar-twice-the-same-name",
+        "ADD x.tar /x/",
+        {
+            "x.tar": Special(
+                archive=(Member("f", "1"), Member("f", "22", mode=0o600), Member("g", "g"), Member("g", kind=b"5"))
+            )
+        },
+    ),
+    Case(
+        "add-tar-whiteout-names",
+        "RUN mkdir /x && touch /x/gone /x/kept\nADD x.tar /x/",
+        {"x.tar": Special(archive=(Member(".wh.gone", ""), Member("q", "q")))},
+    ),
+    Case(
+        "add-tar-attributes",
+        "ADD x.tar /x/",
+        {
+            "x.tar": Special(
+                archive=(
+                    Member("f", "1", attributes=(("SCHILY.xattr.user.note", "hello"),)),
+                    Member("t", "2", attributes=(("mtime", "1000000000.5"),)),
+                )
+            )
+        },
+    ),
+    Case("add-tar-as-user", "USER www\nWORKDIR /w\nADD x.tar .", {"x.tar": Special(archive=SMALL)}),
+    Case("add-tar-to-scratch", "FROM scratch\nADD x.tar /", {"x.tar": PLAIN}),
+    Case("add-tar-link-flag", "ADD --link x.tar /x/", {"x.tar": Special(archive=SMALL)}),
+    Case("add-tar-excludes", "ADD --exclude=*.tar . /x/", {"x.tar": Special(archive=SMALL), "a": "a"}),
+    Case("add-tar-empty", "ADD x.tar /x/", {"x.tar": Special(archive=())}),
+    Case("add-gz-of-a-file", "ADD x.gz /x/", {"x.gz": Special(archive=(), compression="gz")}),
+)
