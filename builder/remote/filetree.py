@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from builder.remote.sources import RemoteFile
+from builder.remote.webfiles import RemoteFile
 from runtime.errors import NotFound
 from runtime.store.layers.tree import Metadata
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from builder.remote.sources import RemoteFile, RemoteTree, check_checksum
+from builder.remote.gittrees import RemoteTree
+from builder.remote.webfiles import RemoteFile, check_checksum
 from builder.remote.words import GitSource, check_commit, file_name, is_git, parse_git
 from frozen import Frozen, replace
 from runtime.errors import UsageError

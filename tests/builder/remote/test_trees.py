@@ -151,7 +151,7 @@ def test_a_kept_history_is_a_shallow_repository_and_equal_each_time(remote: Benc
             source = parse_git(f"{git.url}#v1")
             tree = sources.open_tree(sources.tree(source, keep_git_dir=True))
             contents.add(tree.digest(""))
-            place = next(sources._store.workspace().glob("git-*/tree"))
+            place = next(sources._trees._asker.store.workspace().glob("git-*/tree"))
             assert git("status", "--porcelain", at=place) == ""
             assert git("describe", "--tags", at=place) == "v1"
             assert git("remote", "get-url", "origin", at=place) == git.url
@@ -172,6 +172,25 @@ def test_submodules_come_along_unless_they_are_not_wanted(remote: Bench, git: Gi
     assert names(remote, f"{git.url}?branch=outer") == [".gitmodules", "lib", "lib/s", "lib/s/inner"]
     assert names(remote, f"{git.url}?branch=outer&submodules=0") == [".gitmodules", "lib", "lib/s"]
     assert names(remote, f"{git.url}?branch=outer&subdir=lib") == ["s", "s/inner"]
+
+
+def test_a_repository_that_names_itself_without_end_is_refused(
+    remote: Bench, git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builder.remote.gittrees._MOST_SUBMODULES", 7)
+    commit = git.commit({"f": "1"})
+    for _ in range(3):
+        (git.work / ".gitmodules").write_text(
+            "".join(f'[submodule "{name}"]\n\tpath = {name}\n\turl = ../repo.git\n' for name in "ab")
+        )
+        git("add", ".gitmodules")
+        for name in "ab":
+            git("update-index", "--add", "--cacheinfo", f"160000,{commit},{name}")
+        git("commit", "-q", "-m", "x")
+        commit = git("rev-parse", "HEAD")
+    git.publish()
+    with pytest.raises(PybuildError, match="more than 7 submodules"):
+        names(remote, git.url)
 
 
 def test_a_submodule_that_names_this_machine_is_refused(remote: Bench, git: Git) -> None:
@@ -259,7 +278,7 @@ def test_ssh_asks_nobody_and_takes_only_the_agent_that_was_given(remote: Bench, 
     assert "IdentityFile=none -o IdentityAgent=none" in said
     log.unlink()
     with remote.build() as sources:
-        sources._agent = lambda: git.directory / "socket"
+        sources._trees._agent = lambda: git.directory / "socket"
         sources.tree(parse_git(f"git@host:{git.bare}#main"))
     assert log.read_text().startswith(f"{git.directory}/socket -F none")
     assert "IdentityAgent" not in log.read_text()
