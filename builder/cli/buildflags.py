@@ -250,7 +250,8 @@ def _refuse(args: Arguments) -> None:
 
 def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -> BuildOptions:
     allow = frozenset(word for text in args.texts("allow") for word in text.split(","))
-    for word in sorted(allow - ENTITLEMENTS):
+    devices = {word for word in allow if word == "device" or word.startswith("device=")}
+    for word in sorted(allow - ENTITLEMENTS - devices):
         raise UsageError(
             f'invalid argument "{word}" for "--allow" flag', hint=f"write {' or '.join(sorted(ENTITLEMENTS))}"
         )

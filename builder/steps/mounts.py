@@ -113,7 +113,10 @@ def files_of(mount: Mount, given: Given) -> BuildContext | None:
 
 
 def _target(mount: Mount, given: Given) -> str:
-    """Return where a mount goes, absolute; "" for a secret that is a variable only, and for an agent. Raises UsageError for the root."""
+    """Return where a mount goes, absolute; "" for a secret that is a variable only, and for an agent.
+
+    Raises UsageError for the root.
+    """
     if not mount.target and mount.type in ("secret", "ssh"):
         return f"{_SECRET_DIRECTORY}/{mount.id}" if mount.type == "secret" and mount.env is None else ""
     target = absolute(given.working_directory, mount.target)

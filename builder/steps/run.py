@@ -18,6 +18,7 @@ from frozen import Frozen
 from runtime.errors import PybuildError, StepFailed
 
 if TYPE_CHECKING:
+    from builder.cdi import Edits
     from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Run
@@ -60,8 +61,7 @@ class RunStep(Frozen):
                     f"granting entitlement {entitlement} is not allowed by build configuration",
                     hint=f"allow it with --allow {entitlement}",
                 )
-        if instruction.devices:
-            raise PybuildError("RUN --device is not supported", hint="leave the flag out")
+        self._devices()
         for mount in instruction.mounts:
             mounts.check(mount, self.options, build_context)
 
@@ -118,6 +118,14 @@ class RunStep(Frozen):
         """Give the request for the step's sandbox, for the length of a `with` block."""
         return self._request(given, preparation)
 
+    def _devices(self) -> Edits | None:
+        """Find the devices that the step asks for, None where it asks for none. Raises PybuildError."""
+        if not self.instruction.devices:
+            return None
+        from builder import cdi  # lazy: hardly any step has devices
+
+        return cdi.choose(self.instruction.devices, self.options.allow)
+
     def _hosts(self, planned: str) -> str:
         """Return /etc/hosts as BuildKit writes it, with the lines of `--add-host` that the network's plan made."""
         names = {host.replace("=", ":", 1).partition(":")[0] for host in self.options.add_hosts}
@@ -157,7 +165,12 @@ class RunStep(Frozen):
 
                 group = stack.enter_context(step_group(context, self.options.cgroup_parent or ""))
             mounted = [*bound, *own.mounts]
+            devices = self._devices()
+            if devices is not None:
+                mounted += devices.mounts
             spec = self._spec(given, mounted, own.environment)
+            if devices is not None:
+                _add_devices(spec, devices)
             stubs = stub_directory(
                 given.store.workspace(),
                 spec["mounts"],
@@ -209,6 +222,16 @@ class RunStep(Frozen):
         if self.instruction.security == "insecure":
             return None
         return os.fspath(seccomp.compiled(given.context, DEFAULT_CAPABILITIES))
+
+
+def _add_devices(spec: dict[str, Any], devices: Edits) -> None:
+    """Let a sandbox have devices: their nodes, who may use them, and their variables, which the step's own override."""
+    linux, process = spec["linux"], spec["process"]
+    linux["devices"] = [*linux.get("devices", ()), *devices.nodes]
+    linux["resources"]["devices"] = [*linux["resources"].get("devices", ()), *devices.rules]
+    own = {entry.partition("=")[0] for entry in process["env"]}
+    process["env"] += [f"{name}={value}" for name, value in devices.environment if name not in own]
+    process["user"]["additionalGids"] = sorted({*process["user"].get("additionalGids", ()), *devices.groups})
 
 
 def _rootfs(preparation: Preparation, stubs: Path, *, overlay: bool) -> dict[str, Any]:
