@@ -220,11 +220,7 @@ def _move_ports(
 ) -> dict[str, list[dict[str, str]]]:
     """Send published ports to the network that is the way out now; there may be none."""
     key = containers.store.layout.key
-    forwards: list[tuple[portrules.Where, int]] = []
-    for port in publish.read_documents(ports):
-        host = subnets.number(port.address)
-        if host is not None:
-            forwards.append(((host, publish.PROTOCOLS[port.protocol], port.port), port.container))
+    forwards = publish.forwards(publish.read_documents(ports))
     portrules.drop(key, forwards)
     if not ways:
         return {}

@@ -355,6 +355,10 @@ class Containers:
         from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
 
         kill_cgroup(self, container.id)
+        if container.network.get("ports"):
+            from runtime.containers.portcleanup import free_ports  # lazy: as above
+
+            free_ports(self, container)
         return Exit(code=128 + SIGKILL, finished=self.store.context.now(), error="the monitor was killed")
 
     def ended(self, container: Container, how: Exit) -> None:

@@ -18,6 +18,7 @@ Addresses are numbers; a gateway of 0 stands for none. The links in the namespac
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 
@@ -51,6 +52,8 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     mode = document["mode"]
     if mode == "bridge":
         with _inside(pid, Rtnetlink) as links:
+            if document.get("dns"):
+                links.transact([rtnetlink.link_up("lo")])  # names are asked for there; the launcher does it later
             for number, endpoint in enumerate(_endpoints(document)):
                 _attach_bridge(links, endpoint, pid, f"eth{number}", bool(document.get("forwards")))
         if document.get("sockets") or document.get("forwards") or document.get("dns"):
@@ -116,8 +119,6 @@ def _endpoints(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _attend(document: dict[str, Any], pid: int, sockets: list[int]) -> int:
-    from runtime.network import attendant, portrules  # lazy: 15 ms that a container without names or ports does without
-
     container = os.pidfd_open(pid)
     names: list[int] = []
     try:
@@ -125,9 +126,13 @@ def _attend(document: dict[str, Any], pid: int, sockets: list[int]) -> int:
             names = _inside(pid, _name_sockets)
         if child := os.fork():
             if document.get("forwards"):
+                from runtime.network import portrules  # lazy: 2 ms that a container without ports does without
+
                 portrules.publish(document)
             return child
         try:
+            from runtime.network import attendant  # lazy: 20 ms, which nobody waits for
+
             attendant.serve(document, container, sockets, names)
         finally:
             os._exit(1)
@@ -138,15 +143,13 @@ def _attend(document: dict[str, Any], pid: int, sockets: list[int]) -> int:
 
 def _name_sockets() -> list[int]:
     """Open the UDP and TCP sockets at which this network namespace asks for names."""
-    import socket  # lazy: 6 ms
-
     opened: list[int] = []
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        sock = socket.socket(socket.AF_INET, kind)
+    for kind in (_socket.SOCK_DGRAM, _socket.SOCK_STREAM):
+        sock = _socket.socket(_socket.AF_INET, kind | _socket.SOCK_CLOEXEC)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             sock.bind((DNS_ADDRESS, 53))
-            if kind == socket.SOCK_STREAM:
+            if kind == _socket.SOCK_STREAM:
                 sock.listen(64)
         except OSError:
             sock.close()

@@ -12,7 +12,7 @@ import fcntl
 import os
 
 from runtime.network import firewalls, nftables, rtnetlink
-from runtime.network.janitor import bridge_name
+from runtime.network.janitor import bridge_name, user_bridges
 from runtime.network.nftables import Nftables
 from runtime.network.rtnetlink import Rtnetlink
 
@@ -65,7 +65,7 @@ def table_name(key: str, network: str = "") -> str:
 
 def user_bridge_name(key: str, network: str) -> str:
     """Name the bridge of the network with the id `network` of the root with `key`."""
-    return f"n{key}{network[:4]}"
+    return f"{user_bridges(key)}{network[:4]}"
 
 
 def port_name(key: str, address: int) -> str:

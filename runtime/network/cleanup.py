@@ -15,13 +15,19 @@ _LINKS = "/proc/sys/net/ipv4/conf"
 
 
 def sweep(context: Context) -> None:
-    """See to a bridge that nobody uses any more: it is taken away in the background, and all leases with it.
+    """See to bridges that nobody uses any more: they are taken away in the background, and all leases with them.
 
-    Every command begins with this; where there is no bridge it is one system call. Raises nothing: what cannot be
-    done now is left to the next command.
+    Every command begins with this; where there is no bridge it is one look into a directory. Raises nothing: what
+    cannot be done now is left to the next command.
     """
     layout = context.layout
-    if context.rootless or not os.path.exists(f"{_LINKS}/{janitor.bridge_name(layout.key)}"):
+    if context.rootless:
+        return
+    default, others = janitor.bridge_name(layout.key), janitor.user_bridges(layout.key)
+    try:
+        if not any(name == default or name.startswith(others) for name in os.listdir(_LINKS)):
+            return
+    except OSError:
         return
     janitor.leave(str(layout.locks), layout.key)
 

@@ -34,6 +34,11 @@ def bridge_name(key: str) -> str:
     return f"br-pb{key}"
 
 
+def user_bridges(key: str) -> str:
+    """Give what the names of bridges of users' networks begin with, in the root with `key`; an id's digits follow."""
+    return f"n{key}"
+
+
 def try_use(locks: str) -> int | None:
     """Become a user of the bridge: returns a close-on-exec descriptor, None while the bridge is being taken away.
 

@@ -271,18 +271,13 @@ def _connected(
 
 def _forwarding(reserved: Reserved, way: Endpoint) -> dict[str, Any]:
     """Describe the published ports: rules for IPv4, and the sockets that answer elsewhere."""
-    from runtime.network.publish import PROTOCOLS
+    from runtime.network.publish import forwards
 
-    forwards = []
-    for port in reserved.ports:
-        host = subnets.number(port.address)
-        if host is not None:
-            forwards.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
     return {
         "table": way.design.table,
         "to": way.lease.address,
         "target": subnets.dotted(way.lease.address),
-        "forwards": forwards,
+        "forwards": forwards(reserved.ports),
         "sockets": reserved.served,
     }
 

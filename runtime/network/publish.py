@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 from frozen import Frozen
 from runtime.errors import NetworkError, UsageError
+from runtime.network.subnets import number
 
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": 132}
 
@@ -62,8 +63,8 @@ def parse_publish(text: str) -> Bindings:
     if outside is not None and len(outside) != count and count != 1:
         raise UsageError(f"invalid ranges specified for container and host Ports: {inner} and {outer}")
     found: Bindings = {}
-    for number, port in enumerate(inside):
-        host = "" if outside is None else outer if count == 1 else str(outside[number])
+    for index, port in enumerate(inside):
+        host = "" if outside is None else outer if count == 1 else str(outside[index])
         found[f"{port}/{protocol}"] = [{"HostIp": address, "HostPort": host}]
     return found
 
@@ -111,13 +112,13 @@ def reserve(bindings: Bindings, holder: Mapping[tuple[str, int], str]) -> Reserv
     with ExitStack() as stack:
         stack.callback(reserved.close)
         for key in sorted(bindings, key=lambda key: (key.partition("/")[2], int(key.partition("/")[0]))):
-            number, _, protocol = key.partition("/")
+            inner, _, protocol = key.partition("/")
             for place in bindings[key]:
-                held, found = _bind(int(number), protocol, place["HostIp"], place["HostPort"], holder)
+                held, found = _bind(int(inner), protocol, place["HostIp"], place["HostPort"], holder)
                 reserved.ports += found
                 if held is not None:
                     reserved.sockets.append(held)
-                    reserved.served.append((protocol, int(number)))
+                    reserved.served.append((protocol, int(inner)))
         if len(reserved.sockets) > _LONGEST:
             raise NetworkError(f"more than {_LONGEST} ports cannot be published for one container")
         stack.pop_all()
@@ -139,9 +140,9 @@ def _bind(
         except OSError as error:
             failure = error
             continue
-        number = held.getsockname()[1] if held is not None else candidate
-        made = Published(container=inner, protocol=protocol, address=address or "0.0.0.0", port=number)
-        both = [made, Published(container=inner, protocol=protocol, address="::", port=number)]
+        outer = held.getsockname()[1] if held is not None else candidate
+        made = Published(container=inner, protocol=protocol, address=address or "0.0.0.0", port=outer)
+        both = [made, Published(container=inner, protocol=protocol, address="::", port=outer)]
         return held, both if not address and family == socket.AF_INET6 else [made]
     assert failure is not None
     where = f"{address or '0.0.0.0'}:{port}"
@@ -204,6 +205,16 @@ def _range(text: str, what: str, whole: str) -> range:
     if not (1 if what == "containerPort" else 0) <= begin <= end <= 65535:
         raise UsageError(f"invalid {what}: {text}", hint="a port is a number up to 65535, a range goes upwards")
     return range(begin, end + 1)
+
+
+def forwards(ports: Iterable[Published]) -> list[tuple[tuple[int, int, int], int]]:
+    """Return what the firewall sends on (portrules): IPv4 alone."""
+    found = []
+    for port in ports:
+        host = number(port.address)
+        if host is not None:
+            found.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
+    return found
 
 
 def describe(ports: Iterable[Published], exposed: Iterable[str] = ()) -> str:
