@@ -239,7 +239,7 @@ def test_four_stages_of_a_second_take_about_a_second_and_one_at_a_time_four(box:
     copies = "".join(f"COPY --from=s{number} /f /f{number}\n" for number in range(4))
     started = time.monotonic()
     assert box.build(f"{stages}FROM box\n{copies}", options=replace(OFFLINE, jobs=8)).executed == 8
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 3.5
     started = time.monotonic()
     box.build(stages.replace("sleep 1", "sleep 0.5") + f"FROM box\n{copies}", options=replace(OFFLINE, jobs=1))
     assert time.monotonic() - started > 2
