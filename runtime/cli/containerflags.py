@@ -29,6 +29,12 @@ FLAGS = (
     Flag("--env-file", kind="texts", metavar="FILE", help="Read variables from a file"),
     Flag("--expose", kind="texts", metavar="PORT", help="Note a port or a range of ports"),
     Flag("--group-add", kind="texts", metavar="GROUP", help="Add a supplementary group"),
+    Flag("--health-cmd", kind="text", metavar="COMMAND", help="Command that tells whether it is healthy"),
+    Flag("--health-interval", kind="text", metavar="TIME", help="Time between two checks (30s)"),
+    Flag("--health-retries", kind="integer", metavar="N", help="Failures in a row that make it unhealthy (3)"),
+    Flag("--health-start-interval", kind="text", metavar="TIME", help="Time between checks in the start period (5s)"),
+    Flag("--health-start-period", kind="text", metavar="TIME", help="Time in which failures do not count"),
+    Flag("--health-timeout", kind="text", metavar="TIME", help="Longest time of a check (30s)"),
     Flag("--hostname", "-h", kind="text", metavar="NAME", help="Host name"),
     Flag("--init", help="Run an init that passes signals on and collects orphans"),
     Flag("--interactive", "-i", help="Keep standard input open"),
@@ -36,6 +42,8 @@ FLAGS = (
     Flag("--ipc", kind="text", metavar="MODE", help="IPC namespace: private or host"),
     Flag("--label", "-l", kind="texts", metavar="NAME=VALUE", help="Set a label"),
     Flag("--label-file", kind="texts", metavar="FILE", help="Read labels from a file"),
+    Flag("--log-driver", kind="text", metavar="NAME", help="json-file, local or none"),
+    Flag("--log-opt", kind="texts", metavar="NAME=VALUE", help="max-size, max-file, labels or env"),
     Flag("--mac-address", kind="text", metavar="MAC", help="Its link-layer address"),
     Flag("--memory", "-m", kind="text", metavar="SIZE", help="Limit of memory, as 512m"),
     Flag("--memory-reservation", kind="text", metavar="SIZE", help="Soft limit of memory"),
@@ -55,6 +63,7 @@ FLAGS = (
     Flag("--pull", kind="text", metavar="POLICY", help="When to ask a registry: missing, always, newer or never"),
     Flag("--quiet", "-q", help="Do not show progress of a pull"),
     Flag("--read-only", help="Mount the root filesystem read-only"),
+    Flag("--restart", kind="text", metavar="POLICY", help="no, on-failure[:N], always or unless-stopped"),
     Flag("--rm", help="Remove the container and its anonymous volumes when it ends"),
     Flag("--security-opt", kind="texts", metavar="OPTION", help="seccomp=unconfined, no-new-privileges"),
     Flag("--shm-size", kind="text", metavar="SIZE", help="Size of /dev/shm"),
@@ -78,18 +87,9 @@ _NOT_YET = {
     "device": "host devices are not passed on",
     "device-cgroup-rule": "host devices are not passed on",
     "gpus": "host devices are not passed on",
-    "health-cmd": "health checks are not run",
-    "health-interval": "health checks are not run",
-    "health-retries": "health checks are not run",
-    "health-start-interval": "health checks are not run",
-    "health-start-period": "health checks are not run",
-    "health-timeout": "health checks are not run",
     "ip6": "addresses are chosen by the bridge",
     "link": "containers do not find each other by name",
-    "log-driver": "the log is a file of the container",
-    "log-opt": "the log is a file of the container",
     "memory-swappiness": "swappiness is the machine's",
-    "restart": "a container that ended stays ended",
     "runtime": "the sandbox is pybuild's own",
     "storage-opt": "sizes of root filesystems are not limited",
     "volume-driver": "volumes are directories of the root",
@@ -106,7 +106,7 @@ REFUSED = (
 def refuse_unsupported(args: Arguments) -> None:
     """Raise UsageError for a flag that would have no effect."""
     for name, reason in _NOT_YET.items():
-        if args.given(name) and not (name == "restart" and args.texts(name)[-1] in ("no", "")):
+        if args.given(name):
             raise UsageError(f"--{name} cannot be had: {reason}")
     if args.switch("oom-kill-disable"):
         raise UsageError("--oom-kill-disable cannot be had: version 2 of control groups has no such switch")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from runtime.cli.arguments import Arguments
+from runtime.cli.moments import parse_duration
 from runtime.cli.networkflags import read_networks
-from runtime.containers.documents import Config, HostConfig, RestartPolicy
+from runtime.containers.documents import Config, Healthcheck, HostConfig, LogConfig, RestartPolicy
 from runtime.containers.mounts import parse_mount, parse_tmpfs, parse_volume, split_fields
 from runtime.containers.quantities import parse_cpus, parse_signal, parse_size, parse_swap, parse_ulimit
 from runtime.context import Context
@@ -57,8 +58,9 @@ def read_config(args: Arguments, context: Context, image: str, command: tuple[st
     timeout = args.integer("stop-timeout")
     if timeout is not None:
         config["StopTimeout"] = timeout
-    if args.switch("no-healthcheck"):
-        config["Healthcheck"] = {"Test": ["NONE"]}
+    check = read_healthcheck(args)
+    if check is not None:
+        config["Healthcheck"] = check
     for text in args.texts("volume"):
         mount = parse_volume(_absolute(text))
         if mount.kind == "volume" and not mount.source and not mount.mode:
@@ -86,7 +88,8 @@ def read_host_config(args: Arguments) -> HostConfig:
         "CapAdd": list(args.texts("cap-add")),
         "CapDrop": list(args.texts("cap-drop")),
         "ContainerIDFile": args.text("cidfile") or "",
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": read_restart(args.text("restart") or "no"),
+        "LogConfig": read_log_config(args),
         "Dns": [_dns(text) for text in args.texts("dns")],
         "DnsOptions": list(args.texts("dns-option")),
         "DnsSearch": list(args.texts("dns-search")),
@@ -148,6 +151,65 @@ def read_limits(args: Arguments) -> HostConfig:
         if text:
             host[field] = text  # type: ignore[literal-required]
     return host
+
+
+def read_healthcheck(args: Arguments) -> Healthcheck | None:
+    """Return the check that was asked for, None for the image's. Raises UsageError."""
+    times = {
+        "health-interval": "Interval",
+        "health-timeout": "Timeout",
+        "health-start-period": "StartPeriod",
+        "health-start-interval": "StartInterval",
+    }
+    given = [flag for flag in ("health-cmd", "health-retries", *times) if args.given(flag)]
+    if args.switch("no-healthcheck"):
+        if given:
+            raise UsageError("--no-healthcheck conflicts with --health-* options")
+        return {"Test": ["NONE"]}
+    if not given:
+        return None
+    check: Healthcheck = {}
+    command = args.text("health-cmd")
+    if command:
+        check["Test"] = ["CMD-SHELL", command]
+    for flag, field in times.items():
+        text = args.text(flag)
+        if text is None:
+            continue
+        length = parse_duration(text)
+        if length is None or 0 < length < 1_000_000:
+            raise UsageError(f'invalid argument "{text}" for "--{flag}" flag: a time as 30s, 1ms at least')
+        check[field] = length  # type: ignore[literal-required]
+    retries = args.integer("health-retries")
+    if retries is not None:
+        if retries < 0:
+            raise UsageError("--health-retries cannot be negative")
+        check["Retries"] = retries
+    return check
+
+
+_LOG_OPTIONS = {"json-file": ("max-size", "max-file", "labels", "env"), "local": ("max-size", "max-file"), "none": ()}
+
+
+def read_log_config(args: Arguments) -> LogConfig:
+    """Read `--log-driver` and `--log-opt`. Raises UsageError for what is not written here."""
+    driver = args.text("log-driver") or "json-file"
+    known: tuple[str, ...] | None = _LOG_OPTIONS.get(driver)
+    if known is None:
+        raise UsageError(f"--log-driver {driver} cannot be had", hint="there are json-file, local and none")
+    options = dict(map(_assigned("--log-opt"), args.texts("log-opt")))
+    for name, value in options.items():
+        if name not in known:
+            raise UsageError(
+                f"unknown log opt '{name}' for {driver} log driver", hint=", ".join(known) or "it has none"
+            )
+        if name == "max-size":
+            _flagged("--log-opt", value, parse_size)
+        if name == "max-file" and not (value.isdecimal() and int(value) > 0):
+            raise UsageError(f"invalid value for max-file: {value}", hint="1 or more")
+    if int(options.get("max-file", "1")) > 1 and "max-size" not in options and driver == "json-file":
+        raise UsageError("max-size must be set with max-file > 1")
+    return {"Type": driver, "Config": options}
 
 
 def read_restart(text: str) -> RestartPolicy:

@@ -88,6 +88,9 @@ def check_config(config: Config, host: HostConfig) -> None:
         raise UsageError(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
     if host.get("ShmSize", 1) <= 0:
         raise UsageError("SHM size can not be less than 0")
+    policy = host.get("RestartPolicy")
+    if host.get("AutoRemove") and policy is not None and policy["Name"] not in ("", "no"):
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
     if host.get("NetworkMode") == "host" and host.get("UTSMode") == "host" and config.get("Hostname"):
         raise UsageError("conflicting options: hostname and the UTS mode")
 

@@ -42,6 +42,7 @@ class Execution(Monitor):
         self.stopping = 0.0
         self.oom_killed = False
         self.log = None
+        self.manual = True
         self.wakeup = _signal_pipe()
         self.listener = None
         self.target = target

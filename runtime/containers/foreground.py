@@ -123,6 +123,8 @@ def _conclude(containers: Containers, container: Container, outcome: Outcome, mo
         return outcome.code
     if outcome.kind == "failed":
         containers.failed(container, exit_code=outcome.code, error=outcome.text)
+    elif outcome.kind == "exited" and containers.is_running(container):
+        return outcome.code  # its monitor starts it again
     elif not container.auto_remove:
         containers.ended(container, containers.last_word(container))
     _remove_if_asked(containers, container)

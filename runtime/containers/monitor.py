@@ -21,6 +21,7 @@ import time
 from array import array
 
 from runtime.containers import protocol
+from runtime.containers.condition import Condition, write_condition, write_journal
 from runtime.containers.exits import Exit, write_exit
 from runtime.containers.logfile import LogFile
 from runtime.containers.protocol import Frames, ProtocolError, frame
@@ -31,6 +32,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from typing import Any
+
+    from runtime.containers.health import Health
 else:
     import _signal as signal  # without the enums, which cost 3 ms
 
@@ -39,6 +42,12 @@ _BACKLOG = 1 << 20
 
 _DRAIN = 2.0
 """Seconds that output is read after the container's end, where something outside still holds its pipes."""
+
+_FIRST_DELAY, _LAST_DELAY = 0.1, 60.0
+"""Seconds before the first restart, and the most before a later one."""
+
+_STEADY = 10.0
+"""Seconds that a container must have been up for the waits to begin anew."""
 
 _TIOCSWINSZ = 0x5414
 _PR_SET_CHILD_SUBREAPER = 36
@@ -73,7 +82,12 @@ class Client:
 
 
 class Monitor:
-    """The state of one container while it runs."""
+    """The state of one container while it runs.
+
+    `manual` says that somebody asked for its end: then it is not started again.
+    """
+
+    health: Health | None = None
 
     def __init__(self, plan: dict[str, Any], fds: list[int], starter: Client) -> None:
         self.plan = plan
@@ -87,7 +101,14 @@ class Monitor:
         self.child: launcher.Child | None = None
         self.stopping = 0.0
         self.oom_killed = False
-        self.log: LogFile | None = LogFile(self.directory)
+        self.log: LogFile | None = None
+        limits = plan.get("log", (0, 1))
+        if limits is not None:
+            self.log = LogFile(self.directory, largest=limits[0], files=limits[1])
+        self.condition = Condition(health="starting" if plan.get("health") else "")
+        self.manual = False
+        self.started = 0.0
+        self.delay = _FIRST_DELAY
         self.attendants: list[int] = []
         self.wakeup = _signal_pipe()
         self.listener: _socket.socket | None = None
@@ -125,7 +146,8 @@ class Monitor:
             os.set_blocking(fd, False)
         self.begun(child)
         for client in list(self.clients.values()):
-            client.flags = self.plan["attached"]
+            if client.starter:
+                client.flags = self.plan["attached"]
             self.tell(client, protocol.STARTED, protocol.number(child.pid))
 
     def begin(self, stdio: tuple[int, int, int]) -> launcher.Child:
@@ -138,8 +160,20 @@ class Monitor:
         )
 
     def begun(self, child: launcher.Child) -> None:
-        """Leave word of the start."""
-        _write_file(self.directory, "started", b"%d %d\n" % (child.pid, time.time_ns()))
+        """Leave word of the start, the first and every further one."""
+        now = time.time_ns()
+        if self.condition.restarts:
+            write_journal(self.directory, now, "start", pid=str(child.pid))
+        else:
+            _write_file(self.directory, "started", b"%d %d\n" % (child.pid, now))
+        self.started = time.monotonic()
+        if self.plan.get("health"):
+            from runtime.containers.health import Health  # lazy: most containers have no check
+
+            self.health = Health(self.plan["health"], self.directory, child)
+            self.condition.health, self.condition.failing = "starting", 0
+        if self.condition.restarts or self.health is not None:
+            write_condition(self.directory, self.condition)
 
     def run(self) -> int:
         """Serve until the container's first process has ended; returns its exit code."""
@@ -153,6 +187,9 @@ class Monitor:
     def reap(self, child: launcher.Child) -> int:
         """Collect the status and read what the pipes still hold."""
         self.oom_killed = _oom_killed(child)
+        if self.health is not None:
+            self.health.stop()
+            self.health = None
         code = launcher.wait(child)
         deadline = time.monotonic() + _DRAIN
         while self.outputs and (self.blocked() or time.monotonic() < deadline):
@@ -179,7 +216,9 @@ class Monitor:
         if self.stdin >= 0 and self.stdin_waiting:
             mask = select.POLLOUT | (select.POLLIN if self.stdin in self.outputs and not blocked else 0)
             poller.register(self.stdin, mask)
-        wait = timeout if timeout >= 0 else self.until_kill()
+        if self.health is not None and self.health.result >= 0:
+            poller.register(self.health.result, select.POLLIN)
+        wait = timeout if timeout >= 0 else self.until_due()
         ready = dict(poller.poll(None if wait < 0 else int(wait * 1000) + 1))
         self.dispatch(ready)
         return set(ready)
@@ -197,6 +236,24 @@ class Monitor:
         if self.listener is not None and self.listener.fileno() in ready:
             self.accept(self.listener)
         self.kill_if_due()
+        self.look_after_health(ready)
+
+    def look_after_health(self, ready: dict[int, int]) -> None:
+        """Take a result of the check, start the next one; tell where the state is another."""
+        health = self.health
+        if health is None:
+            return
+        if health.result >= 0 and health.result in ready and health.collect():
+            if health.state != self.condition.health:
+                write_journal(self.directory, time.time_ns(), f"health_status: {health.state}")
+            self.condition.health, self.condition.failing = health.state, health.failing
+            write_condition(self.directory, self.condition)
+        health.turn()
+
+    def until_due(self) -> float:
+        """Return the seconds until something is to be done without being asked; -1 for never."""
+        waits = [self.until_kill(), self.health.wait() if self.health is not None else -1.0]
+        return min([wait for wait in waits if wait >= 0], default=-1.0)
 
     def blocked(self) -> bool:
         """Tell whether a client has so much waiting that nothing more may be read."""
@@ -351,6 +408,10 @@ class Monitor:
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the container's first process; never to a process that is only like it."""
+        if number in (signal.SIGKILL, self.plan["stop_signal"]) and not self.manual:
+            self.manual = True
+            if self.listener is not None:
+                _write_file(self.directory, "stopped", b"")
         if self.child is not None:
             try:
                 signal.pidfd_send_signal(self.child.pidfd, number)
@@ -374,6 +435,42 @@ class Monitor:
         """Connect the container's first process, after what served an earlier one is gone."""
         network.settle(self.attendants)
         self.attendants = network.attach(document, pid, self.held)
+
+    def again(self, code: int) -> bool:
+        """Wait until the container is to be started again after it ended with `code`; False where it is not to be.
+
+        The wait is 100 ms, then twice as long each time up to a minute, from the beginning after ten seconds up.
+        Whoever looked on is told of the end: only the restarts of the machine or of a person go without a word.
+        """
+        name, most = self.plan.get("restart", ("no", 0))
+        wanted = name in ("always", "unless-stopped") or (name == "on-failure" and code != 0)
+        if self.manual or not wanted or (name == "on-failure" and 0 < most <= self.condition.restarts):
+            return False
+        if time.monotonic() - self.started >= _STEADY:
+            self.delay = _FIRST_DELAY
+        self.condition.restarting = True
+        write_condition(self.directory, self.condition)
+        write_journal(self.directory, time.time_ns(), "die", exitCode=str(code))
+        for client in list(self.clients.values()):
+            self.tell(client, protocol.EXITED, bytes((code & 0xFF,)))
+        self.flush_clients()
+        for client in list(self.clients.values()):
+            self.drop(client)
+        self.child = None
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the handler knows the first process that was
+        self.close_stdin()
+        self.stdin = -1
+        self.stdin_ends = False
+        self.stdin_waiting.clear()
+        end = time.monotonic() + self.delay
+        self.delay = min(2 * self.delay, _LAST_DELAY)
+        while not self.manual and (left := end - time.monotonic()) > 0:
+            self.poll(-1, left)
+        self.condition.restarting = False
+        if not self.manual:
+            self.condition.restarts += 1
+        write_condition(self.directory, self.condition)
+        return not self.manual
 
     def leave(self, kind: int, payload: bytes, how: Exit) -> None:
         """Leave word, let go of everything, tell the clients, wait until they have read all that was for them."""
@@ -507,6 +604,9 @@ def main(control: int) -> None:
         monitor.launch()
         kind = protocol.EXITED
         code, text = monitor.run(), ""
+        while monitor.again(code):
+            monitor.launch()
+            code = monitor.run()
     except launcher.LaunchFailure as failure:
         code, text = failure.exit_code, str(failure)
     except OSError as error:

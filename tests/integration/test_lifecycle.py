@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -203,3 +204,63 @@ def test_a_volume_of_memory_is_mounted_as_asked(box: Program) -> None:
     assert "size=1024k" in line
     box("volume", "prune", "-af")
     assert box.text("volume", "ls", "-q") == ""
+
+
+def _until(box: Program, form: str, wanted: str, *, name: str = "one", seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while (found := box.text("inspect", "-f", form, name)) != wanted:
+        assert time.monotonic() < end, found
+        time.sleep(0.1)
+
+
+def test_a_failing_container_is_started_again_as_often_as_asked(box: Program) -> None:
+    box(
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--restart",
+        "on-failure:2",
+        "--name",
+        "one",
+        "box",
+        "sh",
+        "-c",
+        "echo up; exit 7",
+    )
+    _until(box, "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}", "exited 2 7")
+    assert box.text("logs", "one").splitlines() == ["up"] * 3
+    box("rm", "one")
+
+
+def test_a_container_that_was_stopped_is_not_started_again(box: Program) -> None:
+    box("run", "-d", "--network", "none", "--restart", "always", "--name", "one", "box", *FOREVER)
+    time.sleep(0.5)  # until the shell has its trap: the first process of a container ignores other signals
+    box("stop", "one")
+    assert box.text("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one") == "exited 3"
+    assert (
+        b"cannot specify both --restart and --rm"
+        in box("run", "--rm", "--restart", "always", "box", "true", status=125).stderr
+    )
+    box("rm", "one")
+
+
+def test_health_is_checked_and_shown(box: Program) -> None:
+    flags = ("--health-cmd", "test -e /ok", "--health-interval", "200ms", "--health-retries", "2")
+    box("run", "-d", "--network", "none", "--name", "one", *flags, "box", "sleep", "1000")
+    _until(box, "{{.State.Health.Status}}", "unhealthy")
+    box("exec", "one", "touch", "/ok")
+    _until(box, "{{.State.Health.Status}} {{.State.Health.FailingStreak}}", "healthy 0")
+    assert "(healthy)" in box.text("ps", "--format", "{{.Status}}")
+    assert box.text("ps", "-q", "-f", "health=healthy") != ""
+    box("rm", "-f", "one")
+
+
+def test_a_log_is_rotated_and_its_rest_is_whole(box: Program) -> None:
+    script = "i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done"
+    options = ("--log-opt", "max-size=1k", "--log-opt", "max-file=3")
+    box("run", "--network", "none", "--name", "one", *options, "box", "sh", "-c", script)
+    lines = box.text("logs", "one").splitlines()
+    assert lines[-1] == "line 499"
+    assert lines == [f"line {number}" for number in range(500 - len(lines), 500)]
+    box("rm", "one")
