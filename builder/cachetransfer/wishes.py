@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runtime.store.facade import Store
 
 _COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
-_FROM = {"local": ("src", "tag", "digest"), "registry": ("ref",)}
+_FROM = {"local": ("src", "tag"), "registry": ("ref",)}
 _TO = {
     "local": ("dest", "tag", "mode", "compression", "reset", "ignore-error", "oci-mediatypes", "image-manifest"),
     "registry": ("ref", "mode", "compression", "ignore-error", "oci-mediatypes", "image-manifest"),
