@@ -155,15 +155,15 @@ def export_caches(
                 reporter.warn(f"cache {wish.place} was not written: {error.message}")
 
 
-def finished(
+def write_caches(
     builds: Sequence[BuildResult],
     solvers: Sequence[Solver],
     store: Store,
     wishes: Sequence[CacheWish],
     reporter: Reporter,
     shared: SharedCache | None = None,
-) -> tuple[BuildResult, ...]:
-    """Write the caches that were asked for, and let the images carry theirs if they shall. Raises PybuildError.
+) -> None:
+    """Write the caches that were asked for. Raises PybuildError.
 
     What the build knew from `shared`, still open, and did not have to fetch is passed on.
     """
@@ -174,6 +174,12 @@ def finished(
     plans = [solver.plan for solver in solvers]
     chains = [build.stage.result.chain for build in builds if build.stage.result.chain is not None]
     export_caches(store, wishes, cache, plans, chains, reporter, shared)
+
+
+def with_inline(
+    builds: Sequence[BuildResult], solvers: Sequence[Solver], store: Store, wishes: Sequence[CacheWish]
+) -> tuple[BuildResult, ...]:
+    """Let the images carry their caches if that was asked for; `solvers` begin with those of `builds`."""
     if not any(wish.type == "inline" for wish in wishes):
         return tuple(builds)
     return tuple(

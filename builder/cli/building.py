@@ -66,13 +66,15 @@ class Building:
             built = self._solve(request.target, shared)
             stages = [(self._solve(stage, shared), names) for stage, names in request.stage_names]
             if request.cache_to:
-                from builder.cachetransfer.wishes import finished  # lazy: most builds write no cache elsewhere
+                from builder.cachetransfer.wishes import with_inline, write_caches  # lazy: most builds write none
 
-                built = finished(built, self.solvers, store, request.cache_to, reporter, shared)
-        exported = self._export(built, request.outputs, request.names)
-        image = Output(type="image", push=any(output.push for output in request.outputs))
-        for results, names in stages:
-            self._export(results, (image,), names)
+                built = with_inline(built, self.solvers, store, request.cache_to)
+            exported = self._export(built, request.outputs, request.names)
+            image = Output(type="image", push=any(output.push for output in request.outputs))
+            for results, names in stages:
+                self._export(results, (image,), names)
+            if request.cache_to:  # the image is there already where this fails
+                write_caches(built, self.solvers, store, request.cache_to, reporter, shared)
         if request.words:
             self._note_request(exported)
         collect_slice(store, read_cache_policy(store.context))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from builder.bases import Bases
-from builder.cachetransfer.wishes import CacheWish, finished, open_shared
+from builder.cachetransfer.wishes import CacheWish, open_shared, with_inline, write_caches
 from builder.context import open_context, read_ignore_file
 from builder.explanation import Explained
 from builder.exporters.export import Exported, export
@@ -122,7 +122,8 @@ class Bench:
             source = SourceText(name="Dockerfile", text=text)
             shared = open_shared(store, cache_from, reporter, stack)
             solver = Solver(plan, store, opened, wishes, reporter, source=source, origin="test", shared=shared)
-            built = finished([solver.solve()], [solver], store, cache_to, reporter, shared)
+            built = with_inline([solver.solve()], [solver], store, cache_to)
+            write_caches(built, [solver], store, cache_to, reporter, shared)
             references = tuple(parse_reference(name) for name in names)
             exported: Exported = export(built, store, wishes, reporter, outputs=outputs, names=references)
             config = json.loads(store.blobs.read(exported.id, 1 << 20)) if store.blobs.has(exported.id) else {}

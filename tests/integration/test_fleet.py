@@ -77,8 +77,9 @@ def test_a_dead_registry_is_a_warning_for_a_cache_and_an_error_for_an_export(box
     place = "127.0.0.1:1/cache:main"
     said = box("build", "--cache-from", place, site).stderr.decode()
     assert f"WARN: cache {place}" in said
-    failed = box("build", "--cache-to", f"type=registry,ref={place}", site, status=1).stderr.decode()
+    failed = box("build", "-t", "app", "--cache-to", f"type=registry,ref={place}", site, status=1).stderr.decode()
     assert "127.0.0.1:1" in failed
+    assert box.text("images", "-q", "app")
     assert (
         "was not written"
         in box("build", "--cache-to", f"type=registry,ref={place},ignore-error=true", site).stderr.decode()
