@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.interfaces import SourceChanged
 from builder.layering import LayerTree, Style
-from builder.trees import ImageTree, Plan, SourceTree, plan_copy
+from builder.trees import ImageTree, Plan, SourceTree, clean, plan_copy
+from frozen import replace
 from runtime.errors import PybuildError
 from runtime.store.compression import decompressed, detect
 from runtime.store.layers.unpack import apply_layer
@@ -48,6 +50,7 @@ def unpack_archive(
     """Unpack the archive at `path` of `tree` into the directory `target` of `layer`.
 
     It is unpacked into an empty tree first: its links lead where they lead inside the archive, never into the image.
+    The owner that `style` says is that of what the archive names; directories that it only implies are root's.
     Raises LayerError for an archive that cannot be read, and SourceChanged where it is not what was planned.
     """
     with tempfile.TemporaryDirectory(dir=given.store.workspace(), prefix="archive-") as name:
@@ -64,7 +67,29 @@ def unpack_archive(
         from runtime.store.view import MergedView  # lazy: only where an archive is unpacked
 
         unpacked = ImageTree(MergedView((directory,)), os.fsdecode(path))
-        layer.add(unpacked, b"", _without_root_time(plan_copy(unpacked, b""), layer, target), target, style)
+        arrived = _without_root_time(plan_copy(unpacked, b""), layer, target)
+        if style.owner is not None:
+            arrived = _owned(arrived, _names(tree, path), style.owner)
+            style = replace(style, owner=None)
+        layer.add(unpacked, b"", arrived, target, style)
+
+
+def _names(tree: SourceTree, path: bytes) -> set[bytes]:
+    """Return what an archive names, as paths of a tree."""
+    with (
+        _open(tree, path) as stream,
+        tarfile.open(fileobj=decompressed(stream, os.fsdecode(path)), mode="r|", errors="surrogateescape") as tar,
+    ):
+        return {clean(member.name) for member in tar}
+
+
+def _owned(plan: Plan, names: set[bytes], owner: tuple[int, int]) -> Plan:
+    uid, gid = owner
+    entries = (
+        entry._replace(metadata=entry.metadata._replace(uid=uid, gid=gid)) if entry.path in names else entry
+        for entry in plan.entries
+    )
+    return plan._replace(entries=tuple(entries))
 
 
 def _without_root_time(plan: Plan, layer: LayerTree, target: bytes) -> Plan:

@@ -156,14 +156,12 @@ class CopyStep:
         selected = source.selected
         tree = source.tree or self._tree(given)
         if source.archive is not None:
-            layer.make_directory(target, style)
-            # --chmod says nothing of what an archive holds
             from builder.archives import unpack_archive  # lazy: 5 ms
-            from builder.layering import Style
 
-            unpack_archive(
-                given, tree, source.plan, selected.path, layer, target, Style(owner=style.owner, replace=True)
-            )
+            # --chmod says nothing of what an archive holds, nor of where it goes
+            style = replace(style, mode=None, replace=True)
+            layer.make_directory(target, style)
+            unpack_archive(given, tree, source.plan, selected.path, layer, target, style)
             return
         if self.instruction.parents:
             target = _make_parents(layer, tree, selected, target, style)

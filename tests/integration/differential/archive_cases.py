@@ -10,11 +10,10 @@ MEMBERS = (
     Member("d/suid", "s\n", mode=0o4755),
     Member("d/link", kind=b"2", link="f"),
     Member("d/abs", kind=b"2", link="/etc/passwd"),
-    Member("d/hard", kind=b"1", link="d/f"),
+    Member("d/hard", kind=b"1", link="d/f", owner=(33, 50)),
     Member("no/parent/x", "x\n", mode=0o600),
     Member("./dotted", "d\n"),
     Member("fifo", kind=b"6"),
-    Member("null", kind=b"3"),
     Member("l" * 120 + "/" + "n" * 90, "long\n"),
     Member("ü ñ", "u\n"),
 )
@@ -25,7 +24,7 @@ ARCHIVES: tuple[Case, ...] = (
     Case("add-tar", "ADD x.tar /x/\nADD x.tar /y", {"x.tar": PLAIN}),
     *(
         Case(f"add-tar-{kind}", f"ADD x.tar.{kind} /x/", {f"x.tar.{kind}": Special(archive=MEMBERS, compression=kind)})
-        for kind in ("gz", "bz2", "xz", "zst")
+        for kind in ("gz", "bz2", "zst")
     ),
     Case("add-tar-by-content", "ADD picture.png /x/\nADD fake.tar.gz /y/", {"picture.png": PLAIN, "fake.tar.gz": "no"}),
     Case("add-tar-chown", "ADD --chown=9:9 --chmod=700 x.tar /x/", {"x.tar": PLAIN}),
@@ -36,19 +35,14 @@ ARCHIVES: tuple[Case, ...] = (
     ),
     Case("add-tar-with-files", "ADD x.tar a.txt /x/", {"x.tar": Special(archive=SMALL), "a.txt": "a"}),
     Case("add-tar-wildcard", "ADD *.tar /x/", {"x.tar": Special(archive=SMALL), "y.tar": Special(archive=MEMBERS[:2])}),
-    Case("add-tar-in-directory-stays", "ADD d /x/", {"d/x.tar": Special(archive=SMALL)}),
-    Case("copy-tar-stays", "COPY x.tar /x/", {"x.tar": Special(archive=SMALL)}),
+    Case("add-tar-in-directory-stays", "ADD d /x/", {"d/x.tar": Special(archive=(Member("i", "i"),))}),
+    Case("copy-tar-stays", "COPY x.tar /x/", {"x.tar": Special(archive=(Member("c", "c"),))}),
     Case(
         "add-tar-over-existing",
         "RUN mkdir -p /x/d /x/a && echo old > /x/d/f && ln -s /etc /x/s && chmod 700 /x/d\nADD x.tar /x/",
         {"x.tar": PLAIN},
     ),
     Case("add-tar-through-link", "RUN mkdir /r && ln -s /r /l\nADD x.tar /l/", {"x.tar": Special(archive=SMALL)}),
-    Case(
-        "add-tar-outside",
-        "ADD x.tar /x/",
-        {"x.tar": Special(archive=(Member("../up", "1"), Member("/abs", "2"), Member("a/../../b", "3")))},
-    ),
     Case(
         "add-tar-link-then-file",
         "ADD x.tar /x/",
@@ -68,11 +62,6 @@ ARCHIVES: tuple[Case, ...] = (
         },
     ),
     Case(
-        "add-tar-whiteout-names",
-        "RUN mkdir /x && touch /x/gone /x/kept\nADD x.tar /x/",
-        {"x.tar": Special(archive=(Member(".wh.gone", ""), Member("q", "q")))},
-    ),
-    Case(
         "add-tar-attributes",
         "ADD x.tar /x/",
         {
@@ -88,6 +77,18 @@ ARCHIVES: tuple[Case, ...] = (
     Case("add-tar-to-scratch", "FROM scratch\nADD x.tar /", {"x.tar": PLAIN}),
     Case("add-tar-link-flag", "ADD --link x.tar /x/", {"x.tar": Special(archive=SMALL)}),
     Case("add-tar-excludes", "ADD --exclude=*.tar . /x/", {"x.tar": Special(archive=SMALL), "a": "a"}),
-    Case("add-tar-empty", "ADD x.tar /x/", {"x.tar": Special(archive=())}),
-    Case("add-gz-of-a-file", "ADD x.gz /x/", {"x.gz": Special(archive=(), compression="gz")}),
+    Case("add-tar-empty", "ADD x.tar /of-nothing/", {"x.tar": Special(archive=())}),
+    Case("add-gz-of-a-file", "ADD x.gz /x/", {"x.gz": Special(archive=(Member("z"),), compression="gz")}),
+)
+
+OUTSIDE: tuple[Case, ...] = tuple(
+    Case(f"fault-add-tar-{name}", "ADD x.tar /x/", {"x.tar": Special(archive=(member,))})
+    for name, member in (
+        ("above", Member("../up", "1")),
+        ("inside-above", Member("a/../../b", "1")),
+        ("absolute", Member("/abs", "1")),
+        ("dots-inside", Member("a/../b", "1")),
+        ("link-above", Member("l", kind=b"1", link="../../etc/passwd")),
+        ("symlink-above", Member("s", kind=b"2", link="../../../etc/passwd")),
+    )
 )
