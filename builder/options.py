@@ -55,5 +55,7 @@ class BuildOptions(Frozen):
     on_failure: str | None = None
     """"keep" keeps a RUN that fails for `pybuild debug`; "shell" opens it at once and keeps it until that ends."""
     hostname: str = DEFAULT_HOSTNAME
+    cache_namespace: str = ""
+    """What stands before the ids of cache mounts: BUILDKIT_CACHE_MOUNT_NS."""
     pins: RemotePins | None = None
     """What `pybuild.lock` says of URLs and git refs."""

@@ -34,7 +34,9 @@ from grammar.survey import survey
 
 __all__ = ["Base", "Edge", "EdgeKind", "InstructionGraph", "Node", "Stage", "Warned", "build_graph", "outside_id"]
 
-_PREDECLARED = frozenset(PROXIES) | {"SOURCE_DATE_EPOCH", "BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM"}
+_PREDECLARED = frozenset(PROXIES) | {"SOURCE_DATE_EPOCH"}
+_BUILDERS = "BUILDKIT_"
+"""How arguments begin that are for the builder and not for the file."""
 
 
 class Warned(Frozen):
@@ -315,7 +317,8 @@ def _argument_warnings(dockerfile: Dockerfile, settings: Settings) -> Iterator[W
         word.partition("=")[0] for node in dockerfile.instructions if node.keyword == "arg" for word in node.arguments
     }
     platforms = {*platform_arguments("BUILD", settings.platform), *platform_arguments("TARGET", settings.platform)}
-    unused = sorted(set(settings.build_args) - declared - platforms - _PREDECLARED)
+    given = {name for name in settings.build_args if not name.startswith(_BUILDERS)}
+    unused = sorted(given - declared - platforms - _PREDECLARED)
     if unused:
         yield Warned(rule="UnusedBuildArg", message=f"One or more build-args {unused} were not consumed")
 

@@ -282,6 +282,7 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         on_failure=_on_failure(args),
         jobs=jobs or max(2, len(os.sched_getaffinity(0))),
         hostname=build_args.get("BUILDKIT_SANDBOX_HOSTNAME", DEFAULT_HOSTNAME),
+        cache_namespace=build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
     )
 
 
