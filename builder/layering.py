@@ -25,6 +25,7 @@ from runtime.store.layers.tree import Metadata, make_node, read_metadata, write_
 from runtime.store.layers.writer import LayerWriter
 
 if TYPE_CHECKING:
+    from runtime.context import Cancel
     from runtime.store.layers.writer import LayerDigests
     from runtime.store.view import MergedView
 
@@ -82,12 +83,19 @@ class LayerTree:
     """
 
     def __init__(
-        self, upper: int, view: MergedView | None, tape: LayerWriter, earlier: EarlierLayer | None = None
+        self,
+        upper: int,
+        view: MergedView | None,
+        tape: LayerWriter,
+        *,
+        earlier: EarlierLayer | None = None,
+        cancel: Cancel | None = None,
     ) -> None:
         self.digests: LayerDigests | None = None
         self._upper = upper
         self._view = view
         self._earlier = earlier
+        self._cancel = cancel
         self._directories: dict[bytes, _Directory] = {}
         self._held: tuple[bytes, int] | None = None
         self._copies = 0
@@ -146,6 +154,8 @@ class LayerTree:
         placed: list[bytes] = []
         self._copies += 1
         for entry in plan.entries:
+            if self._cancel is not None:
+                self._cancel.check()
             target = join(destination, entry.path)
             placed.append(target)
             metadata = entry.metadata
@@ -264,7 +274,7 @@ class LayerTree:
             return
         out = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
-            self._put_on_tape(target, metadata, copied(tree, source, out, metadata.size, digest), digest)
+            self._put_on_tape(target, metadata, copied(tree, source, out, metadata.size, digest, self._cancel), digest)
             if write_open(out, metadata):
                 self._tape = None
         finally:
@@ -347,16 +357,19 @@ class LayerTree:
 
 
 @contextmanager
-def open_layer(upper: Path, view: MergedView | None, *, earlier: Path | None = None) -> Iterator[LayerTree]:
+def open_layer(
+    upper: Path, view: MergedView | None, *, earlier: Path | None = None, cancel: Cancel | None = None
+) -> Iterator[LayerTree]:
     """Open the empty directory `upper` as a layer over `view` (None: over nothing).
 
-    Files that are equal to those of the layer `earlier` become hard links to them.
+    Files that are equal to those of the layer `earlier` become hard links to them. Copying raises Cancelled when
+    `cancel` is set.
     """
     with ExitStack() as stack:
         fd = os.open(upper, _DIRECTORY)
         stack.callback(os.close, fd)
         old = None if earlier is None else stack.enter_context(EarlierLayer(earlier))
-        layer = LayerTree(fd, view, stack.enter_context(LayerWriter()), old)
+        layer = LayerTree(fd, view, stack.enter_context(LayerWriter()), earlier=old, cancel=cancel)
         stack.callback(layer.close)
         yield layer
         layer.finish()
@@ -385,7 +398,9 @@ def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Dige
     raise AssertionError("unreachable")
 
 
-def copied(tree: SourceTree, source: bytes, out: int, size: int, digest: bytes) -> Iterator[bytes]:
+def copied(
+    tree: SourceTree, source: bytes, out: int, size: int, digest: bytes, cancel: Cancel | None = None
+) -> Iterator[bytes]:
     """Copy a regular file to the descriptor `out` and yield its bytes as they are written.
 
     Raises SourceChanged where it does not have `size` bytes with the SHA-256 `digest` (raw).
@@ -401,6 +416,8 @@ def copied(tree: SourceTree, source: bytes, out: int, size: int, digest: bytes) 
             left -= len(chunk)
             if left < 0:
                 break
+            if cancel is not None:
+                cancel.check()
             found.update(chunk)
             _write(out, chunk)
             yield chunk

@@ -138,7 +138,7 @@ class CopyStep:
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
         target = _strip(given.view.resolve(destination))
         into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
-        with open_layer(preparation.upperdir, given.view, earlier=given.earlier) as layer:
+        with open_layer(preparation.upperdir, given.view, earlier=given.earlier, cancel=given.context.cancel) as layer:
             layer.make_directory(b"", style)
             if copy.parents:
                 layer.make_directory(target, style)  # also where a pattern matches nothing
