@@ -119,6 +119,7 @@ def _answer(request: BuildRequest, call: Call, context: Context) -> int:
         build_args=request.build_args,
         platform=request.platforms[0],
         host_platform=request.host_platform,
+        named_contexts=tuple(request.contexts),
         ignore=inputs.ignore,
     )
     return answer(call, question, context)
