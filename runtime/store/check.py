@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
@@ -17,6 +17,11 @@ from runtime.store.projection import LAYOUT, expected_index, stored_descriptor
 if TYPE_CHECKING:
     from runtime.oci.documents import Descriptor
     from runtime.store.facade import Store
+
+
+_LOOKS = 20
+_BETWEEN_LOOKS = 0.1
+"""Seconds; what the layout's documents lack for longer than all looks take is missing."""
 
 
 class Problem(Frozen):
@@ -173,7 +178,18 @@ def _layer_blobs(store: Store, broken: frozenset[Digest]) -> Iterator[Problem]:
             yield Problem(what=f"blob {digest}", message=error.message)
 
 
-def _index(store: Store) -> Iterator[Problem]:
+def _index(store: Store) -> Sequence[Problem]:
+    """Compare the OCI layout's documents with the database; another command may be about to write them."""
+    problems: list[Problem] = []
+    for _ in range(_LOOKS):
+        problems = list(_index_now(store))
+        if not problems:
+            break
+        store.context.cancel.wait(_BETWEEN_LOOKS)
+    return problems
+
+
+def _index_now(store: Store) -> Iterator[Problem]:
     images = store.layout.images
     if _count(store, "images") == 0 and not (images / "index.json").exists():
         return
