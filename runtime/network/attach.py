@@ -36,6 +36,11 @@ if TYPE_CHECKING:
 DNS_ADDRESS = "127.0.0.11"
 """Where a container on a user's network asks for names, as Docker has it."""
 
+_START = (
+    "import sys, json; sys.path.insert(0, sys.argv[1]); from runtime.network.attendant import serve; "
+    "serve(json.loads(sys.argv[2]), 3, [], [4, 5])"
+)
+
 _PATIENCE = 2.0
 """Seconds to wait for attendants, whose container has ended."""
 
@@ -46,8 +51,8 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     The caller is in the host's network namespace and privileged over that of `pid`; it has one thread. What is made
     belongs to that namespace and goes with it. A helper of the rootless modes is a child of the caller that it may
     reap; it ends with the container and with the caller. `held` are `users_fd` of the plan and behind it the sockets of
-    published ports. Returns the pids of attendants, children of the caller for `leave`, which end with the container.
-    Raises OSError(errno, text), and everything made so far goes with the namespace.
+    published ports. Returns the pids of attendants (a helper's keeper counts): children of the caller that end with the
+    container, for `leave`. Raises OSError(errno, text), and everything made so far goes with the namespace.
     """
     mode = document["mode"]
     if mode == "bridge":
@@ -61,7 +66,7 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     elif mode in {"pasta", "slirp4netns"}:
         from runtime.network import helpers  # lazy: 4 ms that a bridge does not need
 
-        helpers.start(mode, document["command"], document["place"], pid)
+        return [helpers.start(mode, document["command"], document["place"], pid)]
     return []
 
 
@@ -109,9 +114,45 @@ def route(pid: int, gateway: int) -> None:
         links.transact([rtnetlink.new_default_route(gateway)])
 
 
-def start_names(document: dict[str, Any], pid: int) -> int:
-    """Start an attendant for a container that runs and has just got its first names; returns its pid."""
-    return _attend(document, pid, [])
+def start_names(document: dict[str, Any], pid: int) -> None:
+    """Start an attendant for a container that runs and has just got its first names; the caller may have threads.
+
+    It is an interpreter of its own: SQLite does not survive a fork. Raises OSError, EADDRINUSE where there is one.
+    """
+    container = os.pidfd_open(pid)
+    names: list[int] = []
+    try:
+        names = _inside(pid, _name_sockets)
+        _spawn(document, [container, *names])
+    finally:
+        for fd in (container, *names):
+            os.close(fd)
+
+
+def _spawn(document: dict[str, Any], fds: list[int]) -> None:
+    import fcntl  # lazy: only where a container joins its first network with names while it runs
+    import json
+    import sys
+
+    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(fds)) for fd in fds]
+    try:
+        os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", "-c", _START, package, json.dumps(document)],
+            {},
+            file_actions=[
+                *((os.POSIX_SPAWN_DUP2, fd, 3 + number) for number, fd in enumerate(high)),
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, 0, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+        )
+    finally:
+        for fd in high:
+            os.close(fd)
 
 
 def _endpoints(document: dict[str, Any]) -> list[dict[str, Any]]:

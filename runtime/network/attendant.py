@@ -40,7 +40,8 @@ def serve(document: dict[str, Any], container: int, ports: list[int], names: lis
     """Be the attendant; never returns. `container` is a pidfd, `ports` the bound sockets, `names` UDP and TCP."""
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
-    os.setsid()
+    with suppress(PermissionError):  # it leads a session already where it was spawned
+        os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
         os.dup2(null, fd)

@@ -24,17 +24,19 @@ _RESULT, _CONTAINER, _ERRORS, READY_FD = 3, 4, 5, 6
 _LONGEST_TEXT = 2000
 
 
-def start(mode: str, command: list[str], place: str, pid: int) -> None:
+def start(mode: str, command: list[str], place: str, pid: int) -> int:
     """Start `command` and return when the network namespace of `pid`, bound over the file `place`, is connected.
 
-    pasta says so by going to the background, slirp4netns by a byte on descriptor 6. Raises OSError with the helper's
+    Returns the keeper's pid: when that one has ended, everything has. pasta says that it is ready by going to the
+    background, slirp4netns by a byte on descriptor 6. Raises OSError with the helper's
     own words. The caller has one thread.
     """
     container = os.pidfd_open(pid)
     errors = os.memfd_create("errors", os.MFD_CLOEXEC)
     result, writer = os.pipe2(os.O_CLOEXEC)
     try:
-        if syscalls.clone3(syscalls.CLONE_NEWPID) == 0:
+        keeper = syscalls.clone3(syscalls.CLONE_NEWPID)
+        if keeper == 0:
             os.close(result)
             _be_keeper((writer, container, errors), mode, command, (f"/proc/{pid}/ns/net", place))
         os.close(writer)
@@ -47,6 +49,7 @@ def start(mode: str, command: list[str], place: str, pid: int) -> None:
     if answer != _READY:
         words = answer.decode("utf-8", "replace").strip() or "ended before the network was ready"
         raise OSError(errno.ENETDOWN, f"{command[0]}: {words}")
+    return keeper
 
 
 def _be_keeper(fds: tuple[int, int, int], mode: str, command: list[str], binding: tuple[str, str]) -> None:

@@ -107,7 +107,7 @@ class Program:
 def leftovers(program: Program) -> dict[str, list[str]]:
     """Return what of this root can be seen on the machine: mounts, processes, cgroups, links, rules, files."""
     root = os.path.realpath(program.root)
-    ours = (f"br-pb{program.key}", f"pb{program.key[:5]}")
+    ours = (f"br-pb{program.key}", f"pb{program.key[:5]}", f"n{program.key}")
     found = {
         "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if root in line],
         "processes": [text for pid in filter(str.isdigit, os.listdir("/proc")) if (text := _ours(pid, root))],
