@@ -164,7 +164,7 @@ def _row(document: dict[str, object], whole: bool) -> dict[str, object]:
         "Name": document["Name"],
         "Driver": document["Driver"],
         "Scope": document["Scope"],
-        "CreatedAt": document["Created"],
+        "CreatedAt": str(document["Created"]).replace("T", " ").replace("Z", " +0000 UTC"),
         "IPv4": "true",
         "IPv6": "false",
         "Internal": "true" if document["Internal"] else "false",

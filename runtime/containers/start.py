@@ -176,8 +176,13 @@ def _reserve_ports(containers: Containers, container: Container, stack: ExitStac
         return None
     from runtime.network import publish  # lazy: 8 ms that a container without ports does without
 
-    if host.get("NetworkMode") in ("host", "none") or (host.get("NetworkMode") or "").startswith("container:"):
-        return None  # nothing is between: Docker discards published ports there, too
+    mode = host.get("NetworkMode") or "bridge"
+    if mode == "host":
+        containers.store.context.stderr.write(
+            "pybuild: WARNING: published ports are discarded in the host's network: they are the host's already\n"
+        )
+    if mode in ("host", "none") or mode.startswith("container:"):
+        return None  # as Docker does
     bindings = publish.wanted(
         host.get("PortBindings") or {}, config.get("ExposedPorts") or (), every=host.get("PublishAllPorts", False)
     )

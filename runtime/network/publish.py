@@ -217,17 +217,6 @@ def forwards(ports: Iterable[Published]) -> list[tuple[tuple[int, int, int], int
     return found
 
 
-def describe(ports: Iterable[Published], exposed: Iterable[str] = ()) -> str:
-    """Write ports as `ps` does: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 9000/tcp`."""
-    known = sorted(ports, key=lambda port: (port.address == "::", port.protocol, port.container, port.port))
-    words = []
-    for port in known:
-        address = f"[{port.address}]" if ":" in port.address else port.address
-        words.append(f"{address}:{port.port}->{port.key}")
-    taken = {port.key for port in known}
-    return ", ".join([*words, *sorted(key for key in exposed if key not in taken)])
-
-
 def documents(ports: Iterable[Published]) -> Bindings:
     """Return the Engine API's document of published ports."""
     found: Bindings = {}

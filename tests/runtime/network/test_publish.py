@@ -123,10 +123,10 @@ def test_all_exposed_ports_are_published_where_that_is_asked_for() -> None:
     assert bindings == {"80/tcp": place("", "8080"), "53/udp": place("", "")}
 
 
-def test_ports_are_shown_as_docker_shows_them() -> None:
+def test_documents_of_ports_are_read_again_as_they_were() -> None:
     ports = [
         Published(container=80, protocol="tcp", address="0.0.0.0", port=8080),
         Published(container=80, protocol="tcp", address="::", port=8080),
     ]
-    assert publish.describe(ports, ["80/tcp", "443/tcp"]) == "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 443/tcp"
     assert publish.read_documents(publish.documents(ports)) == ports
+    assert publish.forwards(ports) == [((0, 6, 8080), 80)]
