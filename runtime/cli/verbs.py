@@ -6,6 +6,7 @@ VERBS: dict[str, str] = {
     "container inspect": "runtime.cli.inspect:container",
     "container prune": "runtime.cli.containerprune",
     "copy": "runtime.cli.copy",
+    "cp": "runtime.cli.cp",
     "create": "runtime.cli.create",
     "diff": "runtime.cli.diff",
     "events": "runtime.cli.events",

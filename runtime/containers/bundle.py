@@ -76,7 +76,7 @@ def make_request(
         spec["annotations"] = {**spec.get("annotations", {}), **host["Annotations"]}
     request: dict[str, object] = {
         "spec": spec,
-        "rootfs": _rootfs(containers, container, image),
+        "rootfs": rootfs_of(containers, container, image),
         "seccomp": None if privileged or security.unconfined else _seccomp(containers, capabilities),
         "cgroup": cgroup_name(containers, container.id),
         "init": host.get("Init", False),
@@ -96,7 +96,7 @@ def _give(top: str, identity: Identity) -> None:
                 os.chown(name, identity.uid, identity.gid, dir_fd=fd, follow_symlinks=False)
 
 
-def _rootfs(containers: Containers, container: Container, image: Image) -> dict[str, object]:
+def rootfs_of(containers: Containers, container: Container, image: Image) -> dict[str, object]:
     """Describe the root filesystem: an overlay over the layers, a copy of them where there can be no overlay."""
     snapshots = containers.store.snapshots
     directory = containers.directory(container.id)

@@ -264,3 +264,14 @@ def test_a_log_is_rotated_and_its_rest_is_whole(box: Program) -> None:
     assert lines[-1] == "line 499"
     assert lines == [f"line {number}" for number in range(500 - len(lines), 500)]
     box("rm", "one")
+
+
+def test_files_are_copied_in_and_out_of_running_and_stopped_containers(running: Program) -> None:
+    source = running.directory("source", {"sub/f": "text\n"})
+    for _ in ("running", "stopped"):
+        running("cp", source, "one:/copied")
+        assert running("cp", "one:/copied/sub/f", "-").stdout[:1] == b"f"
+        running("cp", "one:/copied/sub/f", running.home / "back")
+        assert (running.home / "back").read_text() == "text\n"
+        assert b"Could not find the file /nosuch" in running("cp", "one:/nosuch", "-", status=1).stderr
+        running("stop", "-t", "0", "one")

@@ -1,0 +1,143 @@
+"""`pybuild cp`: copy files between a container and the machine."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sys
+from io import BufferedReader, BufferedWriter
+from typing import TYPE_CHECKING
+
+from runtime.cli.arguments import Arguments
+from runtime.cli.declare import Flag, Verb
+from runtime.cli.human import human_size
+from runtime.context import Context
+from runtime.errors import NotFound, PybuildError, UsageError
+
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
+
+VERB = Verb(
+    name="cp",
+    summary="Copy files between a container and the machine",
+    usage="[OPTIONS] CONTAINER:SOURCE DESTINATION|- | SOURCE|- CONTAINER:DESTINATION",
+    words=(2, 2),
+    needs_store=True,
+    flags=(
+        Flag("--archive", "-a", help="Keep the numbers of users and groups"),
+        Flag("--follow-link", "-L", help="Follow a link that is the source"),
+        Flag("--quiet", "-q", help="Say nothing of what was copied"),
+    ),
+)
+
+
+def run(args: Arguments, context: Context) -> int:
+    """Copy one file or directory, or a tar on `-`."""
+    from runtime.containers.records import Containers
+    from runtime.store import Store
+
+    source, target = _split(args.words[0]), _split(args.words[1])
+    if source[0] and target[0]:
+        raise UsageError("copying between containers is not supported")
+    if not source[0] and not target[0]:
+        raise UsageError("must specify at least one container source", hint="write CONTAINER:PATH for one of both")
+    with Store.open(context) as store:
+        containers = Containers(store)
+        container = containers.find(source[0] or target[0])
+        follow, keep = args.switch("follow-link"), args.switch("archive")
+        if source[0]:
+            told = _out(containers, container, source[1], target[1], follow=follow, keep=keep)
+        else:
+            told = _into(containers, container, source[1], target[1], follow=follow, keep=keep)
+    if told and not args.switch("quiet") and sys.stderr.isatty():
+        context.stderr.write(told + "\n")
+    return 0
+
+
+def _split(word: str) -> tuple[str, str]:
+    """Split `CONTAINER:PATH`; a path of the machine may have a colon behind a slash or a point."""
+    if word == "-" or word.startswith(("/", "./", "../")) or ":" not in word:
+        return "", word
+    name, _, path = word.partition(":")
+    return ("", word) if "/" in name else (name, path)
+
+
+def _contents_only(path: str) -> bool:
+    return path.endswith("/.") or path == "."
+
+
+def _out(containers: Containers, container: Container, source: str, target: str, *, follow: bool, keep: bool) -> str:
+    from runtime.containers.copying import Reader, kinds_of, opened
+    from runtime.containers.transfer import unpack
+
+    kind, followed = kinds_of(containers, container, source)
+    link = follow or _contents_only(source) or source.endswith("/")
+    kind = followed if link else kind
+    if kind == "missing":
+        raise NotFound(f"Could not find the file {source} in container {container.name}")
+    name = posixpath.basename(posixpath.normpath("/" + source)) or "."
+    with opened(containers, container, "pack", source, follow=link) as stream:
+        if target == "-":
+            while data := stream.read(1 << 16):
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            stream.finish()
+            return ""
+        directory, renamed = _place(target, source, name, os.path.isdir(target), _is_there(target), kind)
+        if not os.path.isdir(directory):
+            raise NotFound(f'invalid output path: directory "{directory}" does not exist')
+        owner = None if keep else (os.geteuid(), os.getegid())
+        with BufferedReader(Reader(stream), 1 << 16) as reader:
+            try:
+                unpack(reader, directory, rename=(name, renamed), owner=owner)
+            except ValueError as error:
+                raise PybuildError(str(error)) from None
+        stream.finish()
+    return f"Successfully copied {source} to {target}"
+
+
+def _is_there(path: str) -> bool:
+    return os.path.lexists(path.rstrip("/") or "/")
+
+
+def _place(target: str, source: str, name: str, is_directory: bool, exists: bool, kind: str) -> tuple[str, str]:
+    """Return the directory to unpack into and the name there, by Docker's rules; an empty name: the contents."""
+    if is_directory:
+        return target, "" if _contents_only(source) and kind == "directory" else name
+    if exists and kind == "directory":
+        raise PybuildError(f'cannot copy directory: "{target}" is a file')
+    if target.endswith("/") and kind != "directory":
+        raise NotFound(f'the directory "{target}" does not exist', hint="make it first, or leave the slash out")
+    plain = target.rstrip("/")
+    return posixpath.dirname(plain) or ".", posixpath.basename(plain)
+
+
+def _into(containers: Containers, container: Container, source: str, target: str, *, follow: bool, keep: bool) -> str:
+    from runtime.containers.copying import Writer, kinds_of, opened
+    from runtime.containers.transfer import pack
+
+    target = target if target.startswith("/") else f"/{target}"
+    kind, followed = kinds_of(containers, container, target)
+    if source == "-":
+        if followed != "directory":
+            raise PybuildError(f'destination "{container.name}:{target}" must be a directory')
+        with opened(containers, container, "unpack", target) as stream:
+            while data := sys.stdin.buffer.read(1 << 16):
+                stream.write(data)
+            stream.finish()
+        return ""
+    if not os.path.lexists(source):
+        raise NotFound(f"lstat {os.path.abspath(source)}: no such file or directory")
+    follow = follow or source.endswith("/") or _contents_only(source)
+    ours = "directory" if os.path.isdir(source) and (follow or not os.path.islink(source)) else "file"
+    name = os.path.basename(os.path.abspath(source))
+    directory, renamed = _place(target, source, name, followed == "directory", kind != "missing", ours)
+    if kinds_of(containers, container, directory)[1] != "directory":
+        raise NotFound(f"Could not find the file {directory} in container {container.name}")
+    with opened(containers, container, "unpack", directory) as stream:
+        with BufferedWriter(Writer(stream), 1 << 16) as sink:  # type: ignore[type-var]
+            owner = None if keep else (0, 0)
+            pack(sink, source, renamed or ".", follow=follow, owner=owner)
+        stream.finish()
+    size = os.path.getsize(source) if ours == "file" and os.path.exists(source) else 0
+    return f"Successfully copied {human_size(size)} to {container.name}:{target}"

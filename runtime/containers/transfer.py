@@ -1,0 +1,137 @@
+"""Read and write a container's files as a tar, from inside of its root: standard library alone.
+
+What runs here has the container's root as its own, so that no link in the container leads out of it. Nothing is loaded
+there: modules that would be found in the container (also those behind user names) are never asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tarfile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]  # names come from libraries of the container's own
+
+
+def serve(operation: str, path: str, *, follow: bool = False) -> int:
+    """Do one operation with descriptors 0, 1 and 2; returns the exit status, 1 after it has said what failed.
+
+    `stat` prints a kind (missing, directory, file, link) and, of a link, the kind of what it leads to. `pack` writes a
+    tar of `path` under its last name, `unpack` reads one into the directory `path`.
+    """
+    try:
+        os.chdir("/")
+        target = "/" + path.lstrip("/")
+        if operation == "stat":
+            os.write(1, f"{_kind(target, follow=False)} {_kind(target, follow=True)}".encode())
+        elif operation == "pack":
+            with os.fdopen(1, "wb", closefd=False) as sink:
+                pack(sink, target, os.path.basename(os.path.normpath(target)) or ".", follow=follow)
+        else:
+            with os.fdopen(0, "rb", closefd=False) as source:
+                unpack(source, target)
+                while source.read(1 << 16):
+                    pass
+    except (OSError, tarfile.TarError, ValueError) as error:
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+        os.write(2, text.encode("utf-8", "surrogateescape"))
+        return 1
+    return 0
+
+
+def _kind(path: str, *, follow: bool) -> str:
+    try:
+        mode = os.stat(path, follow_symlinks=follow).st_mode
+    except OSError:
+        return "missing"
+    return "directory" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
+
+
+def pack(sink: BinaryIO, path: str, name: str, *, follow: bool = False, owner: tuple[int, int] | None = None) -> None:
+    """Write a tar of `path` and what lies below it, as `name`. `follow` is for `path` itself alone."""
+
+    def changed(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        if owner is not None:
+            entry.uid, entry.gid = owner
+        entry.uname = entry.gname = ""
+        return entry
+
+    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        tar.add(os.path.realpath(path) if follow else path, arcname=name, filter=changed)
+
+
+def unpack(
+    source: BinaryIO, directory: str, *, rename: tuple[str, str] | None = None, owner: tuple[int, int] | None = None
+) -> None:
+    """Unpack a tar into `directory`. `rename` gives another name to the top; `owner` is who everything belongs to.
+
+    Names that lead out of `directory` are a ValueError, and so is a directory in place of a file, or the other way.
+    """
+    directories: list[tuple[str, tarfile.TarInfo]] = []
+    with tarfile.open(fileobj=source, mode="r|*", errors="surrogateescape") as tar:
+        for entry in tar:
+            parts = [part for part in entry.name.split("/") if part not in ("", ".")]
+            if ".." in parts:
+                raise ValueError(f"the archive has a name that leads out of it: {entry.name}")
+            if rename is not None and parts[:1] == [rename[0]]:
+                parts = [part for part in rename[1].split("/") if part not in ("", ".")] + parts[1:]
+            entry.name = "/".join(parts)
+            if entry.islnk():
+                link = [part for part in entry.linkname.split("/") if part not in ("", ".")]
+                if rename is not None and link[:1] == [rename[0]]:
+                    link = [part for part in rename[1].split("/") if part not in ("", ".")] + link[1:]
+                if ".." in link:
+                    raise ValueError(f"the archive has a link that leads out of it: {entry.linkname}")
+                entry.linkname = "/".join(link)
+            if owner is not None:
+                entry.uid, entry.gid = owner
+            entry.uname = entry.gname = ""
+            place = os.path.join(directory, entry.name) if entry.name else directory
+            _stay_inside(directory, place)
+            if entry.islnk():
+                _stay_inside(directory, os.path.join(directory, entry.linkname))
+            _clear(place, entry)
+            if entry.isdir() and os.path.isdir(place):
+                if entry.name:
+                    directories.append((place, entry))
+                continue
+            if entry.name:
+                _extract(tar, entry, directory)
+                if entry.isdir():
+                    directories.append((place, entry))
+    for place, entry in reversed(directories):
+        os.utime(place, (entry.mtime, entry.mtime))
+
+
+def _stay_inside(directory: str, place: str) -> None:
+    """Refuse a place whose parent lies, through links that came with the archive or were there, outside."""
+    top = os.path.realpath(directory)
+    parent = os.path.realpath(os.path.dirname(place)) if place != directory else top
+    if parent != top and not parent.startswith(top.rstrip("/") + "/"):
+        raise ValueError(f"the archive leads out of {directory} through a link: {place}")
+
+
+def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: str) -> None:
+    if sys.version_info >= (3, 12):
+        tar.extract(entry, directory, numeric_owner=True, filter="fully_trusted")
+    else:
+        tar.extract(entry, directory, numeric_owner=True)
+
+
+def _clear(place: str, entry: tarfile.TarInfo) -> None:
+    """Make room: what is no directory goes; what is one stays, and only for a directory."""
+    kind = _kind(place, follow=False)
+    if kind == "missing":
+        return
+    if entry.isdir():
+        if _kind(place, follow=True) != "directory":
+            raise ValueError(f'cannot overwrite non-directory "{place}" with directory "{entry.name}"')
+    elif kind == "directory":
+        raise ValueError(f'cannot overwrite directory "{place}" with non-directory "{entry.name}"')
+    else:
+        os.unlink(place)
