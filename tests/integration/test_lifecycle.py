@@ -270,7 +270,8 @@ def test_files_are_copied_in_and_out_of_running_and_stopped_containers(running: 
     source = running.directory("source", {"sub/f": "text\n"})
     for _ in ("running", "stopped"):
         running("cp", source, "one:/copied")
-        assert running("cp", "one:/copied/sub/f", "-").stdout[:1] == b"f"
+        with tarfile.open(fileobj=io.BytesIO(running("cp", "one:/copied/sub/f", "-").stdout)) as tar:
+            assert tar.getnames() == ["f"]
         running("cp", "one:/copied/sub/f", running.home / "back")
         assert (running.home / "back").read_text() == "text\n"
         assert b"Could not find the file /nosuch" in running("cp", "one:/nosuch", "-", status=1).stderr
