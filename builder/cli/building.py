@@ -135,7 +135,7 @@ class Building:
         records = Records(self._around.store)
         for image in exported.images:
             words = (f"--platform={image.platform}", *self._around.request.words)
-            records.add_request(image.id, os.getcwd(), words)
+            records.add_request(image.id, _working_directory(), words)
 
     def _export(self, built: Sequence[BuildResult], outputs: Sequence[Output], names: Sequence[Reference]) -> Exported:
         around = self._around
@@ -196,3 +196,11 @@ def _open_shared(around: Surroundings, stack: ExitStack) -> SharedCache | None:
     from builder.cachetransfer.wishes import open_shared  # lazy: most builds use the cache of the store alone
 
     return open_shared(around.store, around.request.cache_from, around.reporter, stack)
+
+
+def _working_directory() -> str:
+    """Return where the user is; a directory that is gone is no reason to fail, absolute paths still lead somewhere."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"

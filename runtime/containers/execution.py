@@ -13,7 +13,7 @@ import marshal
 import os
 
 from runtime.containers import protocol
-from runtime.containers.monitor import Client, Monitor, _signal_pipe
+from runtime.containers.peer import Client, Monitor, _signal_pipe
 from runtime.sandbox import cgroups, launcher, syscalls
 
 TYPE_CHECKING = False

@@ -120,7 +120,7 @@ def test_cache_mounts_are_measured_once_an_hour(bench: Bench) -> None:
         assert collect_slice(store, CachePolicy(keep_free=Limit())) == 1
     (path / "data").mkdir()
     for later, left in ((1, 0), (7200, 1)):
-        with Store.open(replace(bench.context, now=lambda later=later: 100 * DAY + later * 10**9)) as store:  # type: ignore[misc]
+        with Store.open(replace(bench.context, now=lambda later=later: 100 * DAY + later * 10**9)) as store:
             assert collect_slice(store, CachePolicy(keep_free=Limit())) == left
 
 

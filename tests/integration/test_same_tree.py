@@ -66,7 +66,7 @@ def make(program: Program, base: bytes) -> Path:
     os.link(context / "tree/a", context / "tree/sub/hard")
     for path in (*context.rglob("*"), context):
         os.utime(path, (1_500_000_000, 1_500_000_000))
-    program("build", "-q", "-t", "rich", context, env=EPOCH)
+    program("build", "-q", "-t", "rich", "-o", "type=image,rewrite-timestamp=true", context, env=EPOCH)
     return context
 
 
@@ -156,7 +156,7 @@ def test_umoci_and_our_export_unpack_the_same_tree(
         missing("umoci")
     context = make(box, base)
     theirs = described(unpacked(box, tmp_path / "bundle") / "rootfs")
-    exported = box("build", "-o", "type=tar,dest=-", context, env=EPOCH).stdout
+    exported = box("build", "-o", "type=tar,dest=-,rewrite-timestamp=true", context, env=EPOCH).stdout
     (tmp_path / "ours").mkdir()
     unpack = ["tar", "-x", "--xattrs", "--xattrs-include=*", "--numeric-owner", "-p", "-C", str(tmp_path / "ours")]
     subprocess.run(unpack, input=exported, check=True)

@@ -145,9 +145,7 @@ def test_a_wrong_value_is_named_with_its_flag(context: Context, words: tuple[str
         _host(*words)
 
 
-@pytest.mark.parametrize(
-    "words", [("--restart", "always"), ("--health-cmd", "x"), ("--gpus", "all")]
-)
+@pytest.mark.parametrize("words", [("--link", "a:b"), ("--gpus", "all")])
 def test_what_cannot_be_in_force_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="cannot be had"):
         refuse_unsupported(_read(*words))
