@@ -13,7 +13,8 @@ import marshal
 import os
 
 from runtime.containers import protocol
-from runtime.containers.peer import Client, Monitor, _signal_pipe
+from runtime.containers.monitor import Monitor, _signal_pipe
+from runtime.containers.peer import Client
 from runtime.sandbox import cgroups, launcher, syscalls
 
 TYPE_CHECKING = False
