@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--mebibytes", type=int, default=1024, help="size of the image that is moved")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--prefix", default="", help="what stands before a host path as the peers see it")
     parser.add_argument("--json", action="store_true")
@@ -41,7 +42,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pybuild-bench-") as name, disk(Path(name)) as store:
         directory = Path(name)
         directory.chmod(0o755)
-        bench = Bench(directory=directory / "contexts", runs=words.runs, files=words.files)
+        bench = Bench(directory=directory / "contexts", runs=words.runs, files=words.files, mebibytes=words.mebibytes)
         archive = base_archive(directory)
         tools = find_tools(store / "root", words.peer, words.prefix)
         for tool in tools:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _LIMIT = 900
@@ -62,6 +62,22 @@ class Tool:
             network = "bridge"
         options = [] if network == "default" else ["--network", network]
         return self.time("run", "--rm", *options, image, *command)
+
+    def move(self, verb: str, name: str) -> float:
+        """Push or pull an image of a registry without TLS and return the seconds it took."""
+        return self.time(verb, "-q", *(["--tls-verify=false"] if self.name == "podman" else []), name)
+
+    def forget(self, name: str) -> None:
+        """Remove an image and what the builder remembers of its layers, so that a pull has to fetch them."""
+        self.time("rmi", "-f", name)
+        if self.name == "docker":
+            self.time("builder", "prune", "-af")
+
+    def other_store(self) -> Tool:
+        """Return the same tool as it would be on a machine that has nothing of what was built here."""
+        if self.name != "pybuild":
+            return self
+        return replace(self, command=(*self.command[:-1], self.command[-1] + "-other"))
 
     def load_base(self, archive: Path, image: str) -> None:
         """Have a root filesystem as an image."""
