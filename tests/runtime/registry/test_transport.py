@@ -93,7 +93,13 @@ def test_retry_after_is_honoured(transport: Transport, echo: ScriptedServer) -> 
 
 
 @pytest.mark.parametrize(
-    ("said", "told"), [("300", "5 minutes"), (formatdate(time.time() + 7200, usegmt=True), "2 hours"), ("61", "61 sec")]
+    ("said", "told"),
+    # The date's name is fixed: every process that collects these tests must give them the same names.
+    [
+        ("300", "5 minutes"),
+        pytest.param(formatdate(time.time() + 7200, usegmt=True), "2 hours", id="a-date"),
+        ("61", "61 sec"),
+    ],
 )
 def test_who_asks_for_much_patience_is_named_with_the_time(
     transport: Transport, echo: ScriptedServer, said: str, told: str
