@@ -9,7 +9,8 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
      "others": [{"bridge", "port", "mac", "address", "gateway", "prefix", "mtu"}, …],   further networks
      "forwards": [[[host address, protocol, port], port inside], …], "table", "to": address, "target": dotted,
      "sockets": [[protocol, port inside], …],          of the descriptors behind the first of `held`
-     "dns": {"servers", "database", "containers", "container"}}                    absent where there are no names
+     "dns": {"servers", "database", "containers", "container"},                    absent where there are no names
+     "namespace": path}                  absent where the bridges are in the network namespace of the caller
     {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path}
 
 Addresses are numbers; a gateway of 0 stands for none. The links in the namespace are `eth0`, `eth1`… for bridges,
@@ -22,16 +23,14 @@ import _socket
 import errno
 import os
 
-from runtime.network import janitor, rtnetlink
+from runtime.network import janitor, namespaces, rtnetlink
+from runtime.network.namespaces import HERE
 from runtime.network.rtnetlink import Rtnetlink
-from runtime.sandbox import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any, TypeVar
-
-    _T = TypeVar("_T")
+    from collections.abc import Sequence
+    from typing import Any
 
 DNS_ADDRESS = "127.0.0.11"
 """Where a container on a user's network asks for names, as Docker has it."""
@@ -56,18 +55,40 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     """
     mode = document["mode"]
     if mode == "bridge":
-        with _inside(pid, Rtnetlink) as links:
-            if document.get("dns"):
-                links.transact([rtnetlink.link_up("lo")])  # names are asked for there; the launcher does it later
-            for number, endpoint in enumerate(_endpoints(document)):
-                _attach_bridge(links, endpoint, pid, f"eth{number}", bool(document.get("forwards")))
-        if document.get("sockets") or document.get("forwards") or document.get("dns"):
-            return [_attend(document, pid, list(held[1:]))]
-    elif mode in {"pasta", "slirp4netns"}:
+        return _attach_bridges(document, pid, list(held))
+    if mode in {"pasta", "slirp4netns"}:
         from runtime.network import helpers  # lazy: 4 ms that a bridge does not need
 
         return [helpers.start(mode, document["command"], document["place"], pid)]
     return []
+
+
+def _attach_bridges(document: dict[str, Any], pid: int, held: list[int]) -> list[int]:
+    namespace, sockets = HERE, held[1:]
+    if document.get("namespace"):
+        own = os.open(document["namespace"], os.O_RDONLY | os.O_CLOEXEC) if len(held) < 2 else sockets.pop(0)
+        namespace = own
+    names: list[int] = []
+    try:
+        names = namespaces.within(namespace, lambda: _connect(document, pid))
+        if document.get("sockets") or document.get("forwards") or names:
+            return [_attend(document, pid, namespace, sockets, names)]
+    finally:
+        for fd in names:
+            os.close(fd)
+        if namespace != HERE and len(held) < 2:
+            os.close(namespace)
+    return []
+
+
+def _connect(document: dict[str, Any], pid: int) -> list[int]:
+    """Make the links of a container from where the bridges are; returns the sockets at which it asks for names."""
+    with namespaces.inside(pid, Rtnetlink) as links:
+        if document.get("dns"):
+            links.transact([rtnetlink.link_up("lo")])  # names are asked for there; the launcher does it later
+        for number, endpoint in enumerate(_endpoints(document)):
+            _attach_bridge(links, endpoint, pid, f"eth{number}", bool(document.get("forwards")))
+    return namespaces.inside(pid, _name_sockets) if document.get("dns") else []
 
 
 def leave(document: dict[str, Any], attendants: Sequence[int] = ()) -> None:
@@ -100,17 +121,24 @@ def settle(attendants: Sequence[int]) -> None:
         os.close(fd)
 
 
-def join(document: dict[str, Any], pid: int) -> None:
-    """Connect a container that runs to one more bridge, under the next free name `ethN`. Raises OSError."""
-    with _inside(pid, Rtnetlink) as links:
-        names = {link.name for link in links.links()}
-        number = next(number for number in range(len(names) + 1) if f"eth{number}" not in names)
-        _attach_bridge(links, document, pid, f"eth{number}", False)
+def join(document: dict[str, Any], pid: int, namespace: int = HERE) -> None:
+    """Connect a container that runs to one more bridge, under the next free name `ethN`. Raises OSError.
+
+    `namespace` is where the bridge is.
+    """
+
+    def work() -> None:
+        with namespaces.inside(pid, Rtnetlink) as links:
+            names = {link.name for link in links.links()}
+            number = next(number for number in range(len(names) + 1) if f"eth{number}" not in names)
+            _attach_bridge(links, document, pid, f"eth{number}", False)
+
+    namespaces.within(namespace, work)
 
 
 def route(pid: int, gateway: int) -> None:
     """Send what a container that runs has for elsewhere through `gateway`, where nothing does so. Raises OSError."""
-    with _inside(pid, Rtnetlink) as links:
+    with namespaces.inside(pid, Rtnetlink) as links:
         links.transact([rtnetlink.new_default_route(gateway)])
 
 
@@ -122,7 +150,7 @@ def start_names(document: dict[str, Any], pid: int) -> None:
     container = os.pidfd_open(pid)
     names: list[int] = []
     try:
-        names = _inside(pid, _name_sockets)
+        names = namespaces.inside(pid, _name_sockets)
         _spawn(document, [container, *names])
     finally:
         for fd in (container, *names):
@@ -159,27 +187,23 @@ def _endpoints(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [*([document] if document.get("port") else ()), *document.get("others", ())]
 
 
-def _attend(document: dict[str, Any], pid: int, sockets: list[int]) -> int:
+def _attend(document: dict[str, Any], pid: int, namespace: int, sockets: list[int], names: list[int]) -> int:
     container = os.pidfd_open(pid)
-    names: list[int] = []
     try:
-        if document.get("dns"):
-            names = _inside(pid, _name_sockets)
         if child := os.fork():
             if document.get("forwards"):
                 from runtime.network import portrules  # lazy: 2 ms that a container without ports does without
 
-                portrules.publish(document)
+                namespaces.within(namespace, lambda: portrules.publish(document))
             return child
         try:
             from runtime.network import attendant  # lazy: 20 ms, which nobody waits for
 
-            attendant.serve(document, container, sockets, names)
+            attendant.serve(document, container, sockets, names, namespace)
         finally:
             os._exit(1)
     finally:
-        for fd in (container, *names):
-            os.close(fd)
+        os.close(container)
 
 
 def _name_sockets() -> list[int]:
@@ -227,22 +251,3 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: 
     inside.transact([rtnetlink.new_address(link.index, document["address"], document["prefix"])])
     if document["gateway"]:
         inside.transact([rtnetlink.new_default_route(document["gateway"])])
-
-
-def _inside(pid: int, make: Callable[[], _T]) -> _T:
-    """Make a socket in the network namespace of `pid`; this thread is back in its own when it returns."""
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        other = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if os.path.sameopenfile(own, other):
-                raise OSError(errno.EINVAL, f"process {pid} has no network namespace of its own")
-            syscalls.setns(other, syscalls.CLONE_NEWNET)
-        finally:
-            os.close(other)
-        try:
-            return make()
-        finally:
-            syscalls.setns(own, syscalls.CLONE_NEWNET)
-    finally:
-        os.close(own)

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from runtime.network import janitor, portrules
 from runtime.network.dns import FORMERR, SERVFAIL, Names, Question
+from runtime.network.namespaces import HERE, within
 from runtime.sandbox import syscalls
 
 TYPE_CHECKING = False
@@ -30,14 +31,19 @@ _UPSTREAM_PATIENCE = 2.0
 """Seconds to wait for one of the host's name servers."""
 _TCP_PATIENCE = 10.0
 """Seconds that a client of the name server over TCP may be silent."""
+_CONNECT_PATIENCE = 30.0
+"""Seconds to wait until a container takes a connection."""
 _UDP_PATIENCE = 60.0
 """Seconds after which a silent conversation over UDP is forgotten."""
 _WORKERS = 200
 """Questions that may wait for the host's name servers at once; the others are dropped, as UDP may be."""
 
 
-def serve(document: dict[str, Any], container: int, ports: list[int], names: list[int]) -> None:
-    """Be the attendant; never returns. `container` is a pidfd, `ports` the bound sockets, `names` UDP and TCP."""
+def serve(document: dict[str, Any], container: int, ports: list[int], names: list[int], namespace: int = HERE) -> None:
+    """Be the attendant; never returns. `container` is a pidfd, `ports` the bound sockets, `names` UDP and TCP.
+
+    `namespace` is the network namespace from which the container is reached; the host's name servers are from here.
+    """
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     with suppress(PermissionError):  # it leads a session already where it was spawned
@@ -47,19 +53,22 @@ def serve(document: dict[str, Any], container: int, ports: list[int], names: lis
         os.dup2(null, fd)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    syscalls.close_all_but((0, 1, 2, container, *ports, *names))
+    syscalls.close_all_but((0, 1, 2, container, *ports, *names, *([namespace] if namespace != HERE else ())))
     try:
-        _Attendant(document, container, ports, names).run()
+        _Attendant(document, container, ports, names, namespace).run()
     finally:
         with suppress(OSError):
-            portrules.withdraw(document)
+            within(namespace, lambda: portrules.withdraw(document))
         janitor.leave(document["locks"], document["key"])
         os._exit(0)
 
 
 class _Attendant:
-    def __init__(self, document: dict[str, Any], container: int, ports: list[int], names: list[int]) -> None:
+    def __init__(
+        self, document: dict[str, Any], container: int, ports: list[int], names: list[int], namespace: int
+    ) -> None:
         self._container = container
+        self._namespace = namespace
         self._actions: dict[int, Callable[[], None]] = {}
         self._workers = threading.BoundedSemaphore(_WORKERS)
         self._guard = threading.Lock()
@@ -92,10 +101,10 @@ class _Attendant:
         sock = socket.socket(fileno=fd)
         sock.setblocking(False)
         if protocol == "tcp":
-            self._actions[fd] = lambda: self._accept(sock, lambda client: _relay(client, target))
+            self._actions[fd] = lambda: self._accept(sock, lambda client: self._relay(client, target))
         elif protocol == "udp":
             peers: dict[Any, socket.socket] = {}
-            self._actions[fd] = lambda: _pass_datagram(sock, target, peers)
+            self._actions[fd] = lambda: self._pass_datagram(sock, target, peers)
 
     @staticmethod
     def _accept(listener: socket.socket, work: Callable[[socket.socket], None]) -> None:
@@ -163,6 +172,32 @@ class _Attendant:
                 answer = self._answer(message) or self._upstream(message, socket.SOCK_STREAM)
                 client.sendall(struct.pack(">H", len(answer)) + answer)
 
+    def _relay(self, client: socket.socket, target: tuple[str, int]) -> None:
+        """Carry one connection to the container, each direction until its end; this thread is for it alone."""
+        with client, suppress(OSError):
+            if self._namespace != HERE:
+                syscalls.setns(self._namespace, syscalls.CLONE_NEWNET)
+            with socket.create_connection(target, _CONNECT_PATIENCE) as inner:
+                inner.settimeout(None)
+                back = threading.Thread(target=_pump, args=(inner, client), daemon=True)
+                back.start()
+                _pump(client, inner)
+                back.join()
+
+    def _pass_datagram(self, sock: socket.socket, target: tuple[str, int], peers: dict[Any, socket.socket]) -> None:
+        """Pass one datagram on, over a socket of the client's own, and its answers back."""
+        data, client = sock.recvfrom(_CHUNK)
+        inner = peers.get(client)
+        if inner is None:
+            if len(peers) >= _WORKERS:
+                return
+            inner = within(self._namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            inner.settimeout(_UDP_PATIENCE)
+            inner.connect(target)
+            peers[client] = inner
+            _start(_answers, sock, inner, client, peers)
+        inner.send(data)
+
 
 def _start(work: Callable[..., None], *words: object) -> None:
     with suppress(RuntimeError):  # no thread to be had: the client tries again
@@ -182,37 +217,12 @@ def _read(sock: socket.socket, count: int) -> bytes:
     return data
 
 
-def _relay(client: socket.socket, target: tuple[str, int]) -> None:
-    """Carry one connection to the container, each direction until its end."""
-    with client, suppress(OSError), socket.create_connection(target, 30) as inner:
-        inner.settimeout(None)
-        back = threading.Thread(target=_pump, args=(inner, client), daemon=True)
-        back.start()
-        _pump(client, inner)
-        back.join()
-
-
 def _pump(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(_CHUNK):
             sink.sendall(data)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
-
-
-def _pass_datagram(sock: socket.socket, target: tuple[str, int], peers: dict[Any, socket.socket]) -> None:
-    """Pass one datagram on, over a socket of the client's own, and its answers back."""
-    data, client = sock.recvfrom(_CHUNK)
-    inner = peers.get(client)
-    if inner is None:
-        if len(peers) >= _WORKERS:
-            return
-        inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        inner.settimeout(_UDP_PATIENCE)
-        inner.connect(target)
-        peers[client] = inner
-        _start(_answers, sock, inner, client, peers)
-    inner.send(data)
 
 
 def _answers(sock: socket.socket, inner: socket.socket, client: Any, peers: dict[Any, socket.socket]) -> None:

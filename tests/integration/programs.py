@@ -48,7 +48,7 @@ class Program:
             return []
         node = shlex.quote(str(self.home / "tun"))
         make = f"mknod -m 666 {node} c 10 200 2>/dev/null; mount --bind {node} /dev/net/tun"
-        before = f"[ -w /dev/net/tun ] || {{ {make}; }}\n"
+        before = f'case "$(stat -c %a /dev/net/tun)" in 666) ;; *) {make};; esac\n'
         return [*become(pwd.getpwnam(self.user).pw_uid, before=before), "env", f"HOME={self.home}"]
 
     def __call__(
