@@ -35,6 +35,7 @@ def claim(containers: Containers, container: Container) -> int:
     if containers.get(container.id) is None:
         os.close(fd)
         raise NotFound(f"No such container: {container.name}")
+    containers.settle(container.id)
     return fd
 
 
@@ -44,7 +45,6 @@ def start_detached(containers: Containers, container: Container) -> None:
         return
     with monitor_process() as monitor:
         alive = claim(containers, container)
-        containers.reconcile()
         image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
         run_detached(containers, container, image, alive, monitor, made=False)
 

@@ -13,8 +13,9 @@ import marshal
 import os
 
 from runtime.containers import protocol
-from runtime.containers.monitor import Monitor, _signal_pipe
+from runtime.containers.monitor import Monitor
 from runtime.containers.peer import Client
+from runtime.containers.plumbing import signal_pipe
 from runtime.sandbox import cgroups, launcher, syscalls
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ class Execution(Monitor):
         self.oom_killed = False
         self.log = None
         self.manual = True
-        self.wakeup = _signal_pipe()
+        self.wakeup = signal_pipe()
         self.listener = None
         self.target = target
         self.cgroup = cgroup

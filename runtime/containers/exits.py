@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_ROOM = 512
+"""Bytes that hold any end but for one with a long error, which is cut off on a full disk."""
+
+
 class Exit:
     """An end: exit code (128+n for signal n), time in nanoseconds since the epoch, killed for memory, what failed."""
 
@@ -24,12 +28,22 @@ class Exit:
         self.error = error
 
 
-def write_exit(directory_fd: int, how: Exit) -> None:
-    """Leave word in the container's directory; on a full disk, nothing: the exit is then found as lost."""
-    line = f"{how.code} {how.finished} {int(how.oom_killed)} {how.error}\n"
+def reserve_exit(directory_fd: int) -> None:
+    """Take the room that the word will need, so that it can be left on a disk that is full by then."""
     fd = os.open("exit.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
     try:
-        os.write(fd, line.encode("utf-8", "surrogateescape"))
+        os.write(fd, b" " * _ROOM)
+    finally:
+        os.close(fd)
+
+
+def write_exit(directory_fd: int, how: Exit) -> None:
+    """Leave word in the container's directory. Raises OSError where there is no room: it is then found as lost."""
+    line = f"{how.code} {how.finished} {int(how.oom_killed)} {how.error}\n".encode("utf-8", "surrogateescape")
+    fd = os.open("exit.new", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=directory_fd)
+    try:
+        written = os.pwrite(fd, line, 0)
+        os.ftruncate(fd, written)
     finally:
         os.close(fd)
     os.rename("exit.new", "exit", src_dir_fd=directory_fd, dst_dir_fd=directory_fd)

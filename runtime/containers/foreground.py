@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from runtime.store.images import Image
 
 
+_PATIENCE = 2.0
+"""Seconds that a killed monitor may take to let go of its lock."""
+
+
 class StartFailed(PybuildError):
     """The command could not be started; `exit_code` is 125, 126 or 127."""
 
@@ -123,10 +127,10 @@ def _conclude(containers: Containers, container: Container, outcome: Outcome, mo
         return outcome.code
     if outcome.kind == "failed":
         containers.failed(container, exit_code=outcome.code, error=outcome.text)
-    elif outcome.kind == "exited" and containers.is_running(container):
-        return outcome.code  # its monitor starts it again
     elif not container.auto_remove:
-        containers.ended(container, containers.last_word(container))
+        # One that is not at rest was started again, by its monitor or by somebody. A monitor that was killed is cut off
+        # from us a moment before its lock is free.
+        containers.conclude(container.id, patience=_PATIENCE if outcome.kind == "lost" else 0)
     _remove_if_asked(containers, container)
     if outcome.kind == "failed":
         raise StartFailed(outcome.text, exit_code=outcome.code)

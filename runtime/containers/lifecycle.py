@@ -7,6 +7,7 @@ import select
 import signal
 import socket
 import time
+from contextlib import suppress
 
 from runtime.containers import protocol
 from runtime.containers.exits import read_exit
@@ -18,6 +19,9 @@ from runtime.store.leases import is_alive
 
 DEFAULT_STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL."""
+
+_ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""Signals that ask for the end where a container names none of its own."""
 
 
 def connect(containers: Containers, container: Container) -> socket.socket | None:
@@ -43,12 +47,18 @@ def stop_signal(container: Container) -> int:
     return parse_signal(container.config.get("StopSignal") or "SIGTERM")
 
 
+def final_signals(container: Container) -> tuple[int, ...]:
+    """Return the signals after which a container is not started again by itself: who sends one wants its end."""
+    asked = (stop_signal(container),) if container.config.get("StopSignal") else _ASKING
+    return (signal.SIGKILL, *asked)
+
+
 def kill(containers: Containers, container: Container, signal_number: int) -> None:
     """Send a signal to the container's first process. Raises Conflict where it does not run."""
     sock = connect(containers, container) if containers.is_running(container) else None
     if sock is None:
         raise Conflict(f"Container {container.id} is not running", hint=f"pybuild start {container.name}")
-    with sock:
+    with sock, suppress(BrokenPipeError):  # one that ended at this moment
         sock.sendall(frame(protocol.SIGNAL, number(signal_number, 1)))
     containers.record_event(container, "kill", signal=str(signal_number))
     _thaw(containers, container)
@@ -56,24 +66,33 @@ def kill(containers: Containers, container: Container, signal_number: int) -> No
 
 def stop(containers: Containers, container: Container, *, signal_number: int = 0, timeout: float | None = None) -> None:
     """Ask the container to end, and kill it `timeout` seconds later (-1: never). One that does not run is fine."""
+    asked = signal_number or stop_signal(container)
+    if timeout is None:
+        timeout = container.config.get("StopTimeout", DEFAULT_STOP_TIMEOUT)
     sock = connect(containers, container) if containers.is_running(container) else None
     if sock is None:
         return
-    if timeout is None:
-        timeout = container.config.get("StopTimeout", DEFAULT_STOP_TIMEOUT)
-    with sock:
-        sock.sendall(
-            frame(protocol.ATTACH, b"\0") + frame(protocol.SIGNAL, number(signal_number or stop_signal(container), 1))
-        )
-        containers.record_event(container, "kill", signal=str(signal_number or stop_signal(container)))
-        _thaw(containers, container)
-        if _await_end(containers, sock, timeout) is None:
-            sock.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
-            if _await_end(containers, sock, DEFAULT_STOP_TIMEOUT) is None:
-                _kill_monitor(containers, container)
+    while sock is not None:
+        with sock:
+            _end(containers, container, sock, asked, timeout)
+        # One that ended by itself before it was asked to is started again by its monitor, and asked again.
+        sock = connect(containers, container) if containers.is_running(container) else None
     containers.reconcile()
     if containers.get(container.id) is not None:
         containers.record_event(container, "stop")
+
+
+def _end(containers: Containers, container: Container, sock: socket.socket, asked: int, timeout: float) -> None:
+    """Send the signal that asks for the end, await that, and be stronger where it does not come."""
+    with suppress(BrokenPipeError):  # it has ended: what it said of that is still to be read
+        sock.sendall(frame(protocol.ATTACH, b"\0") + frame(protocol.SIGNAL, number(asked, 1) + b"\1"))
+    containers.record_event(container, "kill", signal=str(asked))
+    _thaw(containers, container)
+    if _await_end(containers, sock, timeout) is None:
+        with suppress(BrokenPipeError):
+            sock.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
+        if _await_end(containers, sock, DEFAULT_STOP_TIMEOUT) is None:
+            _kill_monitor(containers, container)
 
 
 def _thaw(containers: Containers, container: Container) -> None:
@@ -112,7 +131,8 @@ def wait(containers: Containers, container: Container) -> int:
         ended = containers.get(container.id)
         return ended.exit_code if ended else container.exit_code
     with sock:
-        sock.sendall(frame(protocol.ATTACH, b"\0"))
+        with suppress(BrokenPipeError):
+            sock.sendall(frame(protocol.ATTACH, b"\0"))
         code = _await_end(containers, sock, -1)
     how = read_exit(containers.directory(container.id))
     containers.reconcile()

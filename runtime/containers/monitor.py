@@ -20,9 +20,10 @@ import time
 
 from runtime.containers import protocol
 from runtime.containers.condition import Condition, write_condition, write_journal
-from runtime.containers.exits import Exit, write_exit
+from runtime.containers.exits import Exit, reserve_exit, write_exit
 from runtime.containers.logfile import LogFile
 from runtime.containers.peer import Client, receive_start
+from runtime.containers.plumbing import oom_killed, pipes, reap_orphans, signal_pipe, where, write_file
 from runtime.containers.protocol import ProtocolError
 from runtime.network import attach as network
 from runtime.sandbox import cgroups, launcher, syscalls
@@ -82,7 +83,7 @@ class Monitor:
         self.started = 0.0
         self.delay = _FIRST_DELAY
         self.attendants: list[int] = []
-        self.wakeup = _signal_pipe()
+        self.wakeup = signal_pipe()
         self.listener: _socket.socket | None = None
 
     def listen(self) -> None:
@@ -96,18 +97,19 @@ class Monitor:
         self.listener.bind("socket")
         self.listener.listen(16)
         self.listener.setblocking(False)
+        reserve_exit(self.directory)
 
     def launch(self) -> None:
         """Start the container's first process and tell the starter. Raises LaunchFailure and OSError."""
         terminal = self.plan["tty"]
-        stdio, ours = ((-1, -1, -1), (-1, -1, -1)) if terminal else _pipes(self.plan["stdin"])
+        stdio, ours = ((-1, -1, -1), (-1, -1, -1)) if terminal else pipes(self.plan["stdin"])
         try:
             child = self.begin(stdio)
         finally:
             for fd in set(stdio) - {-1}:
                 os.close(fd)
         self.child = child
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: _reap_orphans(child.pid))
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: reap_orphans(child.pid))
         if child.terminal is not None:
             self.stdin = child.terminal
             self.outputs = {child.terminal: protocol.STDOUT}
@@ -137,7 +139,7 @@ class Monitor:
         if self.condition.restarts:
             write_journal(self.directory, now, "start", pid=str(child.pid))
         else:
-            _write_file(self.directory, "started", b"%d %d\n" % (child.pid, now))
+            write_file(self.directory, "started", b"%d %d\n" % (child.pid, now))
         self.started = time.monotonic()
         if self.plan.get("health"):
             from runtime.containers.health import Health  # lazy: most containers have no check
@@ -158,7 +160,7 @@ class Monitor:
 
     def reap(self, child: launcher.Child) -> int:
         """Collect the status and read what the pipes still hold."""
-        self.oom_killed = _oom_killed(child)
+        self.oom_killed = oom_killed(child)
         if self.health is not None:
             self.health.stop()
             self.health = None
@@ -315,7 +317,7 @@ class Monitor:
             if not self.plan["tty"]:
                 self.end_stdin()
         elif kind == protocol.SIGNAL:
-            self.send_signal(payload[0])
+            self.send_signal(payload[0], final=payload[1:] == b"\1")
         elif kind == protocol.RESIZE:
             if self.child is not None and self.child.terminal in self.outputs:
                 rows_columns = payload[1::-1] + payload[3:1:-1] if sys.byteorder == "little" else payload
@@ -378,12 +380,18 @@ class Monitor:
             os.close(self.stdin)
             self.stdin = -1
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal to the container's first process; never to a process that is only like it."""
-        if number in (signal.SIGKILL, self.plan["stop_signal"]) and not self.manual:
+    def send_signal(self, number: int, *, final: bool = False) -> None:
+        """Send a signal to the container's first process; never to a process that is only like it.
+
+        `final`: it is to end for good, as it is by the signals that the plan names so.
+        """
+        if not self.manual and (final or number in self.plan["final_signals"]):
             self.manual = True
             if self.listener is not None:
-                _write_file(self.directory, "stopped", b"")
+                try:
+                    write_file(self.directory, "stopped", b"")
+                except OSError:
+                    pass  # on a full disk it is started at the next boot
         if self.child is not None:
             try:
                 signal.pidfd_send_signal(self.child.pidfd, number)
@@ -392,7 +400,7 @@ class Monitor:
 
     def terminate(self, _number: int, _frame: object) -> None:
         """Stop the container as `stop` does: the machine, or somebody, ends the monitor."""
-        self.send_signal(self.plan["stop_signal"])
+        self.send_signal(self.plan["stop_signal"], final=True)
         self.stopping = self.stopping or time.monotonic() + self.plan["stop_timeout"]
 
     def until_kill(self) -> float:
@@ -414,6 +422,7 @@ class Monitor:
         The wait is 100 ms, then twice as long each time up to a minute, from the beginning after ten seconds up.
         Whoever looked on is told of the end: only the restarts of the machine or of a person go without a word.
         """
+        self.poll(-1, 0)  # who asked for the end at the moment of it means this one
         name, most = self.plan.get("restart", ("no", 0))
         wanted = name in ("always", "unless-stopped") or (name == "on-failure" and code != 0)
         if self.manual or not wanted or (name == "on-failure" and 0 < most <= self.condition.restarts):
@@ -422,6 +431,8 @@ class Monitor:
             self.delay = _FIRST_DELAY
         self.condition.restarting = True
         write_condition(self.directory, self.condition)
+        if self.oom_killed:
+            write_journal(self.directory, time.time_ns(), "oom")
         write_journal(self.directory, time.time_ns(), "die", exitCode=str(code))
         for client in list(self.clients.values()):
             self.tell(client, protocol.EXITED, bytes((code & 0xFF,)))
@@ -446,13 +457,19 @@ class Monitor:
 
     def leave(self, kind: int, payload: bytes, how: Exit) -> None:
         """Leave word, let go of everything, tell the clients, wait until they have read all that was for them."""
-        write_exit(self.directory, how)
+        try:
+            write_exit(self.directory, how)
+        except OSError:
+            pass  # our clients know it all the same
         document = self.plan["network"]
         for fd in self.held:
             os.close(fd)
         self.held = []
         if document is not None:
-            network.leave(document, self.attendants)
+            try:
+                network.leave(document, self.attendants)
+            except OSError:
+                pass  # the next command sees to it
         fcntl.flock(self.alive, fcntl.LOCK_UN)
         for client in list(self.clients.values()):
             self.tell(client, kind, payload)
@@ -475,64 +492,6 @@ class Monitor:
     def starter_left(self) -> bool:
         """Tell whether the command that started the container is no longer there to clean up after it."""
         return self.starter_gone or not any(client.starter for client in self.clients.values())
-
-
-def _reap_orphans(own: int) -> None:
-    """Collect the processes that were handed to us when their parents ended; the container's first one stays."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if ended is None or ended.si_pid == own:
-            return
-        os.waitpid(ended.si_pid, 0)
-
-
-def _oom_killed(child: launcher.Child) -> bool:
-    """Tell whether the kernel killed a process of the container for memory; asked before its cgroup goes."""
-    paths = child.cgroup.paths if child.cgroup else {}
-    for controller, name in (("memory", "memory.oom_control"), ("", "memory.events")):
-        if controller in paths:
-            try:
-                with open(f"{paths[controller]}/{name}") as file:
-                    counts = dict(line.split() for line in file)
-            except OSError:
-                continue
-            return counts.get("oom_kill", "0") != "0"
-    return False
-
-
-def _where(error: BaseException) -> str:
-    """Name the error and the line that raised it: there is no terminal for a traceback."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
-    return f"{type(error).__name__}: {error}{place}"
-
-
-def _pipes(stdin: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """Make the container's standard streams: its ends, and ours; without stdin it gets /dev/null."""
-    theirs_in, ours_in = os.pipe2(os.O_CLOEXEC) if stdin else (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), -1)
-    ours_out, theirs_out = os.pipe2(os.O_CLOEXEC)
-    ours_err, theirs_err = os.pipe2(os.O_CLOEXEC)
-    return (theirs_in, theirs_out, theirs_err), (ours_in, ours_out, ours_err)
-
-
-def _signal_pipe() -> int:
-    """Return a descriptor that is readable after a signal: without it an interrupted poll would just go on."""
-    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    return reader
-
-
-def _write_file(directory: int, name: str, content: bytes) -> None:
-    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    try:
-        os.write(fd, content)
-    finally:
-        os.close(fd)
 
 
 def main(control: int) -> None:
@@ -567,7 +526,7 @@ def main(control: int) -> None:
     except OSError as error:
         code, text = 125, f"{error.strerror or error}"
     except Exception as error:
-        code, text = 125, _where(error)
+        code, text = 125, where(error)
     payload = bytes((code & 0xFF,)) + text.encode("utf-8", "surrogateescape")
     how = Exit(code=code, finished=time.time_ns(), oom_killed=monitor.oom_killed, error=text.replace("\n", " "))
     monitor.leave(kind, payload, how)

@@ -11,7 +11,7 @@ Client to monitor::
     STDIN     bytes for the container; a client has WINDOW_SIZE bytes of credit and gets more by WINDOW
     STDIN_END nothing more will come
     RESIZE    rows and columns, two bytes each
-    SIGNAL    one byte: the number for the container's first process
+    SIGNAL    one byte: the number for the container's first process; a second, 1, where it is to end for good
     CLOSED    one byte, OUT or ERR: the reader of that stream has gone
     EXEC      a further command, as marshal writes it (execution.py); the connection is that command's from then on
 Monitor to client::

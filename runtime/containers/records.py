@@ -13,6 +13,8 @@
 A row says `running` until somebody looks: it is true only while the lock on `alive` is held and no `exit` is there.
 `reconcile` folds what monitors left into the rows. A directory without a row, whose lock is free, was left by a
 command that died in the middle; it is removed. The lock on `alive` is also what makes one removal wait for another.
+Whoever concludes from a free lock that a container has ended holds the lock, shared, while it acts on that: it might be
+started again in between.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import fcntl
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -278,7 +281,15 @@ class Containers:
                 _event(connection, container, "start", int(started))
 
     def failed(self, container: Container, *, exit_code: int, error: str) -> None:
-        """Record that the command could not be started: the container stays as created, with the reason."""
+        """Record that the command could not be started: the container stays as created, with the reason.
+
+        Does nothing where another command has started it by now.
+        """
+        with self._at_rest(container.id, 0) as resting:
+            if resting:
+                self._never_ran(container, exit_code, error)
+
+    def _never_ran(self, container: Container, exit_code: int, error: str) -> None:
         with self.database.write() as connection:
             connection.execute(
                 "UPDATE containers SET state = 'created', exit_code = ?, error = ?, pid = 0 WHERE id = ?",
@@ -288,17 +299,65 @@ class Containers:
 
     def reconcile(self) -> None:
         """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
-        for row in self.database.read("SELECT * FROM containers WHERE state = 'running' OR auto_remove"):
+        for row in self.database.read(
+            "SELECT * FROM containers WHERE state = 'running' OR auto_remove AND state = 'exited'"
+        ):
             container = _container(row)
-            self._fold_journal(container)
-            if container.state == "running" and not container.started:
-                self.started(container)  # the command that started it died too early to say so
-            if not self.is_held(container.id):
-                self._fold(container)
+            self._catch_up(container)
+            if self.conclude(container.id) and container.auto_remove:
+                from runtime.containers.removal import remove  # lazy: needs this module
+
+                with suppress(Conflict, NotFound):
+                    remove(self, container.id)
         for name in os.listdir(self.root):
             # The lock first: a row is inserted while it is held, so a directory that is free then has its row by now.
             if not self.is_held(name) and self.database.one("SELECT 1 FROM containers WHERE id = ?", name) is None:
                 self.discard(name)
+
+    def _catch_up(self, container: Container) -> None:
+        """Record what has come of a running container up to now."""
+        self._fold_journal(container)
+        if container.state == "running" and not container.started:
+            self.started(container)  # the command that started it died too early to say so
+
+    def conclude(self, container_id: str, *, patience: float = 0) -> bool:
+        """Record the end of a container that nobody looks after any more; tells whether that is so.
+
+        False where it runs, was started again by now, or is being removed. `patience`: seconds to wait for the lock of
+        a monitor that dies at this moment.
+        """
+        with self._at_rest(container_id, patience) as resting:
+            if resting:
+                self.settle(container_id)
+            return resting
+
+    def settle(self, container_id: str) -> None:
+        """Record an end of which no command has known; the caller holds the container's lock."""
+        container = self.get(container_id)
+        if container is None or container.state != "running":
+            return
+        self._catch_up(container)
+        how = self.last_word(container)
+        if container.started or (self.directory(container_id) / "started").exists():
+            self.ended(container, how)
+        else:
+            self._never_ran(container, how.code, how.error)
+
+    @contextmanager
+    def _at_rest(self, container_id: str, patience: float) -> Iterator[bool]:
+        """Keep a container from being started or removed during the block; False where somebody holds its lock."""
+        try:
+            fd = os.open(self.directory(container_id) / "alive", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            yield True
+            return
+        try:
+            end = time.monotonic() + patience
+            while not (locked := _try_lock(fd)) and time.monotonic() < end:
+                time.sleep(0.002)
+            yield locked
+        finally:
+            os.close(fd)
 
     def _fold_journal(self, container: Container) -> None:
         """Make events of what the monitor alone has seen, and rows of its further starts."""
@@ -317,35 +376,25 @@ class Containers:
             container = _container(row)
             told = container.network.get("journal", 0)
             events, after = read_journal(self.directory(container.id), told if isinstance(told, int) else 0)
-            for time, action, attributes in events:
-                _event(connection, container, action, time, **attributes)
+            for moment, action, attributes in events:
+                _event(connection, container, action, moment, **attributes)
                 if action == "start":
                     connection.execute(
                         "UPDATE containers SET started = ?, pid = ?, exit_code = 0 WHERE id = ? AND state = 'running'",
-                        (time, int(attributes.get("pid", "0")), container.id),
+                        (moment, int(attributes.get("pid", "0")), container.id),
                     )
                 elif action == "die":
                     connection.execute(
                         "UPDATE containers SET finished = ?, exit_code = ?, pid = 0 WHERE id = ? AND state = 'running'",
-                        (time, int(attributes.get("exitCode", "0")), container.id),
+                        (moment, int(attributes.get("exitCode", "0")), container.id),
                     )
             connection.execute(
                 "UPDATE containers SET network = ? WHERE id = ?",
                 (json.dumps({**container.network, "journal": after}), container.id),
             )
 
-    def _fold(self, container: Container) -> None:
-        """Record the end of a container that nobody looks after any more."""
-        if container.state == "running":
-            self.ended(container, self.last_word(container))
-        if container.auto_remove:
-            from runtime.containers.removal import remove  # lazy: needs this module
-
-            with suppress(Conflict, NotFound):
-                remove(self, container.id)
-
     def last_word(self, container: Container) -> Exit:
-        """Return how a container ended, as its monitor wrote it.
+        """Return how a container ended, as its monitor wrote it; the caller holds the container's lock.
 
         Where the monitor was killed, the kernel killed the container with it; what remains of its cgroup goes here.
         """
@@ -399,12 +448,9 @@ class Containers:
         except (FileNotFoundError, NotADirectoryError):
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _try_lock(fd)
         finally:
             os.close(fd)
-        return False
 
     def forget(self, container: Container) -> None:
         """Take away a container's row and pins; the caller holds its `alive` lock and deletes the directory next."""
@@ -425,6 +471,15 @@ class Containers:
             remove_tree(doomed)
 
 
+def _try_lock(fd: int) -> bool:
+    """Take a shared lock on an open file; False where another holds it alone."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _text(text: str) -> str:
     """Return text that SQLite can hold: bytes of names that are no UTF-8 are shown as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
@@ -434,13 +489,13 @@ def _owner(container_id: str) -> str:
     return f"container:{container_id}"
 
 
-def _event(connection: sqlite3.Connection, container: Container, action: str, time: int, **attributes: str) -> None:
+def _event(connection: sqlite3.Connection, container: Container, action: str, moment: int, **attributes: str) -> None:
     """Write an event of the Engine API's shape in the transaction that makes the change."""
     labels = container.config.get("Labels") or {}
     told = {**labels, "image": container.config.get("Image", ""), "name": container.name, **attributes}
     connection.execute(
         "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'container', ?, ?, ?)",
-        (time, action, container.id, json.dumps(told)),
+        (moment, action, container.id, json.dumps(told)),
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NotFound
 
-_PATIENCE = 0.25
+_PATIENCE = 2.0
 """Seconds to wait for a lock that is held for a moment only, by a command that looks or by an end that is under way."""
 
 
@@ -39,10 +39,8 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
         fresh = containers.get(container_id)
         if fresh is None:
             return  # another command was first
-        how = containers.last_word(fresh) if fresh.state == "running" else None
         with containers.database.write():  # one transaction for both
-            if how is not None:
-                containers.ended(fresh, how)
+            containers.settle(container_id)
             containers.forget(fresh)
         names = [mount["Name"] for mount in fresh.mounts if mount.get("Type") == "volume"]
         if names and (volumes or fresh.auto_remove):

@@ -100,10 +100,11 @@ def start(
     case. `attached` are the streams (protocol.IN, OUT, ERR) that come back over the connection.
     """
     from runtime.containers.bundle import make_request  # lazy: 4 ms
-    from runtime.containers.lifecycle import DEFAULT_STOP_TIMEOUT, stop_signal
+    from runtime.containers.lifecycle import DEFAULT_STOP_TIMEOUT, final_signals, stop_signal
     from runtime.containers.policies import health_plan, log_limits, restart_policy
     from runtime.containers.reaper import command
     from runtime.network.plan import plan as plan_network
+    from runtime.sandbox import family
 
     context = containers.store.context
     config, host = container.config, container.host_config
@@ -138,7 +139,8 @@ def start(
             "restart": restart_policy(host),
             "log": log_limits(host),
             "health": health_plan(containers, container),
-            "stop_signal": stop_signal(container),
+            "stop_signal": int(stop_signal(container)),
+            "final_signals": [int(number) for number in final_signals(container)],
             "stop_timeout": config.get("StopTimeout", DEFAULT_STOP_TIMEOUT),
             "auto_remove": container.auto_remove,
             "remover": command(context, container.id),
@@ -149,6 +151,7 @@ def start(
         descriptors = [alive, directory]
         if network.users_fd is not None:
             descriptors += [network.users_fd, *network.sockets]
+        family.add(context, monitor.pid)
         monitor.start(plan, descriptors)
         network.follow(monitor.pid)
 

@@ -233,6 +233,21 @@ def test_a_failing_container_is_started_again_as_often_as_asked(box: Program) ->
     box("rm", "one")
 
 
+def test_a_container_in_the_foreground_is_started_again_behind_the_back_of_who_ran_it(box: Program) -> None:
+    flags = ("--network", "none", "--restart", "on-failure:2", "--name", "one")
+    assert box("run", *flags, "box", "sh", "-c", "echo up; exit 7", status=7).stdout == b"up\n"
+    _until(box, "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}} {{.State.Error}}", "exited 2 7")
+    assert box.text("logs", "one").splitlines() == ["up"] * 3
+    box("rm", "one")
+
+
+def test_a_container_that_is_to_be_removed_waits_for_its_start(box: Program) -> None:
+    box("create", "--rm", "--network", "none", "--name", "one", "box", "echo", "here")
+    assert box.text("ps", "-a", "--format", "{{.Names}} {{.Status}}") == "one Created"
+    assert box.text("start", "-a", "one") == "here"
+    assert box.text("ps", "-aq") == ""
+
+
 def test_a_container_that_was_stopped_is_not_started_again(box: Program) -> None:
     box("run", "-d", "--network", "none", "--restart", "always", "--name", "one", "box", *FOREVER)
     time.sleep(0.5)  # until the shell has its trap: the first process of a container ignores other signals

@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,7 @@ class Starter:
             "stdin_once": stdin,
             "attached": attached,
             "stop_signal": 15,
+            "final_signals": [9, 15],
             "stop_timeout": 0.3,
             "auto_remove": False,
             "remover": [],
@@ -257,6 +259,50 @@ def test_a_terminated_monitor_stops_its_container_and_kills_what_stays(starter: 
         pass
     starter.process.terminate()
     assert starter.until(protocol.EXITED)[0][0] == 137
+
+
+@contextmanager
+def _connect(starter: Starter) -> Iterator[socket.socket]:
+    fd = os.open(starter.directory, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        try:
+            client.connect(f"/proc/self/fd/{fd}/socket")
+        finally:
+            os.close(fd)
+        yield client
+
+
+def test_a_container_is_started_again_by_its_policy_and_not_after_it_was_stopped(starter: Starter) -> None:
+    starter.start(SH, "-c", "echo run; exit 3", attached=0, restart=("always", 0))
+    assert starter.until(protocol.EXITED)[0][0] == 3
+    while starter.log().count(b"run") < 2:
+        time.sleep(0.01)
+    assert starter.is_held()
+    while starter.process.poll() is None:
+        with suppress(OSError), _connect(starter) as client:  # as `stop` does, until it has ended for good
+            client.sendall(frame(protocol.ATTACH, b"\0") + frame(protocol.SIGNAL, number(10, 1) + b"\1"))
+            client.recv(100)
+    how = read_exit(starter.directory)
+    assert how is not None
+    assert how.code in (3, 138)
+    assert (starter.directory / "stopped").exists()
+
+
+def test_a_signal_that_asks_for_no_end_does_not_stop_it_from_being_started_again(starter: Starter) -> None:
+    starter.start(SH, "-c", "echo run; exec sleep 1000", attached=0, restart=("on-failure", 1))
+    starter.until(protocol.STARTED)
+    while starter.log().count(b"run") < 1:
+        time.sleep(0.01)
+    starter.send(protocol.SIGNAL, number(signal.SIGUSR1, 1))
+    while starter.log().count(b"run") < 2:
+        time.sleep(0.01)
+    with _connect(starter) as client:
+        client.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
+    assert starter.process.wait(10) == 0
+    how = read_exit(starter.directory)
+    assert how is not None
+    assert how.code == 137
 
 
 def test_a_monitor_that_gets_no_plan_ends(starter: Starter) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from frozen import replace
+from runtime.containers.again import claim
 from runtime.containers.exits import Exit, read_exit, write_exit
 from runtime.containers.logs import LogReader
 from runtime.containers.records import Container, Containers
@@ -139,9 +140,56 @@ def test_the_next_command_folds_an_end_that_nobody_saw(containers: Containers, s
 def test_an_end_without_a_word_is_a_kill(containers: Containers, store: Store) -> None:
     container = _make(containers, "web")
     containers.handed_over(container, "1-2-3", {})
+    _say(containers, container, "started", "42 6\n")
     _say(containers, container, "exit.new", "3 7")
     found = Containers(store).find("web")
     assert (found.state, found.exit_code, found.error) == ("exited", 137, "the monitor was killed")
+
+
+def test_a_container_whose_monitor_died_before_it_ran_was_only_created(containers: Containers, store: Store) -> None:
+    container = _make(containers, "web")
+    containers.handed_over(container, "1-2-3", {})
+    found = Containers(store).find("web")
+    assert (found.state, found.error) == ("created", "the monitor was killed")
+    assert _actions(store) == ["create"]
+
+
+def test_nobody_concludes_the_end_of_a_container_that_is_held(containers: Containers) -> None:
+    container = _make(containers, "web", held=True)
+    containers.handed_over(container, "1-2-3", {})
+    assert not containers.conclude(container.id)
+    assert containers.find("web").state == "running"
+
+
+def test_a_container_that_is_started_again_while_somebody_looks_goes_on_running(
+    containers: Containers, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = _make(containers, "web")
+    containers.handed_over(container, "1-2-3", {})
+    _say(containers, container, "exit", "3 7 0 \n")
+    held = []
+    conclude = Containers.conclude
+
+    def start_again(self: Containers, container_id: str) -> bool:
+        held.append(claim(containers, container))  # between the look at the rows and the one at the lock
+        containers.forget_end(container)
+        containers.handed_over(container, "1-2-4", {})
+        return conclude(self, container_id)
+
+    monkeypatch.setattr(Containers, "conclude", start_again)
+    Containers(store)
+    assert containers.state(containers.find("web")) == "running"
+    os.close(held[0])
+
+
+def test_a_start_records_the_end_that_came_before(containers: Containers, store: Store) -> None:
+    container = _make(containers, "web")
+    containers.handed_over(container, "1-2-3", {})
+    _say(containers, container, "started", "42 6\n")
+    _say(containers, container, "exit", "3 7 0 \n")
+    os.close(claim(containers, container))
+    assert _actions(store) == ["create", "start", "die"]
+    assert containers.find("web").exit_code == 3
 
 
 def test_an_end_is_recorded_once(containers: Containers, store: Store) -> None:
@@ -154,7 +202,10 @@ def test_an_end_is_recorded_once(containers: Containers, store: Store) -> None:
 
 
 def test_a_container_to_be_removed_goes_when_nobody_holds_it(containers: Containers, store: Store) -> None:
-    _make(containers, "web", auto_remove=True)
+    container = _make(containers, "web", auto_remove=True)
+    Containers(store)
+    assert containers.find("web") == container  # one that was made and not started yet stays
+    containers.handed_over(container, "1-2-3", {})
     Containers(store)
     assert store.database.read("SELECT * FROM containers") == []
     assert store.database.read("SELECT * FROM pins") == []
