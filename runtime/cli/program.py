@@ -80,10 +80,10 @@ def call_verb(verb: Verb, handler: Handler, arguments: Arguments, context: Conte
     """Call the verb's function with signals installed; every exception becomes a message and a status."""
     try:
         if verb.needs_store and context.rootless:
-            from runtime.sandbox import userns  # lazy: only the unprivileged need it
+            from runtime.sandbox import family  # lazy: only the unprivileged need it
 
-            userns.enter(context)
-        elif verb.needs_store:
+            family.enter(context)
+        if verb.needs_store:
             from runtime.network.cleanup import sweep  # lazy: only verbs with a store need it
 
             sweep(context)

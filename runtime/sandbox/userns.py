@@ -66,9 +66,9 @@ def enter(context: Context) -> IdMap:
     through newuidmap and newgidmap found in `context.environ["PATH"]`; without a range one id is mapped, and setgroups
     is denied. Raises SandboxError with a hint that names the package, command or kernel setting that is missing.
     """
-    held = permitted()
-    if os.geteuid() == 0 and held >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1:
+    if is_privileged():
         return current()
+    held = permitted()
     uid, gid = os.geteuid(), os.getegid()
     wanted = _wanted_maps(uid, gid, held)
     helpers = _helpers(context) if wanted else ()
@@ -93,6 +93,20 @@ def enter(context: Context) -> IdMap:
         _map_one(uid, gid)
     _become_root()
     return current()
+
+
+def is_privileged() -> bool:
+    """Tell whether this process needs no user namespace: uid 0 with CAP_SYS_ADMIN, of the machine or of one."""
+    return os.geteuid() == 0 and bool(permitted() >> CAPABILITIES.index("CAP_SYS_ADMIN") & 1)
+
+
+def settle() -> None:
+    """Become uid 0 of a user namespace that was joined, in a new mount namespace. Raises SandboxError."""
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+    except OSError as error:
+        raise _restricted(error) from error
+    _become_root()
 
 
 def _wanted_maps(uid: int, gid: int, held: int) -> tuple[tuple[Extent, ...], tuple[Extent, ...]] | None:
