@@ -57,6 +57,18 @@ def expand_heredoc(body: str, env: Mapping[str, str]) -> str:
     return _Scanner(body, env, "\\", quotes=False).run().text()
 
 
+def closes_all(line: str) -> bool:
+    r"""Tell whether `line` reads as words of a shell whose variables have no values: what holds here-documents must.
+
+    Beside what expands, any operator passes after a colon (`${n:0:2}`), but for `#` and `%`. The escape is a backslash.
+    """
+    try:
+        _Reader(line, {}, "\\", quotes=True).run()
+    except ExpansionError:
+        return False
+    return True
+
+
 class _Frame:
     """A stretch of text being collected: the whole word, a double-quoted part, or an operand of `${…}`.
 
@@ -197,7 +209,7 @@ class _Scanner:
         if operator == ":":
             operator += self.word[self.position : self.position + 1]
             self.position += 1
-        if operator not in _OPERATORS:
+        if not self.knows(operator):
             raise self.fault(f"unsupported modifier ({operator}) in substitution", _SUBSTITUTIONS)
         if operator == "/" and self.word.startswith("/", self.position):
             operator = "//"
@@ -205,6 +217,9 @@ class _Scanner:
         self.stack.append(
             _Frame(stop="/" if operator[0] == "/" else "}", raw=operator[0] in "#%/", name=name, operator=operator)
         )
+
+    def knows(self, operator: str) -> bool:
+        return operator in _OPERATORS
 
     def name(self) -> str:
         """Read a variable's name, which may be empty."""
@@ -280,6 +295,16 @@ class _Scanner:
     def fault(self, reason: str, hint: str | None) -> ExpansionError:
         word = self.word if len(self.word) <= _SHOWN else self.word[:_SHOWN] + "…"
         return ExpansionError(f'failed to process "{word}": {reason}', hint=hint)
+
+
+class _Reader(_Scanner):
+    """Read a line for its faults, not for what it expands to."""
+
+    def knows(self, operator: str) -> bool:
+        return operator in _OPERATORS or (operator[0] == ":" and operator not in (":#", ":%"))
+
+    def substitute(self, frame: _Frame, operand: str) -> str:
+        return f"${{{frame.name}{frame.operator}{operand}}}"
 
 
 _OPERATORS = frozenset(("-", ":-", "+", ":+", "?", ":?", "#", "%", "/"))

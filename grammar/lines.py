@@ -29,7 +29,8 @@ class LogicalLine(Frozen):
     """The lines of one instruction as one text, spaces around it cut off.
 
     `end_line` is the last physical line read: continued lines, comments and blank lines between them included.
-    `comment` holds the comment lines above, without `#`, joined by line breaks; an empty one cuts off those before it.
+    `comment` holds the comment lines above, without `#` (but not if blanks stand before it), joined by line breaks; an
+    empty one cuts off those before it.
     """
 
     text: str
@@ -66,10 +67,8 @@ class LineReader:
         values: dict[str, str] = {}
         while self.number < len(self._lines):
             line = self._lines[self.number].rstrip("\r").lstrip(SPACES)
-            match = _DIRECTIVE.match(line)
-            name = match[1].lower() if match else ""
-            value = _directive_value(line[match.end() :]) if match else ""
-            if name not in _DIRECTIVE_NAMES or not value:
+            name, value = _directive(line)
+            if not value:
                 break
             self.number += 1
             if name in values:
@@ -83,18 +82,32 @@ class LineReader:
                     f"the escape character cannot be {value}", line=self.number, hint="it is either \\ or `"
                 )
             values[name] = value
-        return Directives(
-            syntax=values.get("syntax"), escape=values.get("escape", ESCAPES[0]), check=values.get("check")
-        )
+        apart = self._directives_apart()
+        return Directives(syntax=apart.get("syntax"), escape=values.get("escape", ESCAPES[0]), check=apart.get("check"))
+
+    def _directives_apart(self) -> dict[str, str]:
+        """Return what `syntax` and `check` are read from: after a shebang, too, but not with blanks before the `#`.
+
+        BuildKit looks for these two before it reads the file, and for `escape` while it does.
+        """
+        values: dict[str, str] = {}
+        first = 1 if self._lines and self._lines[0].startswith("#!") else 0
+        for line in self._lines[first:]:
+            name, value = _directive(line)
+            if not value or name in values:
+                break
+            values[name] = value
+        return values
 
     def next_line(self) -> LogicalLine | None:
         """Return the next logical line, or None at the end. Its text is empty if only continuations were there."""
         comments: list[str] = []
         while self.number < len(self._lines):
-            line = self._lines[self.number].rstrip("\r").lstrip(SPACES)
+            written = self._lines[self.number]
+            line = written.rstrip("\r").lstrip(SPACES)
             self.number += 1
             if line.startswith("#"):
-                comment = line[1:].strip(SPACES)
+                comment = written[1:].strip(SPACES)  # as BuildKit: the first character goes, be it a blank
                 if comment:
                     comments.append(comment)
                 else:
@@ -163,6 +176,10 @@ class LineReader:
         return None
 
 
-def _directive_value(rest: str) -> str:
-    """Return what a directive says after its `=`; one that consists of blanks alone is a blank, not nothing."""
-    return rest.strip("\t\n\f\r ") or rest[-1:]
+def _directive(line: str) -> tuple[str, str]:
+    """Return name and value of a directive, an empty value for any other line; one of blanks alone is a blank."""
+    match = _DIRECTIVE.match(line)
+    if match is None or match[1].lower() not in _DIRECTIVE_NAMES:
+        return "", ""
+    rest = line[match.end() :]
+    return match[1].lower(), rest.strip("\t\n\f\r ") or rest[-1:]

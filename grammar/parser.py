@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from grammar.errors import DockerfileError
+from grammar.expansion import closes_all
 from grammar.lines import LineReader, LogicalLine
 from grammar.nodes import Dockerfile, Heredoc, Instruction
 
@@ -122,7 +123,7 @@ class _Parser:
                     line=line.line_at(begin),
                     hint='put every element in double quotes, as in ["sleep", "10"]',
                 )
-        if heredocs_allowed and keyword in _HEREDOC_KEYWORDS and "<<" in text:
+        if heredocs_allowed and keyword in _HEREDOC_KEYWORDS and "<<" in text and closes_all(line.text):
             return tuple(self._heredoc(arrows, name, line) for arrows, name in self._language.heredocs(text))
         return ()
 

@@ -86,6 +86,11 @@ def test_comments_directly_above_belong_to_the_line() -> None:
     assert [line.comment for line in lines] == ["what it is\nfor", ""]
 
 
+def test_a_blank_before_a_comment_is_what_is_cut_off() -> None:
+    (line,) = read("# x is\n  # for\n #\nFROM a\n")
+    assert line.comment == "x is\n# for\n#"
+
+
 def test_a_directive_is_no_comment_of_the_first_line() -> None:
     (line,) = read("# syntax=x\n# a stage\nFROM a")
     assert line.comment == "a stage"
@@ -104,6 +109,9 @@ def test_a_directive_is_no_comment_of_the_first_line() -> None:
         ("FROM a\n# escape=`", None, "\\", None),
         ("# syntax=\n# escape=`", None, "\\", None),
         ("#!/usr/bin/env x\n# escape=`", None, "\\", None),
+        ("#!/usr/bin/env x\n# syntax=a\n# check=skip=all", "a", "\\", "skip=all"),
+        (" # escape=`\n# syntax=a", None, "`", None),
+        ("# syntax=a\n # check=error=true\n# escape=`", "a", "`", None),
         ("// escape=`", None, "\\", None),
         ("# es cape=`", None, "\\", None),
         ("# escape=\\", None, "\\", None),

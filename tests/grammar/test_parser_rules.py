@@ -249,6 +249,11 @@ ASSIGNMENTS = [
 HEREDOCS = [
     ("RUN <<E\na\nE", shell("run", "<<E", heredocs=[heredoc("E", "a\n")])),
     ("RUN <<E\nE", shell("run", "<<E", heredocs=[heredoc("E", "")])),
+    ("RUN <<E ${a:0:2} ${b:=c} '${d^}'\nE", shell("run", "<<E ${a:0:2} ${b:=c} '${d^}'", heredocs=[heredoc("E", "")])),
+    ("RUN <<E ${a^^}", shell("run", "<<E ${a^^}")),  # what does not read as words names no here-document
+    ("RUN <<E ${#a}", shell("run", "<<E ${#a}")),
+    ("RUN <<E ${a:#b}", shell("run", "<<E ${a:#b}")),
+    ("RUN --mount=${a <<E b", shell("run", "<<E b", flags=["--mount=${a"])),
     ("RUN 3<<E\nE\n", shell("run", "3<<E", heredocs=[heredoc("E", "")])),
     ("RUN << E\nE\n", shell("run", "<< E", heredocs=[heredoc("E", "")])),
     ("RUN <<- E\nE\n", shell("run", "<<- E", heredocs=[heredoc("E", "", strip_tabs=True)])),
