@@ -13,6 +13,7 @@ from errno import EBUSY, ENOENT
 
 from runtime.sandbox.device_rules import allow_on_v1, attach_to_v2, rules_of
 from runtime.sandbox.failure import LaunchFailure, refused
+from runtime.sandbox.limits import Setting, settings_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def hierarchies(*, own: bool = False) -> list[Hierarchy]:
     return found
 
 
-def own_groups() -> frozenset[str]:
-    """Name the hierarchies (by their key) in which this process is in another group than the topmost."""
+def own_groups() -> dict[str, str]:
+    """Give the hierarchies (by their key) in which this process is in another group than the topmost, with its path."""
     lines = [line.split(":", 2) for line in _read("/proc/self/cgroup").splitlines()]
-    return frozenset([key for _, key, path in lines if path != "/"])
+    return {key: path for _, key, path in lines if path != "/"}
 
 
 def _controllers_of_v2(directory: str) -> frozenset[str]:
@@ -148,7 +149,7 @@ def create(name: str, resources: dict[str, Any], *, rootless: bool) -> Cgroup | 
 
     A limit that cannot be had raises LaunchFailure. Where no group can be made at all and nothing was asked for, None.
     """
-    wanted = _settings(resources)
+    wanted = settings_of(resources)
     made: list[tuple[Hierarchy, str]] = []
     cgroup = Cgroup(name, made)
     try:
@@ -169,7 +170,7 @@ def change(name: str, resources: dict[str, Any], *, rootless: bool) -> None:
     """Set limits of the groups `name`, which exist. Raises LaunchFailure for one that cannot be had."""
     groups = [(hierarchy, f"{hierarchy.directory}/{name}") for hierarchy in hierarchies(own=rootless)]
     cgroup = Cgroup(name, [(hierarchy, path) for hierarchy, path in groups if os.path.isdir(path)])
-    wanted = _settings(resources)
+    wanted = settings_of(resources)
     try:
         _set_all(cgroup, wanted)
     except LaunchFailure:
@@ -178,80 +179,24 @@ def change(name: str, resources: dict[str, Any], *, rootless: bool) -> None:
 
 
 def _make(hierarchy: Hierarchy, name: str, made: list[tuple[Hierarchy, str]]) -> None:
-    path = f"{hierarchy.directory}/{name}"
-    try:
-        os.mkdir(path, 0o755)
-    except FileExistsError:  # of a run that was killed under this id
-        pass
-    except OSError:  # not ours to write, or mounted read-only: then without a group, unless limits were asked for
-        return
+    """Make a group and, where `name` has slashes, those above it, which stay: they were asked for by name."""
+    path = hierarchy.directory
+    for part in name.split("/"):
+        above, path = path, f"{path}/{part}"
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:  # of a run that was killed under this id, or a parent that is there
+            pass
+        except OSError:  # not ours to write, or mounted read-only: then without a group, unless limits were asked for
+            return
+        if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                if not _read(f"{path}/{file}").strip():
+                    write(f"{path}/{file}", _read(f"{above}/{file}").strip())
     made.append((hierarchy, path))
-    if "cpuset" in hierarchy.controllers and hierarchy.version == 1:
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            if not _read(f"{path}/{file}").strip():
-                write(f"{path}/{file}", _read(f"{hierarchy.directory}/{file}").strip())
 
 
-def _shares_to_weight(shares: int) -> int:
-    """Convert cpu.shares (2 to 262144) to cpu.weight (1 to 10000), linearly, as runc and crun long did."""
-    shares = min(max(shares, 2), 262144)
-    return 1 + ((shares - 2) * 9999) // 262142
-
-
-class _Setting:
-    """One limit that was asked for: `what` for messages, and what to write where on either version."""
-
-    def __init__(self, what: str, controller: str, v1: list[tuple[str, str]], v2: list[tuple[str, str]]) -> None:
-        self.what = what
-        self.controller = controller
-        self.v1 = v1
-        self.v2 = v2
-
-
-def _settings(resources: dict[str, Any]) -> list[_Setting]:
-    """List what linux.resources asks for."""
-    cpu, pids, blkio = resources.get("cpu") or {}, resources.get("pids") or {}, resources.get("blockIO") or {}
-    found = _memory_settings(resources.get("memory") or {})
-    if cpu.get("shares"):
-        shares = cpu["shares"]
-        weight = [("cpu.weight", str(_shares_to_weight(shares)))]
-        found.append(_Setting(f"cpu shares of {shares}", "cpu", [("cpu.shares", str(shares))], weight))
-    if cpu.get("quota") or cpu.get("period"):
-        quota, period = cpu.get("quota") or -1, cpu.get("period") or 100000
-        v1 = [("cpu.cfs_period_us", str(period)), ("cpu.cfs_quota_us", str(quota))]
-        v2 = [("cpu.max", f"{'max' if quota < 0 else quota} {period}")]
-        found.append(_Setting(f"cpu quota of {quota} in {period}", "cpu", v1, v2))
-    for key in ("cpus", "mems"):
-        if cpu.get(key):
-            pair = [(f"cpuset.{key}", str(cpu[key]))]
-            found.append(_Setting(f"cpuset {key} of {cpu[key]}", "cpuset", pair, pair))
-    if pids.get("limit"):
-        pair = [("pids.max", str(pids["limit"]) if pids["limit"] > 0 else "max")]
-        found.append(_Setting(f"pids limit of {pids['limit']}", "pids", pair, pair))
-    if blkio.get("weight"):
-        weight = blkio["weight"]  # 10 to 1000, and 1 to 10000 on version 2
-        v2 = [("io.weight", str(1 + (weight - 10) * 9999 // 990))]
-        found.append(_Setting(f"block io weight of {weight}", "blkio", [("blkio.bfq.weight", str(weight))], v2))
-    return found
-
-
-def _memory_settings(memory: dict[str, Any]) -> list[_Setting]:
-    found = []
-    limit, swap, reservation = memory.get("limit"), memory.get("swap"), memory.get("reservation")
-    if limit:
-        v2 = [("memory.max", str(limit) if limit > 0 else "max")]
-        found.append(_Setting(f"memory limit of {limit}", "memory", [("memory.limit_in_bytes", str(limit))], v2))
-    if swap:
-        # version 1 counts memory and swap together, version 2 swap alone
-        v2 = [("memory.swap.max", "max" if swap < 0 else str(max(0, swap - (limit or 0))))]
-        found.append(_Setting(f"swap limit of {swap}", "memory", [("memory.memsw.limit_in_bytes", str(swap))], v2))
-    if reservation:
-        v1, v2 = [("memory.soft_limit_in_bytes", str(reservation))], [("memory.low", str(reservation))]
-        found.append(_Setting(f"memory reservation of {reservation}", "memory", v1, v2))
-    return found
-
-
-def _set_all(cgroup: Cgroup, wanted: list[_Setting]) -> None:
+def _set_all(cgroup: Cgroup, wanted: list[Setting]) -> None:
     for setting in wanted:
         name = {"blkio": "io"}.get(setting.controller, setting.controller)
         for hierarchy, path in cgroup.groups:
@@ -259,7 +204,9 @@ def _set_all(cgroup: Cgroup, wanted: list[_Setting]) -> None:
                 _set(setting.what, path, setting.v1)
                 break
             if hierarchy.version == 2 and name in hierarchy.controllers:
-                _enable(hierarchy, name, setting.what)
+                if setting.v2 is None:
+                    raise refused("cgroup", f"{setting.what}: control groups of version 2 have no such setting")
+                _enable(hierarchy, name, setting.what, path)
                 _set(setting.what, path, setting.v2)
                 break
         else:
@@ -279,19 +226,21 @@ def _set(what: str, path: str, pairs: list[tuple[str, str]]) -> None:
             raise refused("cgroup", text, errno=error.errno or 0) from None
 
 
-def _enable(hierarchy: Hierarchy, controller: str, what: str) -> None:
-    """Hand a version 2 controller down to the groups in `hierarchy.directory`."""
-    file = f"{hierarchy.directory}/cgroup.subtree_control"
-    if controller in _read(file).split():
-        return
-    try:
-        write(file, f"+{controller}")
-    except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        if error.errno == EBUSY:
-            reason = "processes live in that group itself"
-        text = f"{what}: controller {controller!r} cannot be enabled below {hierarchy.directory}: {reason}"
-        raise refused("cgroup", text, errno=error.errno or 0) from None
+def _enable(hierarchy: Hierarchy, controller: str, what: str, path: str) -> None:
+    """Hand a version 2 controller down from `hierarchy.directory` to the group at `path`."""
+    directory = hierarchy.directory
+    for part in path.removeprefix(f"{directory}/").split("/"):
+        file = f"{directory}/cgroup.subtree_control"
+        if controller not in _read(file).split():
+            try:
+                write(file, f"+{controller}")
+            except OSError as error:
+                reason = os.strerror(error.errno or 0).lower()
+                if error.errno == EBUSY:
+                    reason = "processes live in that group itself"
+                text = f"{what}: controller {controller!r} cannot be enabled below {directory}: {reason}"
+                raise refused("cgroup", text, errno=error.errno or 0) from None
+        directory += f"/{part}"
 
 
 def _limit_devices(cgroup: Cgroup, devices: list[dict[str, Any]], rootless: bool) -> None:

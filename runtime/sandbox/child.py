@@ -12,10 +12,10 @@ import os
 from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
 from errno import EACCES, EEXIST, ENOSYS, EPERM
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
-from stat import S_ISCHR, S_ISDIR, S_ISFIFO, S_ISSOCK
+from stat import S_ISCHR, S_ISFIFO, S_ISSOCK
 from struct import pack, unpack_from
 
-from runtime.sandbox import cgroups, devices, masks, mounts, privileges, rootfs, stub
+from runtime.sandbox import cgroups, devices, masks, mounts, preparation, privileges, rootfs, stub
 from runtime.sandbox import syscalls as sys
 from runtime.sandbox.failure import LaunchFailure, encode, from_error, refused
 from runtime.sandbox.program import environment_of, execute_directly, find_program
@@ -76,7 +76,7 @@ class Setup:
         self.root_fd = self.stub_fd = self.slave = -1
         self.userns = self.nodev = False
         self.held = 0
-        self.own_groups: frozenset[str] = frozenset()
+        self.own_groups: dict[str, str] = {}
         self.program = ""
 
 
@@ -240,10 +240,14 @@ def loopback(setup: Setup) -> None:
 
 def prepare(setup: Setup) -> None:
     """Make every mount on nothing, while the host's files are in sight."""
+    entries = setup.spec.get("mounts") or ()
+    # A mount that shares its events with the machine has to be copied while this namespace does so itself.
+    shared = {index: preparation.shared(setup, entry) for index, entry in enumerate(entries)}
     sys.mount(b"", b"/", None, sys.MS_REC | sys.MS_SLAVE)
     setup.root_fd = rootfs.detached(setup.request["rootfs"], userxattr=setup.userns)
-    for entry in setup.spec.get("mounts") or ():
-        setup.prepared += _prepare(setup, entry)
+    for index, entry in enumerate(entries):
+        early = shared[index]
+        setup.prepared += [early] if early is not None else preparation.prepared(setup, entry)
     extra = setup.linux.get("devices") or []
     setup.bound_devices = devices.from_host(extra=extra, only_bound=setup.userns or setup.nodev)
     if setup.nodev:
@@ -251,81 +255,6 @@ def prepare(setup: Setup) -> None:
         fds = [prepared.fd for prepared in setup.prepared if prepared.fstype != "devpts"]
         for fd in [setup.root_fd, *fds]:
             sys.mount_setattr(fd, attr_set=sys.MOUNT_ATTR_NODEV, recursive=True)
-
-
-def _prepare(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]:
-    if entry.get("type") in ("cgroup", "cgroup2"):
-        return _cgroup_mounts(setup, entry)
-    if entry.get("type") == "layers":
-        return [_layers_mount(setup, entry)]
-    try:
-        return [mounts.prepare(entry)]
-    except LaunchFailure:
-        if not setup.userns:
-            raise
-        other = _instead(entry)
-        if other is None:
-            raise
-        return [mounts.prepare(other)]
-
-
-def _instead(entry: dict[str, Any]) -> dict[str, Any] | None:
-    """Say what a user namespace may mount in place of `entry`, which it may not.
-
-    Where one id is mapped, devpts has no group 5; the /proc and /sys of namespaces that belong to the host can be
-    bound and not made.
-    """
-    words = entry.get("options") or ()
-    match entry.get("type"):
-        case "devpts":
-            return {**entry, "options": [word for word in words if not word.startswith("gid=")]}
-        case "proc" | "sysfs" as kind:
-            options = ["rbind", *words, *(["rro"] if "ro" in words else [])]
-            return {**entry, "type": "bind", "source": {"proc": "/proc", "sysfs": "/sys"}[kind], "options": options}
-    return None
-
-
-def _layers_mount(setup: Setup, entry: dict[str, Any]) -> mounts.Prepared:
-    """Make a mount of type "layers": a stack like a root filesystem, or with "subpath" a part of one."""
-    fd = rootfs.detached(entry["rootfs"], userxattr=setup.userns)
-    if entry.get("subpath", "/") != "/":
-        whole = fd
-        try:
-            fd = rootfs.subtree(whole, entry["subpath"])
-            os.close(whole)
-        except OSError as error:
-            raise from_error("mounts", error, f"{entry['subpath']} in the mount on {entry['destination']}") from None
-    options = mounts.Options(entry.get("options") or ())
-    return mounts.Prepared(fd, entry["destination"], options, S_ISDIR(os.fstat(fd).st_mode))
-
-
-def _cgroup_mounts(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]:
-    """Show the container its own control groups: the one of version 2, or each of version 1 below a tmpfs.
-
-    A hierarchy in which it has none of its own would show the machine's, and is left out.
-    """
-    where, words = entry["destination"], entry.get("options") or ()
-    found = [hierarchy for hierarchy in cgroups.hierarchies() if hierarchy.key in setup.own_groups]
-    for hierarchy in found:
-        if hierarchy.version == 2 and hierarchy.mount == cgroups.MOUNT:
-            return [mounts.prepare({**entry, "type": "cgroup2", "source": "cgroup"})]
-    base = [word for word in words if word not in ("ro", "rro")]
-    options = [*base, "mode=755"]
-    prepared = [mounts.prepare({"destination": where, "type": "tmpfs", "source": "tmpfs", "options": options})]
-    prepared[0].sealed = len(base) != len(words)
-    for hierarchy in found:
-        if hierarchy.version == 1:
-            group = {
-                "destination": f"{where}/{hierarchy.mount.rpartition('/')[2]}",
-                "type": "cgroup",
-                "source": "cgroup",
-                "options": [*words, *hierarchy.key.split(",")],
-            }
-            try:
-                prepared.append(mounts.prepare(group))
-            except LaunchFailure:  # not to be had in a user namespace
-                continue
-    return prepared
 
 
 def change_root(setup: Setup) -> None:

@@ -47,17 +47,19 @@ TIOCSCTTY = 0x540E
 def from_host(*, extra: list[dict[str, Any]], only_bound: bool) -> list[Prepared]:
     """Take detached binds of the host's device nodes, for a /dev where none can be made.
 
-    `extra` are the entries of linux.devices; with `only_bound` False nothing is taken, because mknod will do.
+    `extra` are the entries of linux.devices, with "hostPath" where that is another than "path"; with `only_bound` False
+    nothing is taken, because mknod will do.
     """
     if not only_bound:
         return []
     prepared = []
-    paths = [f"/dev/{name}" for name, _, _ in STANDARD] + [device["path"] for device in extra]
-    for path in paths:
+    places = [(f"/dev/{name}", f"/dev/{name}") for name, _, _ in STANDARD]
+    places += [(device.get("hostPath") or device["path"], device["path"]) for device in extra]
+    for source, path in places:
         try:
-            fd = clone(path, recursive=False)
+            fd = clone(source, recursive=False)
         except OSError as error:
-            raise from_error("devices", error, f"device {path} of the host") from None
+            raise from_error("devices", error, f"device {source} of the host") from None
         prepared.append(Prepared(fd, path, Options(["nosuid", "noexec"]), is_directory=False))
     return prepared
 

@@ -12,9 +12,11 @@ A request is a dict that JSON can hold::
     cgroup     "pybuild-KEY-ID" | None: made by `launch` with the limits of spec.linux.resources, removed by `wait`
     init       bool: a small init is PID 1 and the command its child
     window     [rows, columns] | absent: size of the terminal, where spec.process.terminal is true
+    device_rules  str | absent: what asked for rules of devices beyond the usual ones; without a device cgroup refused
 
 Beyond the standard an entry of spec.mounts may be {"type": "layers", "destination", "options", "rootfs": as above,
-"subpath": "/path"}: a stack of layers, or the part of one at `subpath`, mounted at a place other than the root.
+"subpath": "/path"}: a stack of layers, or the part of one at `subpath`, mounted at a place other than the root; or
+{"type": "foreign", "destination", "source", "namespace"}: what is mounted at `source` in another mount namespace.
 
 Launcher and child speak over one socket pair of whole messages: "placed" (cgroup and id map are done), "go" (so is the
 caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "failure", "ready" just before execve,
@@ -62,10 +64,14 @@ _NAMESPACES = {
     "mount": sys.CLONE_NEWNS,
 }
 
-_ENTERED = (
-    sys.CLONE_NEWIPC | sys.CLONE_NEWUTS | sys.CLONE_NEWNET | sys.CLONE_NEWPID | sys.CLONE_NEWCGROUP | sys.CLONE_NEWNS
-)
-"""What a further command of a container shares with its first; all in one call, as setns(2) allows for a pidfd."""
+_PLACES = {
+    "ipc": sys.CLONE_NEWIPC,
+    "uts": sys.CLONE_NEWUTS,
+    "net": sys.CLONE_NEWNET,
+    "pid": sys.CLONE_NEWPID,
+    "cgroup": sys.CLONE_NEWCGROUP,
+}
+"""What a further command of a container shares with its first beside the mounts, by the names of /proc/PID/ns."""
 
 
 class Child:
@@ -106,6 +112,10 @@ def launch(
     Raises LaunchFailure; SIGKILLs the command when the calling process dies.
     """
     cgroup, limited = _cgroup(request)
+    if request.get("device_rules") and not limited:
+        if cgroup:
+            cgroup.remove()
+        raise refused("devices", f"{request['device_rules']}: rules of devices need a control group that keeps them")
     pid = 0
     opened: list[int] = []
     ours: socket | None = None
@@ -144,7 +154,7 @@ def enter(request: dict[str, Any], stdio: tuple[int, int, int], target: int, cgr
     try:
         filter_program = _read(request["seccomp"]) if request.get("seccomp") else b""
         ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-        joins = [(target, _ENTERED)]
+        joins = [(target, _others(target))]
         setup = child.Setup(
             request, stdio, theirs, new=0, joins=joins, devices_limited=True, filter_program=filter_program
         )
@@ -168,6 +178,18 @@ def enter(request: dict[str, Any], stdio: tuple[int, int, int], target: int, cgr
     return started
 
 
+def _others(target: int) -> int:
+    """Give the flags of those of a container's namespaces that are not this process's own: joining these needs a right
+    that nobody has where they belong to the machine."""
+    with open(f"/proc/self/fdinfo/{target}", encoding="ascii") as file:
+        pid = next(line for line in file if line.startswith("Pid:")).split()[1]
+    flags = sys.CLONE_NEWNS
+    for name, flag in _PLACES.items():
+        if os.readlink(f"/proc/self/ns/{name}") != os.readlink(f"/proc/{pid}/ns/{name}"):
+            flags |= flag
+    return flags
+
+
 def _fork_beside(setup: child.Setup, ours: socket, target: int) -> int:
     """Fork the child of `enter`: a helper joins the pid namespace and forks the child as its own sibling."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -175,7 +197,8 @@ def _fork_beside(setup: child.Setup, ours: socket, target: int) -> int:
     if helper == 0:
         try:
             sys.prctl(sys.PR_SET_DUMPABLE, 0)
-            sys.setns(target, sys.CLONE_NEWPID)
+            if setup.joins[0][1] & sys.CLONE_NEWPID:
+                sys.setns(target, sys.CLONE_NEWPID)
             pid = sys.clone3(sys.CLONE_PARENT)
             if pid == 0:
                 os.close(writer)
@@ -214,8 +237,10 @@ def _cgroup(request: dict[str, Any]) -> tuple[cgroups.Cgroup | None, bool]:
         if asked:
             raise refused("cgroup", f"limits ({', '.join(asked)}) need a cgroup")
         return None, False
-    cgroup = cgroups.create(name, resources, rootless=rootfs.in_user_namespace())
-    return cgroup, cgroup is not None and ("devices" in cgroup.paths or "" in cgroup.paths)
+    rootless = rootfs.in_user_namespace()
+    cgroup = cgroups.create(name, resources, rootless=rootless)
+    limited = not rootless and cgroup is not None and ("devices" in cgroup.paths or "" in cgroup.paths)
+    return cgroup, limited
 
 
 def _namespaces(spec: dict[str, Any], opened: list[int]) -> tuple[int, list[tuple[int, int]]]:

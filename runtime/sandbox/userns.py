@@ -59,7 +59,7 @@ def _extents(kind: str) -> tuple[Extent, ...]:
 
 
 def enter(context: Context) -> IdMap:
-    """Enter a user and a mount namespace, become uid 0 and gid 0 there; mount propagation is private afterwards.
+    """Enter a user and a mount namespace, become uid 0 and gid 0 there; mounts follow the machine's, never the reverse.
 
     The process must have one thread. Does nothing, and describes the map in force, where the process is privileged
     already (real root, or root of a user namespace with CAP_SYS_ADMIN). Uses the ranges of /etc/subuid and /etc/subgid
@@ -226,7 +226,7 @@ def _become_root() -> None:
             pass
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
-        syscalls.mount(b"", b"/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+        syscalls.mount(b"", b"/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
     except OSError as error:
         raise _restricted(error) from error
 

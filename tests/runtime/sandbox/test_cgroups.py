@@ -13,6 +13,7 @@ import pytest
 from runtime.oci.runtimespec import Resources
 from runtime.sandbox import cgroups
 from runtime.sandbox.failure import LaunchFailure
+from runtime.sandbox.limits import settings_of
 
 KEY = f"{os.getpid():010x}"
 
@@ -212,13 +213,13 @@ def test_limits_are_written_as_version_2_has_them(
     version_2: tuple[cgroups.Cgroup, Path], resources: dict[str, Any], expected: dict[str, str]
 ) -> None:
     cgroup, directory = version_2
-    cgroups._set_all(cgroup, cgroups._settings(resources))
+    cgroups._set_all(cgroup, settings_of(resources))
     found = {file.name: file.read_text() for file in directory.iterdir() if file.read_text()}
     assert found.items() >= expected.items()
 
 
 def test_a_controller_is_handed_down_when_it_is_needed(version_2: tuple[cgroups.Cgroup, Path], tmp_path: Path) -> None:
-    cgroups._set_all(version_2[0], cgroups._settings({"pids": {"limit": 5}}))
+    cgroups._set_all(version_2[0], settings_of({"pids": {"limit": 5}}))
     assert (tmp_path / "cgroup.subtree_control").read_text().startswith("+pids")
 
 
@@ -226,7 +227,7 @@ def test_a_limit_that_the_kernel_does_not_offer_is_refused(version_2: tuple[cgro
     cgroup, directory = version_2
     (directory / "memory.swap.max").unlink()
     with pytest.raises(LaunchFailure, match=r"swap limit of 10 cannot be set .*: this kernel does not offer it"):
-        cgroups._set_all(cgroup, cgroups._settings({"memory": {"limit": 10, "swap": 10}}))
+        cgroups._set_all(cgroup, settings_of({"memory": {"limit": 10, "swap": 10}}))
 
 
 def test_expecting_a_move_moves_nobody() -> None:
