@@ -1,7 +1,7 @@
 """Parse Go templates, as `--format` takes them, into nodes; `templates` fills them in.
 
-The language is text/template's without methods, `define`, `block` and `template`: actions `{{ }}` with trimming
-`{{- -}}`, comments, pipelines, `if`, `range`, `with`, `else`, `break`, `continue`, variables, parentheses.
+The language is text/template's: actions `{{ }}` with trimming `{{- -}}`, comments, pipelines, `if`, `range`, `with`,
+`else`, `break`, `continue`, variables, parentheses, `define`, `template` and `block`.
 """
 
 from __future__ import annotations
@@ -88,9 +88,16 @@ class Jump(Frozen, kw_only=False):
     word: str
 
 
+class Invocation(Frozen, kw_only=False):
+    """`template` by name, with what its dot is to be (None: nil)."""
+
+    name: str
+    pipeline: Pipeline | None
+
+
 @dataclass(slots=True)
 class Block:
-    """`if`, `with` or `range` with its two branches."""
+    """`if`, `with` or `range` with its two branches; `define` and `block` while their bodies are read."""
 
     word: str
     pipeline: Pipeline
@@ -98,19 +105,27 @@ class Block:
     otherwise: list[Node] = field(default_factory=list)
 
 
-Node = Text | Action | Jump | Block
+Node = Text | Action | Jump | Invocation | Block
+
+
+class Tree(Frozen, kw_only=False):
+    """A template: its nodes, and those of the templates that it defines, by name."""
+
+    nodes: tuple[Node, ...]
+    definitions: dict[str, tuple[Node, ...]]
 
 
 class TemplateError(UsageError):
     """A template that cannot be read, or that does not fit the data."""
 
 
-def parse(template: str) -> list[Node]:
+def parse(template: str) -> Tree:
     """Parse a template; raises TemplateError, which shows the action at fault."""
     if len(template) > _LONGEST:
         raise TemplateError(f"template parsing error: the template has {len(template)} characters")
     top: list[Node] = []
     stack: list[tuple[Block, bool]] = []  # blocks that are open; True: closed together with the one around it
+    definitions: dict[str, tuple[Node, ...]] = {}
     current = top
     for kind, text in _pieces(template):
         if kind == "text":
@@ -126,20 +141,50 @@ def parse(template: str) -> list[Node]:
         elif keyword == "end":
             if rest.strip() or not stack:
                 raise _fault(f"unexpected {{{{{text}}}}}")
-            while stack.pop()[1]:
-                pass
+            _end(stack, definitions)
             current = _branch(stack, top)
         elif keyword in {"break", "continue"} and not rest.strip():
             if not any(block.word == "range" for block, _ in stack):
                 raise _fault(f"{{{{{text}}}}} outside {{{{range}}}}")
             current.append(Jump(keyword))
         elif keyword in {"define", "block", "template"}:
-            raise _fault(f"{{{{{keyword}}}}} is not supported")
+            current = _named(stack, current, keyword, rest)
         else:
             current.append(Action(_Parser(text).whole()))
     if stack:
-        raise _fault(f"unexpected end of the template: {{{{{stack[-1][0].word}}}}} has no {{{{end}}}}")
-    return top
+        raise _fault(f"unexpected EOF: {{{{{stack[-1][0].word}}}}} has no {{{{end}}}}")
+    return Tree(tuple(top), definitions)
+
+
+def _named(stack: list[tuple[Block, bool]], current: list[Node], keyword: str, rest: str) -> list[Node]:
+    """Read `define "name"`, `template "name" PIPELINE`, or `block "name" PIPELINE`, which is both."""
+    found = re.fullmatch(r"""\s*("(?:[^"\\\n]|\\.)*"|`[^`]*`)\s*(.*)""", rest, re.DOTALL)
+    if found is None:
+        raise _fault(f"missing name in {{{{{keyword}{rest}}}}}")
+    name, words = str(_unquoted(found[1])), found[2]
+    if keyword == "define" and (words or stack):
+        raise _fault(f"unexpected {{{{{keyword}{rest}}}}}")
+    if keyword != "define":
+        if keyword == "block" and not words:
+            raise _fault(f"missing value for block in {{{{{keyword}{rest}}}}}")
+        current.append(Invocation(name, _Parser(words).whole() if words else None))
+    if keyword == "template":
+        return current
+    if len(stack) >= _NESTING:
+        raise _fault(f"more than {_NESTING} blocks inside each other")
+    block = Block(keyword, Pipeline(((Literal(name),),)))
+    stack.append((block, False))
+    return block.body
+
+
+def _end(stack: list[tuple[Block, bool]], definitions: dict[str, tuple[Node, ...]]) -> None:
+    """Close the innermost block, and those that are closed together with it."""
+    chained = True
+    while chained:
+        block, chained = stack.pop()
+        name = block.pipeline.commands[0][0]
+        if block.word in {"define", "block"} and isinstance(name, Literal):
+            definitions[str(name.value)] = tuple(block.body)
 
 
 def _open(stack: list[tuple[Block, bool]], current: list[Node], word: str, rest: str, chained: bool) -> list[Node]:
@@ -153,7 +198,7 @@ def _open(stack: list[tuple[Block, bool]], current: list[Node], word: str, rest:
 
 def _else(stack: list[tuple[Block, bool]], rest: str, text: str) -> list[Node]:
     """Begin the other branch; `else if` is a block inside it that ends with it."""
-    if not stack or stack[-1][0].otherwise:
+    if not stack or stack[-1][0].otherwise or stack[-1][0].word in {"define", "block"}:
         raise _fault(f"unexpected {{{{{text}}}}}")
     block = stack[-1][0]
     chained = re.match(r"\s+(if|with)\b(.*)", rest, re.DOTALL)
@@ -263,7 +308,7 @@ class _Parser:
         if not operands:
             raise _fault(f"missing value for command in {{{{{self._text}}}}}")
         head = operands[0]
-        if len(operands) > 1 and not isinstance(head, Function):
+        if len(operands) > 1 and not isinstance(head, Function | Path):
             raise _fault(f"can't give argument to non-function in {{{{{self._text}}}}}")
         if isinstance(head, Literal) and head.value is None:
             raise _fault("nil is not a command")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import cast
 
 from runtime.cli.templateparser import (
     Action,
     Block,
     Function,
+    Invocation,
     Jump,
     Literal,
     Node,
@@ -18,6 +20,7 @@ from runtime.cli.templateparser import (
     Pipeline,
     TemplateError,
     Text,
+    Tree,
     Value,
     parse,
 )
@@ -26,16 +29,50 @@ _VERB = re.compile(r"%([-+# 0]*)(\*|\d*)(?:\.(\*|\d*))?(.)", re.DOTALL)
 _WIDEST = 4096
 """The widest field that `printf` and `pad` make."""
 
+_DEEPEST = 64
+"""How many templates may be filled in inside each other."""
+
+
+class NilList(tuple[Value, ...]):
+    """A list that is nil: empty, printed as `[]`, in JSON null."""
+
+    __slots__ = ()
+
+
+class NilMap(dict[str, Value]):
+    """A map that is nil: empty, printed as `map[]`, in JSON null."""
+
+    __slots__ = ()
+
+
 ABSENT: Mapping[str, Value] = {
     **dict.fromkeys("User WorkingDir StopSignal Variant OsVersion Comment Author Created Platform".split(), ""),
-    **dict.fromkeys("Env Cmd Entrypoint OnBuild Shell OsFeatures Args Links Binds".split(), ()),
-    "ExposedPorts": {},
-    "Volumes": {},
-    "Labels": {},
-    **dict.fromkeys("Healthcheck Health Descriptor Manifests".split()),
+    **dict.fromkeys(
+        (
+            "Env Cmd Entrypoint OnBuild Shell OsFeatures Args Links Binds ExecIDs CapAdd CapDrop Dns DnsOptions "
+            "DnsSearch ExtraHosts GroupAdd SecurityOpt VolumesFrom Devices DeviceCgroupRules DeviceRequests Ulimits "
+            "Mounts MaskedPaths ReadonlyPaths Aliases DNSNames RepoTags RepoDigests"
+        ).split(),
+        NilList(),
+    ),
+    **dict.fromkeys(
+        (
+            "ExposedPorts Volumes Labels PortBindings Tmpfs Sysctls Options DriverOpts Ports Annotations StorageOpt "
+            "Containers"
+        ).split(),
+        NilMap(),
+    ),
+    **dict.fromkeys(
+        (
+            "Healthcheck Health Descriptor Manifests Init StopTimeout MemorySwappiness OomKillDisable PidsLimit "
+            "IPAMConfig"
+        ).split()
+    ),
     "ArgsEscaped": False,
+    "NetworkDisabled": False,
+    **dict.fromkeys("SizeRw SizeRootFs".split()),
 }
-"""Fields that the Engine API leaves out when they are empty, with what a template sees then."""
+"""Fields that the Engine API leaves out or has as null when they are empty, with what a template sees then."""
 
 
 class _NoValue:
@@ -62,19 +99,21 @@ class Template:
     """A template that was parsed once, for many values."""
 
     def __init__(self, text: str) -> None:
-        self._nodes = parse(text)
+        self._tree = parse(text)
 
     def render(self, value: Value) -> str:
         """Fill one value in; raises TemplateError for a field that the value does not have."""
         output: list[str] = []
-        _Run(value, output).nodes(self._nodes, value)
+        _Run(self._tree, value, output).nodes(self._tree.nodes, value)
         return "".join(output)
 
 
 class _Run:
     """One filling in: the output, and the variables in scope, innermost last."""
 
-    def __init__(self, root: Value, output: list[str]) -> None:
+    def __init__(self, tree: Tree, root: Value, output: list[str], depth: int = 0) -> None:
+        self._tree = tree
+        self._depth = depth
         self._output = output
         self._variables: list[tuple[str, Value]] = [("$", root)]
 
@@ -89,9 +128,21 @@ class _Run:
                     self._output.append(show(value))
             elif isinstance(node, Jump):
                 raise _Jumped(node.word)
+            elif isinstance(node, Invocation):
+                self._invoke(node, dot)
             else:
                 self._block(node, dot)
         del self._variables[depth:]
+
+    def _invoke(self, node: Invocation, dot: Value) -> None:
+        """Fill in a template that has a name; `$` is its dot then, and no other variable is in scope."""
+        nodes = self._tree.definitions.get(node.name)
+        if nodes is None:
+            raise fault(f'template "{node.name}" not defined')
+        if self._depth >= _DEEPEST:
+            raise fault(f"exceeded maximum template depth ({_DEEPEST})")
+        value = None if node.pipeline is None else self._pipeline(node.pipeline, dot)
+        _Run(self._tree, value, self._output, self._depth + 1).nodes(nodes, value)
 
     def _block(self, block: Block, dot: Value) -> None:
         depth = len(self._variables)
@@ -139,11 +190,24 @@ class _Run:
     def _command(self, command: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
         head = command[0]
         if not isinstance(head, Function):
-            return self._operand(head, dot)
+            return self._method(head, command, dot, piped)
         if head.name in {"and", "or"}:
             return self._short_circuit(head.name, command[1:], dot, piped)
         arguments = [self._operand(operand, dot) for operand in command[1:]]
         return call(head.name, (*arguments, *piped))
+
+    def _method(self, head: Operand, command: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
+        """Give a value, or what a method of it makes of the arguments: `.Label "name"`."""
+        value = self._operand(head, dot)
+        arguments = [*(self._operand(operand, dot) for operand in command[1:]), *piped]
+        shown = head.text if isinstance(head, Path) else "(…)"
+        if not callable(value):
+            if arguments:
+                raise fault(f"{shown} has arguments but cannot be invoked as function")
+            return value
+        if len(arguments) != 1 or not isinstance(arguments[0], str):
+            raise fault(f"wrong number of args for {shown.rpartition('.')[2]}: want 1 got {len(arguments)}")
+        return cast(Value, value(arguments[0]))
 
     def _short_circuit(self, name: str, operands: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
         if not operands and not piped:
@@ -186,11 +250,14 @@ def _field(value: Value, name: str, path: Path) -> Value:
     if isinstance(value, Mapping):
         if name in value:
             found: Value = value[name]
-            return found
+            return ABSENT.get(name) if found is None else found
         if name in ABSENT:
             return ABSENT[name]
         if name[:1].islower() or not any(str(key)[:1].isupper() for key in value):
             return NO_VALUE  # a map of labels or the like, not a record
+        for key in value:  # Go's name is not always the document's: ID and Id, NanoCPUs and NanoCpus
+            if str(key).lower() == name.lower():
+                return ABSENT.get(str(key)) if value[key] is None else cast(Value, value[key])
         from difflib import get_close_matches  # lazy: 4 ms
 
         near = get_close_matches(name, [str(key) for key in value], 1)
@@ -224,6 +291,8 @@ def show(value: Value) -> str:
     """Print a value as Go's %v does."""
     if value is NO_VALUE:
         return "<no value>"
+    if callable(value):
+        raise fault("wrong number of args for a method: want 1 got 0")
     if value is None:
         return "<nil>"
     if isinstance(value, bool):
@@ -247,7 +316,11 @@ def _plain_float(value: float) -> str:
 def to_json(value: Value, *, indent: int | None = None) -> str:
     """Encode JSON that is safe on a terminal: control characters of every kind, and half surrogates, as escapes."""
     separators = (",", ":") if indent is None else (",", ": ")
-    text = json.dumps(None if value is NO_VALUE else value, ensure_ascii=False, indent=indent, separators=separators)
+    if isinstance(value, NilList | NilMap) or value is NO_VALUE:
+        value = None
+    elif isinstance(value, Mapping):
+        value = {key: item for key, item in value.items() if not callable(item)}
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
@@ -340,6 +413,29 @@ def _pad(text: Value, before: Value, after: Value) -> str:
 
 def _truncate(text: Value, length: Value) -> str:
     return _text("truncate", text)[: max(0, _integer("truncate", length))]
+
+
+def _html(*values: Value) -> str:
+    """Write HTML's five signs as entities."""
+    text = _print(*values)
+    for sign, entity in (("&", "amp"), ("<", "lt"), (">", "gt"), ('"', "#34"), ("'", "#39")):
+        text = text.replace(sign, f"&{entity};")
+    return text
+
+
+def _js(*values: Value) -> str:
+    """Write what JavaScript's strings do not take as escapes."""
+    named = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
+    return "".join(
+        named.get(sign) or (f"\\u{ord(sign):04X}" if ord(sign) < 32 or ord(sign) == 127 else sign)
+        for sign in _print(*values)
+    )
+
+
+def _urlquery(*values: Value) -> str:
+    from urllib.parse import quote_plus  # lazy: hardly ever
+
+    return quote_plus(_print(*values))
 
 
 def _title(text: Value) -> str:
@@ -439,6 +535,9 @@ FUNCTIONS: dict[str, tuple[int, int | None, Callable[..., Value]]] = {
     "title": (1, 1, _title),
     "truncate": (2, 2, _truncate),
     "pad": (3, 3, _pad),
+    "html": (1, None, _html),
+    "js": (1, None, _js),
+    "urlquery": (1, None, _urlquery),
 }
 """The functions by name, with the fewest and most arguments."""
 
