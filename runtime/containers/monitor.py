@@ -140,6 +140,7 @@ class Monitor:
             write_journal(self.directory, now, "start", pid=str(child.pid))
         else:
             write_file(self.directory, "started", b"%d %d\n" % (child.pid, now))
+            write_file(self.directory, "ran", b"")
         self.started = time.monotonic()
         if self.plan.get("health"):
             from runtime.containers.health import Health  # lazy: most containers have no check
@@ -399,8 +400,9 @@ class Monitor:
                 pass
 
     def terminate(self, _number: int, _frame: object) -> None:
-        """Stop the container as `stop` does: the machine, or somebody, ends the monitor."""
-        self.send_signal(self.plan["stop_signal"], final=True)
+        """Stop the container as `stop` does, but for the next boot: the machine, or somebody, ends the monitor."""
+        self.manual = True
+        self.send_signal(self.plan["stop_signal"])
         self.stopping = self.stopping or time.monotonic() + self.plan["stop_timeout"]
 
     def until_kill(self) -> float:

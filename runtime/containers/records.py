@@ -8,6 +8,8 @@
                           log        its output (logs.py)
                           socket     the monitor's socket
                           started    pid and time of the start, written by the monitor
+                          ran        says that there ever was one
+                          stopped    says that a person asked for the end
                           exit       how it ended, written by the monitor before it lets go of `alive`
 
 A row says `running` until somebody looks: it is true only while the lock on `alive` is held and no `exit` is there.
@@ -36,10 +38,14 @@ from runtime.containers.documents import Config, HostConfig, MountPoint
 from runtime.containers.exits import Exit, read_exit
 from runtime.errors import Conflict, NotFound, UsageError
 from runtime.network.leases import release_owner
+from runtime.store.leases import boot_mark
 
 if TYPE_CHECKING:
     from runtime.store import Store
     from runtime.store.database import Row
+
+_LOST = 255
+"""The exit code of a container whose end nobody saw, as Docker's engine has it."""
 
 State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 
@@ -408,7 +414,10 @@ class Containers:
             from runtime.containers.portcleanup import free_ports  # lazy: as above
 
             free_ports(self, container)
-        return Exit(code=128 + SIGKILL, finished=self.store.context.now(), error="the monitor was killed")
+        now = self.store.context.now()
+        if container.monitor.rpartition("-")[2] != boot_mark():
+            return Exit(code=_LOST, finished=now, error="the machine was started anew while it ran")
+        return Exit(code=128 + SIGKILL, finished=now, error="the monitor was killed")
 
     def ended(self, container: Container, how: Exit) -> None:
         """Record the end of a running container; does nothing the second time."""
@@ -422,7 +431,8 @@ class Containers:
             if changed:
                 if how.oom_killed:
                     _event(connection, container, "oom", finished)
-                _event(connection, container, "die", finished, exitCode=str(how.code))
+                lasted = str(max(0, finished - container.started) // 1_000_000_000)
+                _event(connection, container, "die", finished, execDuration=lasted, exitCode=str(how.code))
             release_owner(self.database, _owner(container.id))
 
     def is_running(self, container: Container) -> bool:

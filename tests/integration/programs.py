@@ -82,6 +82,11 @@ class Program:
         """Run the program and return what it printed on standard output, stripped."""
         return self(*words, **options).stdout.decode().strip()  # type: ignore[arg-type]
 
+    def monitor_of(self, name: str) -> int:
+        """Return the pid of the monitor of a container that runs: the parent of its first process."""
+        pid = self.text("inspect", "-f", "{{.State.Pid}}", name)
+        return int(Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[1])
+
     def popen(self, *words: str | Path) -> subprocess.Popen[bytes]:
         """Start the program with pipes on all three streams."""
         pipe = subprocess.PIPE

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import tarfile
 import time
 from collections.abc import Iterator
@@ -258,6 +260,23 @@ def test_a_container_that_was_stopped_is_not_started_again(box: Program) -> None
         in box("run", "--rm", "--restart", "always", "box", "true", status=125).stderr
     )
     box("rm", "one")
+
+
+def test_a_boot_starts_what_is_to_run_always(box: Program) -> None:
+    flags = ("-d", "--network", "none", "--restart")
+    for policy, name in (("always", "one"), ("unless-stopped", "two"), ("unless-stopped", "three"), ("no", "four")):
+        box("run", *flags, policy, "--name", name, "box", "sleep", "1000")
+    box("stop", "-t", "0", "three")
+    for name in ("one", "two", "four"):
+        os.kill(box.monitor_of(name), signal.SIGKILL)
+    assert box.text("system", "start").splitlines() == ["one", "two"]
+    assert box.text("system", "start") == ""
+    os.kill(box.monitor_of("two"), signal.SIGTERM)  # as at the end of a boot
+    _until(box, "{{.State.Status}}", "exited", name="two", seconds=20)
+    assert box.text("system", "start") == "two"
+    assert f"--root {box.root} system start" in box.text("system", "unit")
+    assert box.text("info", "--format", "{{.Containers}} {{.ContainersRunning}}") == "4 2"
+    box("rm", "-f", "one", "two", "three", "four")
 
 
 def test_health_is_checked_and_shown(box: Program) -> None:

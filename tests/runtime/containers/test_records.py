@@ -18,28 +18,7 @@ from runtime.containers.volumes import Volumes
 from runtime.context import Context
 from runtime.errors import Conflict, NotFound, UsageError
 from runtime.store import Store
-
-TEMPLATE = Container(
-    id="",
-    name="",
-    image="sha256:" + "1" * 64,
-    state="created",
-    path="/bin/true",
-    args=("-x",),
-    config={"Image": "app", "Labels": {"tier": "web"}},
-    host_config={"NetworkMode": "none"},
-    mounts=(),
-    network={},
-    auto_remove=False,
-    created=5,
-    started=0,
-    finished=0,
-    pid=0,
-    monitor="",
-    exit_code=0,
-    oom_killed=False,
-    error="",
-)
+from tests.runtime.containers.rows import MONITOR, TEMPLATE, make
 
 
 @pytest.fixture
@@ -54,13 +33,7 @@ def containers(store: Store) -> Containers:
 
 
 def _make(containers: Containers, name: str, *, digit: str = "a", held: bool = False, **changes: object) -> Container:
-    """Record a container; its lock is free again unless `held`, which leaks the descriptor to the test."""
-    container = replace(TEMPLATE, id=digit * 64, name=name, **changes)
-    with containers.new_directory(container.id) as alive:
-        containers.insert(container)
-    if not held:
-        os.close(alive)
-    return container
+    return make(containers, name, identity=digit * 64, held=held, **changes)
 
 
 def _actions(store: Store) -> list[str]:
@@ -120,7 +93,7 @@ def test_a_taken_name_is_a_conflict_that_names_its_holder(containers: Containers
 
 def test_a_container_runs_while_its_lock_is_held_and_no_end_is_written(containers: Containers) -> None:
     container = _make(containers, "web", held=True)
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     running = containers.find("web")
     assert containers.state(running) == "running"
     _say(containers, container, "exit", "3 7 0 \n")
@@ -129,7 +102,7 @@ def test_a_container_runs_while_its_lock_is_held_and_no_end_is_written(container
 
 def test_the_next_command_folds_an_end_that_nobody_saw(containers: Containers, store: Store) -> None:
     container = _make(containers, "web")
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     _say(containers, container, "started", "42 6\n")
     _say(containers, container, "exit", "3 7 1 \n")
     found = Containers(store).find("web")
@@ -139,16 +112,25 @@ def test_the_next_command_folds_an_end_that_nobody_saw(containers: Containers, s
 
 def test_an_end_without_a_word_is_a_kill(containers: Containers, store: Store) -> None:
     container = _make(containers, "web")
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     _say(containers, container, "started", "42 6\n")
     _say(containers, container, "exit.new", "3 7")
     found = Containers(store).find("web")
     assert (found.state, found.exit_code, found.error) == ("exited", 137, "the monitor was killed")
 
 
+def test_an_end_without_a_word_in_an_earlier_boot_is_told_as_such(containers: Containers, store: Store) -> None:
+    container = _make(containers, "web")
+    containers.handed_over(container, "1-2-deadbeef", {})
+    _say(containers, container, "started", "42 6\n")
+    found = Containers(store).find("web")
+    assert (found.state, found.exit_code) == ("exited", 255)
+    assert found.error == "the machine was started anew while it ran"
+
+
 def test_a_container_whose_monitor_died_before_it_ran_was_only_created(containers: Containers, store: Store) -> None:
     container = _make(containers, "web")
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     found = Containers(store).find("web")
     assert (found.state, found.error) == ("created", "the monitor was killed")
     assert _actions(store) == ["create"]
@@ -156,7 +138,7 @@ def test_a_container_whose_monitor_died_before_it_ran_was_only_created(container
 
 def test_nobody_concludes_the_end_of_a_container_that_is_held(containers: Containers) -> None:
     container = _make(containers, "web", held=True)
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     assert not containers.conclude(container.id)
     assert containers.find("web").state == "running"
 
@@ -165,7 +147,7 @@ def test_a_container_that_is_started_again_while_somebody_looks_goes_on_running(
     containers: Containers, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     container = _make(containers, "web")
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     _say(containers, container, "exit", "3 7 0 \n")
     held = []
     conclude = Containers.conclude
@@ -184,7 +166,7 @@ def test_a_container_that_is_started_again_while_somebody_looks_goes_on_running(
 
 def test_a_start_records_the_end_that_came_before(containers: Containers, store: Store) -> None:
     container = _make(containers, "web")
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     _say(containers, container, "started", "42 6\n")
     _say(containers, container, "exit", "3 7 0 \n")
     os.close(claim(containers, container))
@@ -194,7 +176,7 @@ def test_a_start_records_the_end_that_came_before(containers: Containers, store:
 
 def test_an_end_is_recorded_once(containers: Containers, store: Store) -> None:
     container = _make(containers, "web")
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     containers.ended(container, Exit(code=1, finished=2))
     containers.ended(container, Exit(code=9, finished=9))
     assert containers.find("web").exit_code == 1
@@ -205,7 +187,7 @@ def test_a_container_to_be_removed_goes_when_nobody_holds_it(containers: Contain
     container = _make(containers, "web", auto_remove=True)
     Containers(store)
     assert containers.find("web") == container  # one that was made and not started yet stays
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     Containers(store)
     assert store.database.read("SELECT * FROM containers") == []
     assert store.database.read("SELECT * FROM pins") == []
@@ -231,7 +213,7 @@ def test_a_failure_while_it_is_made_leaves_no_directory(containers: Containers) 
 
 def test_a_running_container_is_not_removed(containers: Containers) -> None:
     container = _make(containers, "web", held=True)
-    containers.handed_over(container, "1-2-3", {})
+    containers.handed_over(container, MONITOR, {})
     with pytest.raises(Conflict, match="container is running"):
         remove(containers, container.id)
 
