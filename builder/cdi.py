@@ -1,68 +1,32 @@
-"""Find devices that `RUN --device` names, as the Container Device Interface describes them (CDI specification 0.6 ff.).
-
-A description is a JSON file in one of two directories. What it may ask for and is done: variables, device nodes,
-mounts, groups. Hooks are programs of the host that take part in making a container: a device with one is refused.
-"""
+"""Choose the devices that `RUN --device` names; whether a step may have them, BuildKit's entitlements say."""
 
 from __future__ import annotations
 
-import json
-import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from frozen import Frozen, field
 from runtime.errors import PybuildError
+from runtime.oci import cdi
 
 if TYPE_CHECKING:
     from grammar.instructions import Device
 
-DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"))
-"""Where descriptions lie; of two with one name the later directory's wins."""
 ENTITLEMENT = "device"
 
-_LARGEST = 16 << 20
 _PREFIX = "org.mobyproject.buildkit.device."
 _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 
 
-class Edits(Frozen):
-    """What devices ask for: parts of an OCI runtime-spec document, all empty for nothing."""
-
-    environment: tuple[tuple[str, str], ...] = ()
-    nodes: tuple[Mapping[str, Any], ...] = ()
-    rules: tuple[Mapping[str, Any], ...] = ()
-    mounts: tuple[Mapping[str, object], ...] = ()
-    groups: tuple[int, ...] = ()
-
-
-class CdiDevice(Frozen):
-    """One device; `name` is `vendor/class=name`, `edits` the texts of what it asks for, its description's first."""
-
-    name: str
-    path: Path
-    annotations: Mapping[str, str]
-    edits: tuple[Mapping[str, Any], ...] = field(default_factory=tuple)
-
-    @property
-    def kind(self) -> str:
-        return self.name.partition("=")[0]
-
-    def allowed(self, allow: frozenset[str]) -> bool:
-        """Tell whether steps may have it: it says so itself, or `--allow device` does, for all or by name or kind."""
-        granted = {ENTITLEMENT, f"{ENTITLEMENT}={self.name}", f"{ENTITLEMENT}={self.kind}"}
-        return bool(granted & allow) or self.annotations.get(f"{_PREFIX}autoallow") in _TRUE
-
-
-def choose(wanted: Sequence[Device], allow: frozenset[str], *, directories: Sequence[Path] = DIRECTORIES) -> Edits:
+def choose(
+    wanted: Sequence[Device], allow: frozenset[str], *, directories: Sequence[Path] = cdi.DIRECTORIES
+) -> cdi.Edits:
     """Return what the devices that a step names ask for; one that is not there counts only if it is required.
 
     Raises PybuildError for that, for one that is not allowed, and for a description that cannot be followed.
     """
-    known = _read(directories)
-    chosen: dict[str, CdiDevice] = {}
+    known = cdi.read(directories)
+    chosen: dict[str, cdi.CdiDevice] = {}
     for device in wanted:
         found = _named(device.name, known)
         if not found and device.required:
@@ -72,101 +36,23 @@ def choose(wanted: Sequence[Device], allow: frozenset[str], *, directories: Sequ
             )
         chosen |= {one.name: one for one in found}
     for one in chosen.values():
-        if not one.allowed(allow):
+        if not _allowed(one, allow):
             raise PybuildError(
                 f"granting entitlement device {one.name} is not allowed by build configuration",
                 hint=f"allow it with --allow {ENTITLEMENT}={one.name}",
             )
-    return _together(tuple(chosen.values()))
+    return cdi.together(tuple(chosen.values()))
 
 
-def _named(name: str, known: Mapping[str, CdiDevice]) -> list[CdiDevice]:
+def _allowed(device: cdi.CdiDevice, allow: frozenset[str]) -> bool:
+    """Tell whether steps may have it: it says so itself, or `--allow device` does, for all or by name or kind."""
+    granted = {ENTITLEMENT, f"{ENTITLEMENT}={device.name}", f"{ENTITLEMENT}={device.kind}"}
+    return bool(granted & allow) or device.annotations.get(f"{_PREFIX}autoallow") in _TRUE
+
+
+def _named(name: str, known: Mapping[str, cdi.CdiDevice]) -> list[cdi.CdiDevice]:
     """Return the devices that `name` means: one, `vendor/class=*`, the first of `vendor/class`, or those of a class."""
     kind, _, own = name.partition("=")
     of_kind = [device for device in known.values() if device.kind == kind] if "/" in kind else []
     found = {"": of_kind[:1], "*": of_kind}.get(own, [device for device in of_kind if device.name == name])
     return found or [device for device in known.values() if device.annotations.get(f"{_PREFIX}class") == name]
-
-
-def _read(directories: Sequence[Path]) -> dict[str, CdiDevice]:
-    found: dict[str, CdiDevice] = {}
-    for directory in directories:
-        for path in sorted(directory.glob("*.json")) if directory.is_dir() else ():
-            found |= {device.name: device for device in _devices(path)}
-    return dict(sorted(found.items()))
-
-
-def _devices(path: Path) -> Iterator[CdiDevice]:
-    try:
-        with path.open("rb") as file:
-            document = json.loads(file.read(_LARGEST))
-        kind, annotations = str(document["kind"]), dict(document.get("annotations") or {})
-        for entry in document["devices"]:
-            yield CdiDevice(
-                name=f"{kind}={entry['name']}",
-                path=path,
-                annotations={**annotations, **(entry.get("annotations") or {})},
-                edits=(document.get("containerEdits") or {}, entry.get("containerEdits") or {}),
-            )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PybuildError(f"{path} is no description of devices: {error}") from error
-
-
-def _together(devices: Sequence[CdiDevice]) -> Edits:
-    environment: list[tuple[str, str]] = []
-    nodes: list[Mapping[str, Any]] = []
-    rules: list[Mapping[str, Any]] = []
-    mounts: list[Mapping[str, object]] = []
-    groups: list[int] = []
-    for device in devices:
-        for edits in device.edits:
-            if edits.get("hooks"):
-                raise PybuildError(
-                    f"device {device.name} needs a hook, which is not supported", hint=f"see {device.path}"
-                )
-            try:
-                pairs = (entry.partition("=") for entry in edits.get("env") or ())
-                environment += ((name, value) for name, _, value in pairs)
-                for node in edits.get("deviceNodes") or ():
-                    made, rule = _node(node)
-                    nodes.append(made)
-                    rules.append(rule)
-                mounts += (_mount(mount) for mount in edits.get("mounts") or ())
-                groups += (int(group) for group in edits.get("additionalGids") or ())
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise PybuildError(f"device {device.name} cannot be had: {error}", hint=f"see {device.path}") from error
-    return Edits(
-        environment=tuple(environment),
-        nodes=tuple(nodes),
-        rules=tuple(rules),
-        mounts=tuple(mounts),
-        groups=tuple(groups),
-    )
-
-
-def _node(node: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return a node and the rule that lets it be used; what the description leaves out is as it is on the host."""
-    status = os.stat(str(node.get("hostPath") or node["path"]))
-    kind = str(node.get("type") or ("b" if stat.S_ISBLK(status.st_mode) else "c"))
-    numbers = {
-        "major": int(node.get("major") or os.major(status.st_rdev)),
-        "minor": int(node.get("minor") or os.minor(status.st_rdev)),
-    }
-    made = {
-        "path": str(node["path"]),
-        "type": kind,
-        **numbers,
-        "fileMode": int(node.get("fileMode") or stat.S_IMODE(status.st_mode)),
-        "uid": int(node.get("uid") or status.st_uid),
-        "gid": int(node.get("gid") or status.st_gid),
-    }
-    return made, {"allow": True, "type": kind, **numbers, "access": str(node.get("permissions") or "rwm")}
-
-
-def _mount(mount: Mapping[str, Any]) -> Mapping[str, object]:
-    options = [str(option) for option in mount.get("options") or ()]
-    if not {"bind", "rbind"} & set(options):
-        options.append("rbind")
-    source, destination = str(mount["hostPath"]), str(mount["containerPath"])
-    os.stat(source)
-    return {"destination": destination, "type": "bind", "source": source, "options": options}

@@ -18,10 +18,10 @@ from frozen import Frozen
 from runtime.errors import PybuildError, StepFailed
 
 if TYPE_CHECKING:
-    from builder.cdi import Edits
     from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Run
+    from runtime.oci.cdi import Edits
     from runtime.store.layers.writer import LayerDigests
     from runtime.store.snapshots import Preparation
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -71,7 +71,8 @@ class User(Frozen):
 class Resources(Frozen):
     """Limits that were asked for; None is: not asked, leave it. Sizes in bytes, times in microseconds.
 
-    `swap` is memory plus swap as in Docker's --memory-swap, -1 unlimited. `pids` -1 is unlimited.
+    `swap` is memory plus swap as in Docker's --memory-swap, -1 unlimited. `pids` -1 is unlimited. `block_io` is the
+    linux.resources.blockIO of the document.
     """
 
     memory: int | None = None
@@ -83,7 +84,11 @@ class Resources(Frozen):
     cpuset_cpus: str | None = None
     cpuset_mems: str | None = None
     pids: int | None = None
-    blkio_weight: int | None = None
+    swappiness: int | None = None
+    without_oom_killer: bool | None = None
+    realtime_runtime: int | None = None
+    realtime_period: int | None = None
+    block_io: Mapping[str, Any] | None = None
 
 
 ROOT = User()
@@ -192,13 +197,18 @@ def container_spec(  # noqa: PLR0913  a document has as many fields
     sysctl: Mapping[str, str] = _NONE,
     oom_score_adj: int | None = None,
     umask: int | None = None,
+    without: Collection[str] = (),
+    all_paths: bool = False,
+    writable_groups: bool = False,
 ) -> dict[str, Any]:
     """Give the document. `env` is used exactly as given ("NAME=VALUE"); nothing is added.
 
     `mounts` come after the default ones (bind(), tmpfs(), layers() make them), parents before what lies below them; one
-    at a default destination replaces it. `capabilities` are the bounding, permitted and effective set (see
-    resolve_capabilities). `network` is "private" (a new namespace), "host", or the path of a namespace. `namespaces`
-    maps "pid", "ipc", "uts", "cgroup" to "private" (the default), "host" or a path; "user" is "host" by default.
+    at a default destination replaces it, and what `without` names is left out. `all_paths` neither hides nor locks
+    anything of /proc and /sys, `writable_groups` lets the container change its control groups. `capabilities` are the
+    bounding, permitted and effective set (see resolve_capabilities). `network` is "private" (a new namespace), "host",
+    or the path of a namespace. `namespaces` maps "pid", "ipc", "uts", "cgroup" to "private" (the default), "host" or a
+    path; "user" is "host" by default.
     `rlimits` are (name as "nofile" or "RLIMIT_NOFILE", soft, hard), -1 unlimited. `rootless` leaves out what a user
     namespace cannot do. Raises UsageError for names that do not exist.
     """
@@ -228,13 +238,13 @@ def container_spec(  # noqa: PLR0913  a document has as many fields
     }
     if privileged:
         linux["devices"] = host_devices()
-    else:
+    elif not all_paths:
         linux |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READONLY_PATHS)}
     document: dict[str, Any] = {
         "ociVersion": SPEC_VERSION,
         "process": process,
         "root": {"path": "rootfs", "readonly": readonly},
-        "mounts": _mounts(mounts, shm_size, privileged),
+        "mounts": _mounts(mounts, shm_size, privileged, without, writable_groups=writable_groups or privileged),
         "linux": linux,
     }
     if hostname:
@@ -281,16 +291,24 @@ def _network_sysctls(rootless: bool) -> dict[str, str]:
 def _resources(asked: Resources, privileged: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"devices": _device_rules(privileged)}
     groups: dict[str, dict[str, Any]] = {
-        "memory": {"limit": asked.memory, "swap": asked.swap, "reservation": asked.reservation},
+        "memory": {
+            "limit": asked.memory,
+            "swap": asked.swap,
+            "reservation": asked.reservation,
+            "swappiness": asked.swappiness,
+            "disableOOMKiller": asked.without_oom_killer,
+        },
         "cpu": {
             "shares": asked.cpu_shares,
             "quota": asked.cpu_quota,
             "period": asked.cpu_period,
             "cpus": asked.cpuset_cpus,
             "mems": asked.cpuset_mems,
+            "realtimeRuntime": asked.realtime_runtime,
+            "realtimePeriod": asked.realtime_period,
         },
         "pids": {"limit": asked.pids},
-        "blockIO": {"weight": asked.blkio_weight},
+        "blockIO": dict(asked.block_io or {}),
     }
     for name, values in groups.items():
         given = {key: value for key, value in values.items() if value is not None}
@@ -329,13 +347,20 @@ def host_devices(directory: str = "/dev") -> list[dict[str, Any]]:
     return found
 
 
-def _mounts(extra: Sequence[Mapping[str, object]], shm_size: int, privileged: bool) -> list[dict[str, object]]:
+def _mounts(
+    extra: Sequence[Mapping[str, object]],
+    shm_size: int,
+    privileged: bool,
+    without: Collection[str],
+    *,
+    writable_groups: bool,
+) -> list[dict[str, object]]:
     lock = ["rw" if privileged else "ro"]
     safe = ["nosuid", "noexec", "nodev"]
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
     system: dict[str, object] = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*safe, *lock]}
     group: dict[str, object] = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}
-    group["options"] = [*safe, *lock]
+    group["options"] = [*safe, "rw" if writable_groups else "ro"]
     default: list[dict[str, object]] = [
         {"destination": "/proc", "type": "proc", "source": "proc", "options": safe},
         {
@@ -356,7 +381,7 @@ def _mounts(extra: Sequence[Mapping[str, object]], shm_size: int, privileged: bo
         },
     ]
     given = [dict(mount) for mount in extra]
-    taken = {_normal(mount["destination"]) for mount in given}
+    taken = {_normal(mount["destination"]) for mount in given} | {_normal(path) for path in without}
     kept = [mount for mount in default if _normal(mount["destination"]) not in taken]
     return kept + sorted(given, key=lambda mount: _normal(mount["destination"]).count("/"))
 
