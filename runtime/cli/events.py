@@ -88,21 +88,9 @@ def _shower(form: str | None) -> Callable[[Event], str]:
         from runtime.cli.templates import Template
 
         template = Template(form)
-        return lambda event: one_line(template.render(_fields(event)))
+        # Go's names, `Status` or `TimeNano`, are the API's but for the case of their letters.
+        return lambda event: one_line(template.render({"status": "", "id": "", "from": "", **event}))
     return _line
-
-
-def _fields(event: Event) -> dict[str, object]:
-    """Add the names that templates use for the API's lower-case ones."""
-    return {
-        **event,
-        "Scope": event["scope"],
-        "Time": event["time"],
-        "TimeNano": event["timeNano"],
-        "Status": event.get("status", ""),
-        "ID": event.get("id", ""),
-        "From": event.get("from", ""),
-    }
 
 
 def _line(event: Event) -> str:
@@ -119,7 +107,7 @@ def _line(event: Event) -> str:
 
 
 def _fits(given: Mapping[str, list[str]]) -> Callable[[Event], bool]:
-    from runtime.containers.filters import label_fits
+    from runtime.containers.filters import label_fits, pattern
 
     def one(event: Event, name: str, value: str) -> bool:
         actor = event["Actor"]
@@ -137,11 +125,12 @@ def _fits(given: Mapping[str, list[str]]) -> Callable[[Event], bool]:
             case "daemon":
                 return False
             case "image":
-                return value in (actor["ID"], attributes.get("name")) if event["Type"] == "image" else (
-                    value == attributes.get("image")
-                )  # fmt: skip
+                own = event["Type"] == "image"
+                named = (actor["ID"], attributes.get("name")) if own else (attributes.get("image"),)
+                return value in named or any(text and text.rpartition(":")[0] == value for text in named)
         known = actor["ID"] if event["Type"] == name else str(attributes.get(name, ""))
-        names = (known, attributes.get("name") if event["Type"] == name else None)
-        return value in names or (bool(value) and known.startswith(value) and len(value) >= 4)
+        names = (known, attributes.get("name", "") if event["Type"] == name else "")
+        # As Docker does: a part of the name is enough, and may be a pattern.
+        return bool(value) and any(text and (text == value or pattern(value).search(text)) for text in names)
 
     return lambda event: all(any(one(event, name, value) for value in values) for name, values in given.items())

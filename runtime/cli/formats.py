@@ -27,7 +27,7 @@ def write_list(
     *,
     form: str | None,
     table: str,
-    headers: Mapping[str, str],
+    headers: Row,
 ) -> None:
     """Print rows, one a line.
 

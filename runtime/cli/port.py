@@ -36,7 +36,7 @@ def run(args: Arguments, context: Context) -> int:
         raise UsageError(f"Error: invalid port: {args.words[1]}", hint="a number, as 80 or 53/udp")
     wanted = f"{number}/{protocol or 'tcp'}"
     if not ports.get(wanted):
-        raise NotFound(f"No public port '{wanted}' published for {args.words[0]}")
+        raise NotFound(f"No public port '{args.words[1]}' published for {args.words[0]}")
     for place in ports[wanted]:
         context.stdout.write(f"{_address(place)}\n")
     return 0

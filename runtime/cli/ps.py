@@ -29,7 +29,7 @@ VERB = Verb(
 )
 
 _TABLE = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
-_HEADERS = {
+_HEADERS: dict[str, object] = {
     "ID": "CONTAINER ID",
     "Image": "IMAGE",
     "Command": "COMMAND",
@@ -39,6 +39,7 @@ _HEADERS = {
     "State": "STATE",
     "Ports": "PORTS",
     "Names": "NAMES",
+    "Label": str,
     "Labels": "LABELS",
     "Mounts": "MOUNTS",
     "Networks": "NETWORKS",
@@ -55,7 +56,7 @@ def run(args: Arguments, context: Context) -> int:
     """Print the containers, the youngest first."""
     texts = args.texts("filter")
     form = args.text("format")
-    sizes = args.switch("size") or (form is not None and ".Size" in form)
+    sizes = args.switch("size") or (form is not None and any(word in form for word in (".Size", "json .}}")))
     with Store.open(context) as store:
         containers = Containers(store)
         shown = [(container, containers.state(container)) for container in containers.list()]
@@ -85,9 +86,11 @@ def run(args: Arguments, context: Context) -> int:
 
 def _row(containers: Containers, container: Container, state: str, whole: bool) -> dict[str, object]:
     now = containers.store.context.now()
-    command = " ".join((container.path, *container.args))
+    words = (f"'{word}'" if " " in word else word for word in container.args)
+    command = " ".join((container.path, *words))
     if not whole and len(command) > _LONGEST_COMMAND:
         command = command[: _LONGEST_COMMAND - 1] + "…"
+    labels = container.config.get("Labels") or {}
     volumes = [mount for mount in container.mounts if mount.get("Type") == "volume"]
     names = [mount.get("Name") or mount.get("Source", "") for mount in container.mounts]
     if not whole:
@@ -102,7 +105,8 @@ def _row(containers: Containers, container: Container, state: str, whole: bool) 
         "State": state,
         "Ports": _ports(container, state),
         "Names": container.name,
-        "Labels": ",".join(f"{name}={value}" for name, value in (container.config.get("Labels") or {}).items()),
+        "Label": lambda name: labels.get(name, ""),
+        "Labels": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
         "Mounts": ",".join(names),
         "Networks": ",".join(network_names(container)),
         "LocalVolumes": str(len(volumes)),
@@ -113,7 +117,7 @@ def _row(containers: Containers, container: Container, state: str, whole: bool) 
 
 def _ports(container: Container, state: str) -> str:
     """List published and exposed ports, as `0.0.0.0:8080->80/tcp, 443/tcp`."""
-    if state not in ("running", "paused"):
+    if state not in ("running", "paused") or container.host_config.get("NetworkMode") in ("none", "host"):
         return ""
     from runtime.containers.inspection import bindings  # lazy: only for what runs
 

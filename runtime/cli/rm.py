@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
+from runtime.cli.output import complain
 from runtime.cli.severally import each
 from runtime.containers.records import Containers
 from runtime.containers.removal import remove
@@ -33,10 +34,11 @@ def run(args: Arguments, context: Context) -> int:
         def act(word: str) -> str:
             try:
                 container = containers.find(word)
-            except NotFound:
-                if force:
-                    return ""
-                raise
+            except NotFound as error:
+                if not force:
+                    raise
+                complain(context.stderr, error.message)
+                return ""
             remove(containers, container.id, force=force, volumes=args.switch("volumes"))
             return word
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from runtime.cli.arguments import Arguments
@@ -52,7 +53,7 @@ def run(args: Arguments, context: Context) -> int:
 
     with Store.open(context) as store:
         containers = Containers(store)
-        named = [containers.find(word).id for word in args.words]
+        named = {containers.find(word).id: word for word in args.words}
         before: dict[str, tuple[float, int]] = {}
         first = True
         while True:
@@ -66,7 +67,8 @@ def run(args: Arguments, context: Context) -> int:
                 percent = (used.cpu - cpu) / (now - then) / 1e7 if used is not None and now > then else 0.0
                 if used is not None:
                     before[container.id] = now, used.cpu
-                rows.append(_row(container, used, percent, args.switch("no-trunc")))
+                row = _row(container, used, percent, args.switch("no-trunc"))
+                rows.append({**row, "Container": named.get(container.id, row["ID"])})
             if not first:
                 if context.stdout.isatty() and not args.switch("no-stream"):
                     context.stdout.write("\x1b[2J\x1b[H")
@@ -80,7 +82,7 @@ def run(args: Arguments, context: Context) -> int:
             containers.reconcile()
 
 
-def _shown(containers: Containers, named: list[str], every: bool) -> list[Container]:
+def _shown(containers: Containers, named: Iterable[str], every: bool) -> list[Container]:
     if named:
         return [found for identity in named if (found := containers.get(identity)) is not None]
     return [found for found in containers.list() if every or containers.is_running(found)]
@@ -90,7 +92,7 @@ def _row(container: Container, used: Usage | None, percent: float, whole: bool) 
     from runtime.cli.human import binary_size, human_size
 
     identity = container.id if whole else container.short_id
-    row: dict[str, object] = {"Container": identity, "ID": identity, "Name": container.name}
+    row: dict[str, object] = {"ID": identity, "Name": container.name}
     if used is None:
         return row | dict.fromkeys(("CPUPerc", "MemPerc"), "--") | {
             "MemUsage": "-- / --", "NetIO": "--", "BlockIO": "--", "PIDs": "--"

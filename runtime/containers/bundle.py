@@ -12,7 +12,7 @@ from runtime.containers.records import Container, Containers
 from runtime.containers.removal import cgroup_name
 from runtime.containers.users import Identity, find_identity
 from runtime.errors import UsageError
-from runtime.oci.runtimespec import Resources, User, bind, container_spec, resolve_capabilities, tmpfs
+from runtime.oci.runtimespec import DEFAULT_PATH, Resources, User, bind, container_spec, resolve_capabilities, tmpfs
 
 if TYPE_CHECKING:
     from runtime.network.plan import Plan
@@ -129,7 +129,7 @@ def _seccomp(containers: Containers, capabilities: tuple[str, ...]) -> str:
 def environment(container: Container, home: str) -> list[str]:
     """Return the variables as the command gets them: Docker's own, then the record's, HOME where nobody set it."""
     config = container.config
-    variables = {"PATH": "", "HOSTNAME": config.get("Hostname", "")}
+    variables = {"PATH": DEFAULT_PATH, "HOSTNAME": config.get("Hostname", "")}
     if config.get("Tty"):
         variables["TERM"] = "xterm"
     for entry in config.get("Env") or ():

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from runtime.store.images import Image
     from runtime.store.view import MergedView
 
-DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LEAST_MEMORY = 6 << 20
 
 
@@ -34,12 +33,9 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
     An entrypoint that was asked for drops the image's command; `[""]` stands for none at all.
     """
     config = cast(Config, dict(asked))
-    names = {entry.partition("=")[0] for entry in asked.get("Env") or ()}
-    config["Env"] = [entry for entry in image.env if entry.partition("=")[0] not in names] + list(
-        asked.get("Env") or ()
-    )
-    if not any(entry.startswith("PATH=") for entry in config["Env"]):
-        config["Env"].insert(0, DEFAULT_PATH)
+    own = list(asked.get("Env") or ())
+    names = {entry.partition("=")[0] for entry in own}
+    config["Env"] = own + [entry for entry in image.env if entry.partition("=")[0] not in names]
     config["Labels"] = {**image.labels, **(asked.get("Labels") or {})}
     config["ExposedPorts"] = {**{port: {} for port in image.exposed_ports}, **(asked.get("ExposedPorts") or {})}
     config["Volumes"] = {**{path: {} for path in image.volumes}, **(asked.get("Volumes") or {})}
@@ -106,6 +102,8 @@ def create(
     context = containers.store.context
     config = merge_config(asked, image.config.config)
     check_config(config, host)
+    if host.get("Memory") and not host.get("MemorySwap"):
+        host["MemorySwap"] = 2 * host["Memory"]
     mounts = wanted_mounts(config, host)
     name = random_name(context.token, containers.name_taken) if name is None else check_name(name)
     view = containers.store.snapshots.view(containers.store.images.unpacked(image))

@@ -48,7 +48,7 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
         case "id":
             return lambda container, _state: any(container.id.startswith(value) for value in values)
         case "name":
-            patterns = [_pattern(value) for value in values]
+            patterns = [pattern(value) for value in values]
             return lambda container, _state: any(
                 pattern.search(container.name) or pattern.search(f"/{container.name}") for pattern in patterns
             )
@@ -81,11 +81,10 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
                 for value in values
             )
         case "expose" | "publish":
-            return lambda container, _state: any(
-                port in (container.config.get("ExposedPorts") or {}) or port in (container.network.get("ports") or ())  # type: ignore[operator]
-                for value in values
-                for port in (value if "/" in value else f"{value}/tcp",)
-            )
+            ports = {port for value in values for port in _ports(name, value)}
+            if name == "expose":
+                return lambda container, _state: not ports.isdisjoint(container.config.get("ExposedPorts") or ())
+            return lambda container, _state: not ports.isdisjoint(container.host_config.get("PortBindings") or ())
     return lambda _container, _state: values[-1].lower() in ("false", "0")
 
 
@@ -113,7 +112,17 @@ def _ancestor(containers: Containers, values: list[str]) -> Test:
     return lambda container, _state: container.image in images | above
 
 
-def _pattern(value: str) -> re.Pattern[str]:
+def _ports(name: str, value: str) -> Iterable[str]:
+    """Give the ports of `80`, `80/udp` or `80-90/tcp`."""
+    numbers, _, protocol = value.partition("/")
+    first, _, last = numbers.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal()):
+        raise UsageError(f"invalid filter '{name}={value}'", hint="write a port as 80, 80/udp or 80-90/tcp")
+    return (f"{port}/{protocol or 'tcp'}" for port in range(int(first), min(int(last or first), 65535) + 1))
+
+
+def pattern(value: str) -> re.Pattern[str]:
+    """Read a value as a regular expression, or as what it says where it is none."""
     try:
         return re.compile(value)
     except re.error:
