@@ -8,7 +8,7 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.networkflags import check_mac
 from runtime.cli.severally import each
 from runtime.context import Context
-from runtime.errors import NetworkError, NotFound, UsageError
+from runtime.errors import NotFound, UsageError
 from runtime.network.settings import EndpointSettings
 from runtime.store import Store
 
@@ -111,10 +111,6 @@ def run_create(args: Arguments, context: Context) -> int:
     if driver != "bridge":
         raise NotFound(
             f"could not find plugin {driver} in v1 plugin registry: plugin not found", hint="there is: bridge"
-        )
-    if context.rootless:
-        raise NetworkError(
-            "networks of one's own need the superuser's rights", hint="use -p to publish ports, or run as root"
         )
     values = {}
     for flag in ("subnet", "gateway", "ip-range"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NetworkError, UsageError
-from runtime.network import attach, bridge, janitor, leases, portrules, publish, resolv, subnets
+from runtime.network import attach, bridge, home, janitor, leases, namespaces, portrules, publish, resolv, subnets
 from runtime.network.networks import PREDEFINED, Network, Networks
 from runtime.network.plan import Endpoint, names_document
 from runtime.network.rtnetlink import Rtnetlink
@@ -122,21 +122,22 @@ def endpoints_of(container: Container) -> dict[str, dict[str, object]]:
 def _connect_running(containers: Containers, container: Container, name: str, settings: EndpointSettings) -> None:
     context, store = containers.store.context, containers.store
     locks, key = str(context.layout.locks), context.layout.key
-    if context.rootless:
-        raise NetworkError("networks of one's own need the superuser's rights")
     leases.ensure_tables(store.database)
     users = janitor.try_use(locks)
     try:
-        endpoint = Endpoint(store, name, settings, f"container:{container.id}")
-        try:
-            if endpoint.internal:
-                endpoint.document["gateway"] = 0
-            attach.join(endpoint.document, container.pid)
-            endpoint.lease.follow(int(container.monitor.partition("-")[0]))
-        except OSError as error:
-            raise NetworkError(f"{container.name} cannot be connected to {name}: {error.strerror or error}") from error
-        finally:
-            endpoint.lease.close()
+        with home.required(context) as at:
+            endpoint = Endpoint(store, name, settings, f"container:{container.id}", at)
+            try:
+                if endpoint.internal:
+                    endpoint.document["gateway"] = 0
+                attach.join(endpoint.document, container.pid, at.namespace)
+                endpoint.lease.follow(int(container.monitor.partition("-")[0]))
+            except OSError as error:
+                raise NetworkError(
+                    f"{container.name} cannot be connected to {name}: {error.strerror or error}"
+                ) from error
+            finally:
+                endpoint.lease.close()
         if endpoint.network is not None:
             _start_names(containers, container)
         _add_host(containers, container, subnets.dotted(endpoint.lease.address))
@@ -197,13 +198,14 @@ def _disconnect_running(containers: Containers, container: Container, name: str)
     address = subnets.number(str(gone["address"])) or 0
     ports = container.network.get("ports") or {}
     try:
-        with Rtnetlink() as links:
-            links.delete_link(bridge.port_name(key, address))
-        ways = [(other, endpoint) for other, endpoint in endpoints.items() if endpoint.get("gateway")]
-        if ways:
-            attach.route(container.pid, subnets.number(str(ways[0][1]["gateway"])) or 0)
-        if isinstance(ports, dict) and ports and gone.get("gateway"):
-            ports = _move_ports(containers, ports, ways[:1])
+        with home.present(containers.store.context) as at:
+            namespace = at.namespace if at else namespaces.HERE
+            namespaces.within(namespace, lambda: _unplug(bridge.port_name(key, address)))
+            ways = [(other, endpoint) for other, endpoint in endpoints.items() if endpoint.get("gateway")]
+            if ways:
+                attach.route(container.pid, subnets.number(str(ways[0][1]["gateway"])) or 0)
+            if isinstance(ports, dict) and ports and gone.get("gateway"):
+                ports = _move_ports(containers, ports, ways[:1], namespace)
     except OSError as error:
         raise NetworkError(f"{container.name} cannot leave {name}: {error.strerror or error}") from error
     with containers.database.write() as connection:
@@ -215,19 +217,28 @@ def _disconnect_running(containers: Containers, container: Container, name: str)
     _record_endpoints(containers, container, endpoints, ports)
 
 
+def _unplug(port: str) -> None:
+    with Rtnetlink() as links:
+        links.delete_link(port)
+
+
 def _move_ports(
-    containers: Containers, ports: dict[str, list[dict[str, str]]], ways: list[tuple[str, dict[str, object]]]
+    containers: Containers,
+    ports: dict[str, list[dict[str, str]]],
+    ways: list[tuple[str, dict[str, object]]],
+    namespace: int,
 ) -> dict[str, list[dict[str, str]]]:
     """Send published ports to the network that is the way out now; there may be none."""
     key = containers.store.layout.key
     forwards = publish.forwards(publish.read_documents(ports))
-    portrules.drop(key, forwards)
+    namespaces.within(namespace, lambda: portrules.drop(key, forwards))
     if not ways:
         return {}
     name, endpoint = ways[0]
     network = None if name == "bridge" else Networks(containers.store).find(name)
     design = network.design(key) if network else bridge.default(key)
-    portrules.put(key, design.table, subnets.number(str(endpoint["address"])) or 0, forwards)
+    address = subnets.number(str(endpoint["address"])) or 0
+    namespaces.within(namespace, lambda: portrules.put(key, design.table, address, forwards))
     return ports
 
 

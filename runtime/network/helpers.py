@@ -24,8 +24,10 @@ _RESULT, _CONTAINER, _ERRORS, READY_FD = 3, 4, 5, 6
 _LONGEST_TEXT = 2000
 
 
-def start(mode: str, command: list[str], place: str, pid: int) -> int:
-    """Start `command` and return when the network namespace of `pid`, bound over the file `place`, is connected.
+def start(mode: str, command: list[str], place: str, pid: int, namespace: str = "") -> int:
+    """Start `command` and return when a network namespace, bound over the file `place`, is connected.
+
+    `namespace` is its path, by default that of process `pid`, with which the helper ends.
 
     Returns the keeper's pid: when that one has ended, everything has. pasta says that it is ready by going to the
     background, slirp4netns by a byte on descriptor 6. Raises OSError with the helper's
@@ -38,7 +40,7 @@ def start(mode: str, command: list[str], place: str, pid: int) -> int:
         keeper = syscalls.clone3(syscalls.CLONE_NEWPID)
         if keeper == 0:
             os.close(result)
-            _be_keeper((writer, container, errors), mode, command, (f"/proc/{pid}/ns/net", place))
+            _be_keeper((writer, container, errors), mode, command, (namespace or f"/proc/{pid}/ns/net", place))
         os.close(writer)
         answer = b""
         while piece := os.read(result, 4096):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import Conflict, NetworkError, NotFound, UsageError
-from runtime.network import bridge, subnets
+from runtime.network import bridge, home, namespaces, subnets
 
 if TYPE_CHECKING:
     from runtime.network.rtnetlink import Rtnetlink
@@ -185,7 +185,9 @@ class Networks:
             connection.execute("DELETE FROM networks WHERE id = ?", (network.id,))
         design = network.design(self.store.layout.key)
         try:
-            bridge.take_down_one(design.name, design.table)
+            with home.present(self.store.context) as at:
+                if at is not None:
+                    namespaces.within(at.namespace, lambda: bridge.take_down_one(design.name, design.table))
         except OSError as error:
             raise NetworkError(f"the bridge of {network.name} cannot be taken away: {error.strerror}") from error
 

@@ -5,15 +5,14 @@ The document of a plan is carried out by runtime.network.attach, in the process 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from frozen import Frozen
-from runtime.errors import NetworkError, NotFound, UsageError
-from runtime.network import bridge, janitor, leases, resolv, subnets
+from runtime.errors import NetworkError, UsageError
+from runtime.network import bridge, home, janitor, leases, namespaces, resolv, subnets
 from runtime.network.attach import DNS_ADDRESS
 from runtime.store.leases import boot_mark, is_alive, own_name, start_time
 
@@ -30,8 +29,6 @@ PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
 MODES = (BRIDGE, NONE, HOST, PASTA, SLIRP4NETNS)
 
 _DEFAULT_MTU = 1500
-_NS_GET_USERNS = 0xB701
-"""ioctl_ns(2): open the user namespace that owns a namespace."""
 _WAIT = 0.002
 """Seconds between two looks while an unused bridge is being taken away (50 ms in all)."""
 
@@ -132,8 +129,8 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
 ) -> Iterator[Plan]:
     """Plan the network of one container; what was made for it is given back at the end of the block.
 
-    `mode`: "bridge" (also "" and "default"; for an unprivileged user pasta, else slirp4netns), "none", "host", a
-    helper by name, or a user's network by its name. `endpoints` are the networks to join, `mode` and others, with what
+    `mode`: "bridge" (also "" and "default"), "none", "host", a helper by name (pasta, slirp4netns), or a user's network
+    by its name. `endpoints` are the networks to join, `mode` and others, with what
     was asked of each (none: `mode` alone). `reserved` are the ports that are published and their sockets. `owner` is
     "container:ID" or "step:ID". `hostname` is named in the hosts file. Raises NetworkError where the network cannot be
     had, with what to do instead; NotFound for a network that there is not; UsageError for an added host or a name
@@ -141,28 +138,30 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     """
     wanted = mode if mode not in {"", "default"} else BRIDGE
     joined = dict(endpoints) if endpoints is not None else {wanted: {}}
-    user_defined = wanted not in MODES or any(name != wanted for name in joined)
-    if user_defined and (context.rootless or not _owns_network()):
-        raise _no_networks(wanted)
     resolver = _Resolving(tuple(add_hosts), hostname, _servers(dns), tuple(dns_search), tuple(dns_options))
     if wanted in {NONE, HOST}:
         yield resolver.plan(wanted, {"mode": wanted})
-    elif user_defined or (wanted == BRIDGE and not context.rootless and _owns_network()):
+    elif wanted in {PASTA, SLIRP4NETNS}:
+        yield _helped(context, resolver, wanted, reserved)
+    else:
         with _bridged(context, store, owner, resolver, joined, reserved) as made:
             yield made
-    else:
-        from runtime.network import rootless  # lazy: 4 ms that the superuser does not need
 
-        helper = rootless.find(context.environ, None if wanted == BRIDGE else wanted)
-        made = resolver.plan(helper.mode, {}, ipv6=helper.mode == PASTA, forward=helper.dns)
-        place, forward = _place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
-        ports = reserved.ports if reserved else ()
-        command = helper.command(place, forward=forward, ports=ports)
-        made.document = {"mode": helper.mode, "command": command, "place": place}
-        if reserved is not None:
-            reserved.close()  # the helper binds them itself, and has them for as long as it lives
-            made.ports = tuple(reserved.ports)
-        yield made
+
+def _helped(context: Context, resolver: _Resolving, wanted: str, reserved: Reserved | None) -> Plan:
+    """Make the plan of a container that has a helper of its own."""
+    from runtime.network import rootless  # lazy: 4 ms that bridges do without
+
+    helper = rootless.find(context.environ, wanted)
+    made = resolver.plan(helper.mode, {}, ipv6=helper.mode == PASTA, forward=helper.dns)
+    place, forward = rootless.place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
+    ports = reserved.ports if reserved else ()
+    command = helper.command(place, forward=forward, ports=ports)
+    made.document = {"mode": helper.mode, "command": command, "place": place}
+    if reserved is not None:
+        reserved.close()  # the helper binds them itself, and has them for as long as it lives
+        made.ports = tuple(reserved.ports)
+    return made
 
 
 class _Resolving(Frozen, kw_only=False):
@@ -223,13 +222,17 @@ def _bridged(
     users = _become_user(context, locks)
     try:
         with ExitStack() as stack:
+            at = stack.enter_context(home.required(context))
             points = []
             for name, settings in joined.items():
-                point = Endpoint(store, name, settings, owner)
+                point = Endpoint(store, name, settings, owner, at)
                 stack.callback(point.lease.close)
                 points.append(point)
             made = _connected(context, owner, resolver, points, reserved)
             made.users_fd = users
+            if at.path:
+                made.document["namespace"] = at.path
+                made.sockets = (at.namespace, *made.sockets)
             yield made
     finally:
         os.close(users)
@@ -248,7 +251,7 @@ def _connected(
     if points:
         document |= points[0].document
         document["others"] = [point.document for point in points[1:]]
-    if any(point.network for point in points):
+    if any(point.network for point in points) or (context.rootless and _only_local_servers(resolver.dns)):
         document["dns"] = names_document(context, owner.partition(":")[2], resolver.dns)
     if reserved is not None and way is not None:
         document |= _forwarding(reserved, way)
@@ -282,6 +285,12 @@ def _forwarding(reserved: Reserved, way: Endpoint) -> dict[str, Any]:
     }
 
 
+def _only_local_servers(dns: Sequence[str]) -> bool:
+    """Tell whether names can only be asked for on the host's loopback, which an attendant does for the container."""
+    servers = dns or resolv.host_resolver().servers
+    return bool(servers) and all(resolv.is_loopback(server) for server in servers)
+
+
 def names_document(context: Context, container: str, dns: Sequence[str]) -> dict[str, Any]:
     """Describe the name service of one container; `dns` are the servers that it was given, by default the host's."""
     layout = context.layout
@@ -296,8 +305,8 @@ def names_document(context: Context, container: str, dns: Sequence[str]) -> dict
 class Endpoint:
     """One network of one container: the bridge is there, the address leased. `document` is for attach."""
 
-    def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str) -> None:
-        """Join network `name`. Raises NotFound, NetworkError and UsageError."""
+    def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str, at: home.Home) -> None:
+        """Join network `name`, whose bridge is `at` home. Raises NotFound, NetworkError and UsageError."""
         key = store.layout.key
         self.network = _find_network(store, name)
         network = self.network
@@ -305,7 +314,7 @@ class Endpoint:
         self.internal = network.internal if network else False
         self.design = network.design(key) if network else bridge.default(key)
         wanted = _wanted_address(network, settings.get("IPAddress", ""))
-        found, mtu = _ensure_bridge(store, self.design, network)
+        found, mtu = _ensure_bridge(store, self.design, network, at)
         self.gateway, self.prefix = found.gateway, found.prefix
         self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
         address = self.lease.address
@@ -360,43 +369,6 @@ def _wanted_address(network: Network | None, text: str) -> int:
     return address
 
 
-def _no_networks(name: str) -> NotFound:
-    return NotFound(
-        f"network {name} not found: networks of one's own need the superuser's rights",
-        hint=f"there are {', '.join(MODES)} here; ports can be published with -p",
-    )
-
-
-def _owns_network() -> bool:
-    """Tell whether our user namespace rules this network namespace; that of `unshare -r` and its like does not."""
-    descriptors: list[int] = []
-    try:
-        for name in ("user", "net"):
-            descriptors.append(os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC))
-        descriptors.append(fcntl.ioctl(descriptors[1], _NS_GET_USERNS))
-        return os.path.sameopenfile(descriptors[0], descriptors[2])
-    except OSError:  # the ruler is above us, where we may not look
-        return False
-    finally:
-        for fd in descriptors:
-            os.close(fd)
-
-
-def _place(context: Context) -> str:
-    """Name an empty file that is there, for the network namespace to be bound over in the helper's mount namespace.
-
-    It lies in the run directory, below which AppArmor lets pasta open such files, or else with the locks.
-    """
-    path = context.layout.run / "netns"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-    except PermissionError:
-        path = context.layout.locks / "netns"
-        path.touch(mode=0o600)
-    return str(path)
-
-
 def _become_user(context: Context, locks: str) -> int:
     while (users := janitor.try_use(locks)) is None:
         context.cancel.check()
@@ -404,7 +376,9 @@ def _become_user(context: Context, locks: str) -> int:
     return users
 
 
-def _ensure_bridge(store: Store, design: bridge.Design, network: Network | None) -> tuple[bridge.Bridge, int]:
+def _ensure_bridge(
+    store: Store, design: bridge.Design, network: Network | None, at: home.Home
+) -> tuple[bridge.Bridge, int]:
     """Return a bridge, made if it is missing, and the MTU of the way out in bytes."""
 
     def choose(links: Rtnetlink) -> tuple[int, int, int]:
@@ -412,18 +386,27 @@ def _ensure_bridge(store: Store, design: bridge.Design, network: Network | None)
             return network.network, network.prefix, network.gateway
         from runtime.network.networks import Networks, kernel_subnets  # lazy: 12 ms, only for a new bridge
 
-        taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken()]
+        taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken(), *outside]
         subnet = subnets.choose(store.layout.key, taken, leases.recorded_subnet(store.database))
         return *subnet, subnet[0] + 1
 
     try:
-        found, mtu = bridge.ensure(design, choose)
+        outside = _host_routes() if at.path else []
+        found, mtu = namespaces.within(at.namespace, lambda: bridge.ensure(design, choose))
     except OSError as error:
         raise NetworkError(
             f"the network cannot be set up: {error.strerror or error}",
             hint="it needs CAP_NET_ADMIN, nf_tables and ip_forward; else use --network none or --network host",
         ) from error
     return found, mtu or _DEFAULT_MTU
+
+
+def _host_routes() -> list[subnets.Subnet]:
+    """Return where the machine's own networks are, which the namespace of the bridges does not show."""
+    from runtime.network.rtnetlink import Rtnetlink
+
+    with Rtnetlink() as links:
+        return links.routes()
 
 
 def _servers(dns: Sequence[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from runtime.errors import NetworkError
 from runtime.network.helpers import READY_FD
 
 if TYPE_CHECKING:
+    from runtime.context import Context
     from runtime.network.publish import Published
 
 PASTA = "pasta"
@@ -111,6 +112,21 @@ def find(environ: Mapping[str, str], wanted: str | None = None) -> Helper:
         f"a network for an unprivileged user needs {names}, which is not installed",
         hint=f"install the package {packages}, or use --network none or --network host",
     )
+
+
+def place(context: Context) -> str:
+    """Name an empty file that is there, for a network namespace to be bound over in the helper's mount namespace.
+
+    It lies in the run directory, below which AppArmor lets pasta open such files, or else with the locks.
+    """
+    path = context.layout.run / "netns"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except PermissionError:
+        path = context.layout.locks / "netns"
+        path.touch(mode=0o600)
+    return str(path)
 
 
 def _which(program: str, environ: Mapping[str, str]) -> str | None:

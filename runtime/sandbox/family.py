@@ -1,6 +1,6 @@
 """Let all unprivileged processes of one root be in one user namespace: only so can they join each other's networks.
 
-The file `ROOT/locks/userns` names processes that are in it, one a line (`PID-STARTTIME-BOOT`), under its own flock:
+The file `RUN/userns` names processes that are in it, one a line (`PID-STARTTIME-BOOT`), under its own flock:
 commands, and what outlives them (monitors, the holder of the networks). A command joins the first that lives; the
 kernel lets it, as its user has made that namespace. Where none lives it makes a new one and is the first.
 """
@@ -51,17 +51,26 @@ def add(context: Context, pid: int) -> None:
         register.add(pid)
 
 
+def members(context: Context) -> tuple[str, ...]:
+    """Return the names of the processes that live in the user namespace, the latest first."""
+    try:
+        with _Register(context) as register:
+            return tuple(name for name in reversed(register.names) if is_alive(name))
+    except OSError:
+        return ()
+
+
 class _Register:
     """The list, locked while it is open."""
 
     def __init__(self, context: Context, *, make: bool = False) -> None:
-        directory = context.layout.locks
+        directory = context.layout.run
         if make:
             os.makedirs(directory, mode=0o700, exist_ok=True)
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if make else 0)
         self._fd = os.open(directory / "userns", flags, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
-        self._names = os.pread(self._fd, 1 << 20, 0).decode("ascii", "replace").split()
+        self.names = os.pread(self._fd, 1 << 20, 0).decode("ascii", "replace").split()
 
     def __enter__(self) -> _Register:
         return self
@@ -71,15 +80,15 @@ class _Register:
 
     def join(self) -> bool:
         """Enter the user namespace of a process that lives; False where there is none."""
-        for name in reversed(self._names):
+        for name in reversed(self.names):
             if is_alive(name) and _join(int(name.partition("-")[0]), name):
                 return True
-        self._names = []
+        self.names = []
         return False
 
     def add(self, pid: int) -> None:
         """Add a process to the list."""
-        kept = [name for name in self._names if is_alive(name)] if len(self._names) > _MANY else self._names
+        kept = [name for name in self.names if is_alive(name)] if len(self.names) > _MANY else self.names
         kept.append(f"{pid}-{start_time(pid)}-{boot_mark()}")
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, "".join(f"{name}\n" for name in kept).encode(), 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program, settle
+from tests.integration.programs import Program
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
@@ -16,17 +16,14 @@ SLEEP = ("sleep", "100")
 
 
 @pytest.fixture
-def box(open_directory: Path, busybox: Path, missing: Callable[[str], None]) -> Iterator[Program]:
-    """Return the program as root with an image `box`; containers are removed at the end, and nothing is left."""
-    program = Program(home=open_directory / "home")
-    program.home.mkdir()
-    program("import", "-", "box", input=busybox.read_bytes())
-    yield program
-    ids = program.text("ps", "-aq").split()
+def box(pybuild: Program, busybox: Path) -> Iterator[Program]:
+    """Return the program, as root and as a user, with an image `box`; containers are removed at the end."""
+    pybuild("import", "-", "box", input=busybox.read_bytes())
+    yield pybuild
+    ids = pybuild.text("ps", "-aq").split()
     if ids:
-        program("rm", "-f", *ids)
-    program("network", "prune", "-f")
-    assert not settle(program)
+        pybuild("rm", "-f", *ids)
+    pybuild("network", "prune", "-f")
 
 
 def _address(box: Program, container: str, network: str) -> str:

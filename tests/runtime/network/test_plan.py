@@ -47,13 +47,13 @@ def test_a_name_server_must_be_an_address(context: Context, store: Store) -> Non
         pass
 
 
-def test_an_unprivileged_bridge_is_a_helper(
+def test_a_helper_is_had_by_its_name(
     context: Context, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rootless, "_TUN", "/dev/null")
     (tmp_path / "pasta").touch(mode=0o755)
     user = replace(context, rootless=True, environ={"PATH": str(tmp_path)})
-    with plan(user, store, owner="container:a") as found:
+    with plan(user, store, "pasta", owner="container:a") as found:
         assert found.mode == "pasta"
         assert Path(found.document["place"]).is_file()
         assert found.document["command"][0] == f"{tmp_path}/pasta"
@@ -61,9 +61,9 @@ def test_an_unprivileged_bridge_is_a_helper(
 
 
 @pytest.mark.userns
-@pytest.mark.parametrize(("flags", "mode"), [("-Ur", "pasta"), ("-Urn", "bridge")])
-def test_root_of_a_user_namespace_gets_a_bridge_only_where_it_rules_the_network(
-    flags: str, mode: str, tmp_path: Path
+@pytest.mark.parametrize(("flags", "apart"), [("-Ur", True), ("-Urn", False)])
+def test_bridges_have_a_namespace_of_their_own_where_ours_is_ruled_by_others(
+    flags: str, apart: bool, tmp_path: Path
 ) -> None:
     script = """
 import os, sys
@@ -76,10 +76,11 @@ rootless._TUN = "/dev/null"
 root = Path(sys.argv[1])
 context = Context(layout=Layout(root=root, run=root / "run", key="0123456789"), environ=os.environ, rootless=False)
 with Store.open(context) as store, plan(context, store, owner="step:1") as found:
-    print(found.mode)
+    print(found.mode, "namespace" in found.document)
 """
-    (tmp_path / "pasta").touch(mode=0o755)
+    (tmp_path / "pasta").write_text("#!/bin/sh\n")
+    (tmp_path / "pasta").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = ("unshare", flags, sys.executable, "-c", script, str(tmp_path / "root"))
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    assert done.stdout == f"{mode}\n"
+    assert done.stdout == f"bridge {apart}\n"

@@ -1,0 +1,177 @@
+"""Hold the network namespace of an unprivileged user's root: his bridges are in it, and pasta is its way out.
+
+A process a root, started by the first container that needs a bridge and ended by the janitor when nobody uses the
+bridges any more; everything in the namespace goes with it. It stays in the host's network namespace, so that pasta (or
+slirp4netns), whose keeper is its child, has its sockets there; and starts that again when it ends. Others find it by
+`ROOT/locks/network.holder`, one line `PID-STARTTIME-BOOT DESCRIPTOR INODE`, under its own flock, and open
+`/proc/PID/fd/DESCRIPTOR`. After kill -9 the namespace lives on in the monitors of its containers: the next holder takes
+it over from there.
+
+Standard library alone: `python -I -S` runs `main`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+
+from runtime.network import helpers, rtnetlink
+from runtime.network.janitor import HOLDER
+from runtime.network.rtnetlink import Rtnetlink
+from runtime.sandbox import syscalls
+
+READY = b"ready "
+
+_RESULT_FD, _ADOPTED_FD = 3, 4
+_FIRST_DELAY, _LAST_DELAY = 0.1, 60.0
+"""Seconds before a helper that has ended is started again, and the most before a later try."""
+
+
+def main(words: str, adopted: str, _locks: str) -> None:
+    """Be the holder; `words` is JSON: mode, command and place of the helper, and whether it may fail at first.
+
+    Writes "ready DESCRIPTOR INODE PID" to descriptor 3, or what went wrong. `adopted` is "1" where a namespace that
+    still lives is at descriptor 4.
+    """
+    if os.fork():
+        os._exit(0)  # so that it is nobody's child, and nobody need wait for it
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    plan = json.loads(words)
+    keeper = 0
+    try:
+        namespace = _ADOPTED_FD if adopted == "1" else _new_namespace()
+        failure = ""
+        try:
+            keeper = _start(plan, namespace)
+        except OSError as error:
+            failure = error.strerror or str(error)
+        if not failure or plan["optional"]:
+            inode = os.fstat(namespace).st_ino
+            answer = b"%s%d %d %d" % (READY, namespace, inode, os.getpid())
+        else:
+            answer = failure.encode("utf-8", "surrogateescape")
+    except OSError as error:
+        answer = f"the network namespace cannot be made: {error.strerror or error}".encode()
+    os.write(_RESULT_FD, answer)
+    os.close(_RESULT_FD)
+    if answer.startswith(READY):
+        _look_after(plan, namespace, keeper)
+
+
+def _new_namespace() -> int:
+    """Make a network namespace with its loopback up; returns its descriptor."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            syscalls.unshare(syscalls.CLONE_NEWNET)
+            with Rtnetlink() as links:
+                links.transact([rtnetlink.link_up("lo")])
+            os.write(writer, b"!")
+            signal.pause()
+        except OSError as error:
+            os.write(writer, (error.strerror or str(error)).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    try:
+        answer = os.read(reader, 1000)
+        if answer != b"!":
+            raise OSError(1, answer.decode("utf-8", "replace"))
+        return os.open(f"/proc/{child}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(reader)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _start(plan: dict[str, object], namespace: int) -> int:
+    """Start the helper; returns its keeper's pid, 0 where there is none to start. Raises OSError."""
+    command = plan["command"]
+    if not isinstance(command, list) or not command:
+        return 0
+    path = f"/proc/{os.getpid()}/fd/{namespace}"
+    return helpers.start(str(plan["mode"]), command, str(plan["place"]), os.getpid(), path)
+
+
+def _look_after(plan: dict[str, object], namespace: int, keeper: int) -> None:
+    """See to it that the helper runs, for good."""
+    delay = _FIRST_DELAY
+    while True:
+        started = time.monotonic()
+        if keeper:
+            os.waitpid(keeper, 0)
+        while _collect():
+            pass
+        if time.monotonic() - started > _LAST_DELAY:
+            delay = _FIRST_DELAY
+        time.sleep(delay)
+        delay = min(2 * delay, _LAST_DELAY)
+        try:
+            keeper = _start(plan, namespace)
+        except OSError:
+            keeper = 0
+
+
+def _collect() -> bool:
+    """Collect a child that has ended: the keeper of a helper that did not start."""
+    try:
+        return os.waitpid(-1, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return False
+
+
+def stop(locks: str) -> bool:
+    """End the holder of a root, whoever is in its namespace; False where the root has had none."""
+    try:
+        fd = os.open(f"{locks}/{HOLDER}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        import fcntl  # lazy: only with a holder
+
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        pid = living(os.pread(fd, 200, 0).decode("ascii", "replace"))
+        if pid:
+            _kill(pid)
+        os.ftruncate(fd, 0)
+    finally:
+        os.close(fd)
+    return True
+
+
+def living(line: str) -> int:
+    """Return the pid of the holder that a line of the file names, 0 where it lives no more."""
+    pid, _, rest = line.partition("-")
+    started, _, rest = rest.partition("-")
+    if not pid.isdecimal():
+        return 0
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            boot = file.read(8)
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    alive = rest[:8] == boot and fields[0] not in (b"Z", b"X") and fields[19].decode() == started
+    return int(pid) if alive else 0
+
+
+def _kill(pid: int) -> None:
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        poller.poll(5000)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(fd)
