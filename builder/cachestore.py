@@ -97,18 +97,17 @@ def oldest_beyond(found: Sequence[CacheEntry], keep: int) -> tuple[CacheEntry, .
 
 
 def _records(store: Store) -> list[CacheEntry]:
+    _ = Records(store), store.snapshots  # their tables exist
     of_images = _image_layers(store)
     counted: set[str] = set()
-    Records(store)  # its tables exist
-    _ = store.snapshots
     rows = store.database.read(
-        """SELECT r.key, r.chain, r.created, r.used, r.uses, r.turn, r.sequence, r.statement, s.size
+        """SELECT r.key, r.chain, r.created, r.used, r.uses, r.turn, r.sequence, r.statement, s.own_size
         FROM builder_records r LEFT JOIN snapshots s ON s.chain_id = r.chain ORDER BY r.sequence"""
     )
     found = []
     for row in rows:
         chain = row["chain"]
-        size = 0 if chain in counted else row["size"] or 0
+        size = 0 if chain in counted else row["own_size"] or 0
         counted.add(chain)
         found.append(
             CacheEntry(
@@ -129,10 +128,12 @@ def _records(store: Store) -> list[CacheEntry]:
 
 
 def _image_layers(store: Store) -> set[str]:
+    """Give the layers of all images, and those that they stand on."""
     found: set[str] = set()
     for image in store.images.list():
         found.update(chain_ids(image.config.diff_ids))
-    return found
+    backed = store.database.read("SELECT chain_id, backing FROM snapshots WHERE backing IS NOT NULL")
+    return found | {row["backing"] for row in backed if row["chain_id"] in found}
 
 
 def _mounts(store: Store) -> list[CacheEntry]:

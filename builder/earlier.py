@@ -1,7 +1,7 @@
-"""Take files over from an earlier layer of the same instruction: a hard link instead of another copy.
+"""Keep pace with an earlier layer of the same instruction, to write only what is not as it was.
 
-No layer is ever written again, so two may share an inode. What is linked was read and has the digest that is wanted;
-what it is called, or what anybody once noted of it, does not count.
+No layer is ever written again, so a new one may stand on an old one: see `runtime.store.snapshots`. What is taken over
+was read and has the digest that is wanted; what it is called, or what anybody once noted of it, does not count.
 """
 
 from __future__ import annotations
@@ -11,93 +11,120 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from runtime.store.layers.tree import Metadata, read_open
+from runtime.store.layers.tree import Metadata, read_metadata, read_open
+from runtime.store.layers.walk import DIRECTORY_FLAGS, FILE_FLAGS, TreeWalk
 
 _CHUNK = 1 << 20
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class NotAbove(Exception):
+    """The new layer cannot stand on the earlier one, which has something that the new one lacks at this place."""
 
 
 class EarlierLayer:
-    """The files of one layer, to be linked into another of the same file system. A context manager."""
+    """The entries of one layer, gone through in step with those of another, in the order of a layer's tar.
+
+    A context manager. Each entry of the new layer is met once, by `directory` or `take`; both raise NotAbove where an
+    entry of the earlier one was passed over, or is a directory and the new one is not, or the reverse.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._root = -1
-        self._held: tuple[bytes, int] = (b"", -1)
-        self._linked: set[int] = set()
+        self._root = os.open(path, DIRECTORY_FLAGS)
+        try:
+            self._walk = TreeWalk(self._root)
+        except OSError:
+            os.close(self._root)
+            raise
+        self._entries = iter(self._walk)
+        self._next = next(self._entries, None)
 
     def __enter__(self) -> EarlierLayer:
-        self._root = os.open(self._path, _DIRECTORY)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._held[1] >= 0:
-            os.close(self._held[1])
+        self._walk.__exit__()
         os.close(self._root)
 
-    def link(self, path: bytes, metadata: Metadata, digest: bytes, directory: int) -> Iterable[bytes] | None:
-        """Link the file at `path`, if it is what `metadata` and `digest` (SHA-256, raw) say, into `directory`.
-
-        Returns its bytes, or None where there is no such file and nothing was done. Two names never get one inode:
-        that would make hard links of what are two files.
-        """
-        if metadata.nlink > 1:
+    def directory(self, path: bytes) -> Metadata | None:
+        """Come to the directory `path`; returns what it is in the earlier layer, None where it is not there."""
+        place = self._meet(path)
+        if place is None:
             return None
-        parent, _, name = path.rpartition(b"/")
-        try:
-            old = self._open(parent)
-            fd = os.open(name, _FILE, dir_fd=old)
-        except OSError:
-            return None  # not there, or not of that kind, any more
-        keep = False
-        try:
-            found = read_open(fd)
-            if found.inode in self._linked or _facts(found) != _facts(metadata):
-                return None
-            pieces = _pieces_of(fd, metadata.size, digest)
-            if pieces is None:
-                return None
-            try:
-                os.link(name, name, src_dir_fd=old, dst_dir_fd=directory, follow_symlinks=False)
-            except OSError:
-                return None  # as many links as the file system allows
-            self._linked.add(found.inode)
-            keep = not isinstance(pieces, list)
-            return pieces
-        finally:
-            if not keep:
-                os.close(fd)
+        found = read_metadata(*place)
+        if found.kind != "directory" or found.opaque:
+            raise NotAbove(path)
+        self._walk.enter(place[1])
+        self._next = next(self._entries, None)
+        return found
 
-    def _open(self, path: bytes) -> int:
-        """Return a descriptor of a directory, component by component and never through a link."""
-        if not path:
-            return self._root
-        if self._held[0] == path:
-            return self._held[1]
-        fd = self._root
-        for part in path.split(b"/"):
-            try:
-                following = os.open(part, _DIRECTORY, dir_fd=fd)
-            finally:
-                if fd != self._root:
-                    os.close(fd)
-            fd = following
-        if self._held[1] >= 0:
-            os.close(self._held[1])
-        self._held = (path, fd)
-        return fd
+    def take(self, path: bytes, metadata: Metadata, digest: bytes) -> Iterable[bytes] | None:
+        """Come to the entry `path`, no directory; returns its bytes if the earlier layer has the very same.
+
+        None says that it has to be written: `metadata` and `digest` (SHA-256, raw) are not what is there, or it is one
+        of several names of one file.
+        """
+        place = self._meet(path)
+        if place is None:
+            return None
+        is_file = self._next is not None and self._next[3]
+        pieces = _file(place, metadata, digest) if is_file else _other(place, metadata)
+        self._next = next(self._entries, None)
+        return pieces
+
+    def end(self) -> None:
+        """Say that the new layer has no more entries."""
+        if self._next is not None:
+            raise NotAbove(self._next[0])
+
+    def _meet(self, path: bytes) -> tuple[int, bytes] | None:
+        """Return directory and name of the entry at `path`, None where it is not there."""
+        if self._next is None:
+            return None
+        found, directory, name, _ = self._next
+        if found == path:
+            return directory, name
+        if found.split(b"/") < path.split(b"/"):
+            raise NotAbove(found)
+        return None
 
 
-def _facts(metadata: Metadata) -> tuple[object, ...]:
+def _file(place: tuple[int, bytes], metadata: Metadata, digest: bytes) -> Iterable[bytes] | None:
+    if metadata.kind != "file" or metadata.nlink > 1:
+        return None
+    directory, name = place
+    fd = os.open(name, FILE_FLAGS, dir_fd=directory)
+    keep = False
+    try:
+        if not is_same(read_open(fd), metadata):
+            return None
+        pieces = _pieces_of(fd, metadata.size, digest)
+        keep = pieces is not None and not isinstance(pieces, list)
+        return pieces
+    finally:
+        if not keep:
+            os.close(fd)
+
+
+def _other(place: tuple[int, bytes], metadata: Metadata) -> Iterable[bytes] | None:
+    found = read_metadata(*place)
+    if found.kind == "directory":
+        raise NotAbove(place[1])
+    return () if metadata.nlink == 1 and is_same(found, metadata) else None
+
+
+def is_same(found: Metadata, wanted: Metadata) -> bool:
+    """Tell whether an entry has the metadata that is wanted, and no second name."""
     return (
-        metadata.kind,
-        metadata.mode,
-        metadata.uid,
-        metadata.gid,
-        metadata.size,
-        metadata.mtime_ns,
-        dict(metadata.xattrs),
+        found.kind == wanted.kind
+        and found.mode == wanted.mode
+        and found.uid == wanted.uid
+        and found.gid == wanted.gid
+        and found.size == wanted.size
+        and found.mtime_ns == wanted.mtime_ns
+        and found.rdev == wanted.rdev
+        and found.link == wanted.link
+        and found.xattrs == wanted.xattrs
+        and (found.nlink == 1 or found.kind == "directory")
     )
 
 

@@ -297,8 +297,8 @@ class Executor:
         with self._reporter.working(title, planned.line, str(reason)) as vertex:
             started = given.context.now()
             try:
-                given = replace(given, output=vertex.output, earlier=self._earlier_layer(statement, site))
-                result = self._layer(planned, given, stage, keyword=keyword)
+                given = replace(given, output=vertex.output)
+                result = self._layer(planned, given, stage, keyword=keyword, site=site)
             except SourceChanged as changed:
                 return changed.path, None
             except StepFailed as error:
@@ -322,13 +322,15 @@ class Executor:
             return "", self._records.store(record, replace_earlier=anew, files=files)
 
     def _layer(
-        self, planned: PlannedNode, given: Given, stage: Stage, *, keyword: str
+        self, planned: PlannedNode, given: Given, stage: Stage, *, keyword: str, site: str
     ) -> tuple[ChainID | None, Digest, int | None]:
         """Make a step's layer; gives chain, content, and when an equal layer that takes its place was made."""
         step = planned.step
         assert step is not None
         parent = None if step.linked else given.parent
-        with self._store.snapshots.prepare(None if parent is None else parent.chain) as preparation:
+        chain = None if parent is None else parent.chain
+        backing = self._earlier_layer(planned, site)
+        with self._store.snapshots.prepare(chain, backing=backing) as preparation:
             digests: LayerDigests | None
             try:
                 digests = step.execute(given, preparation)
@@ -376,11 +378,16 @@ class Executor:
         else:
             error.hint = f"open it with `pybuild debug {identifier}`"
 
-    def _earlier_layer(self, statement: str, site: str) -> Path | None:
-        """Return the layer that this instruction last led to, if there is one."""
-        chain = self._records.latest_chain(statement, site)
-        earlier = None if chain is None else self._store.snapshots.get(chain)
-        return None if earlier is None else earlier.path
+    def _earlier_layer(self, planned: PlannedNode, site: str) -> Snapshot | None:
+        """Return the layer that a copy last led to, or the one that this stands on; None where little of it is left."""
+        if not isinstance(planned.instruction, Copy):
+            return None
+        snapshots = self._store.snapshots
+        chain = self._records.latest_chain(planned.node.instruction.source, site)
+        earlier = None if chain is None else snapshots.get(chain)
+        if earlier is None or earlier.backing is None:
+            return earlier
+        return snapshots.get(earlier.backing) if earlier.own_size * 2 < earlier.size else None
 
     def _stacked(self, parent: ChainID, layer: ChainID) -> Snapshot:
         """Put the layer of a linked step, made over nothing, on top of another tree."""

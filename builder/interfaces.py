@@ -79,8 +79,7 @@ class Given(Frozen):
     that were given: only RUN sees those, and no key does.
     `user`, `working_directory` (absolute) and `shell` are the image's at this point, "" and the default where unset.
     `changed` is called by `execute` with the path of a source that was not the same as when its key was made.
-    `epoch` is SOURCE_DATE_EPOCH in seconds, or None. `earlier` is an earlier layer of the same instruction (a directory
-    that nobody writes): equal files may be hard links to its.
+    `epoch` is SOURCE_DATE_EPOCH in seconds, or None.
     """
 
     context: Context
@@ -102,7 +101,6 @@ class Given(Frozen):
     remotes: Callable[[], Remotes] | None = None
     fetch: bool = True
     agents: Agents | None = None
-    earlier: Path | None = None
 
 
 class Step(Protocol):
@@ -137,7 +135,7 @@ class Step(Protocol):
         """
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
-        """Make the layer in `preparation.upperdir`; nothing is committed here.
+        """Make the layer in `preparation.upperdir`, perhaps on top of its `backing`; nothing is committed here.
 
         Returns the digests where they were computed while the bytes went by, else None and the solver measures.
         Raises SourceChanged where a source no longer is what `key_parts` saw; then both are called once more.

@@ -2,6 +2,9 @@
 
 What is already there, in the layer or below it, decides what a copy does; it is looked up in the merged view, without
 a mount. Directories that a copy only passes through are taken over with the metadata that they have below.
+
+Where an earlier layer of the same instruction is at hand, only what is not as it was there is written: directories are
+made once something goes into them, and the new layer stands on the earlier one.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.earlier import EarlierLayer
+from builder.earlier import EarlierLayer, NotAbove, is_same
 from builder.interfaces import SourceChanged
 from builder.modes import ModeChange
 from builder.trees import Plan, SourceTree, join, plan_copy
@@ -63,16 +66,19 @@ class Style(Frozen):
 class _Directory:
     """A directory of the layer; `fresh` where nothing lies below it, `metadata` is set when all is written.
 
-    `filled` is the number of the copy that alone put something into it: names of one copy never meet.
+    `filled` is the number of the copy that alone put something into it: names of one copy never meet. `made` once it
+    is in the upperdir; `earlier` is what it is in the layer that this one stands on.
     """
 
-    __slots__ = ("filled", "fresh", "metadata", "taped")
+    __slots__ = ("earlier", "filled", "fresh", "made", "metadata", "taped")
 
-    def __init__(self, metadata: Metadata, *, fresh: bool) -> None:
+    def __init__(self, metadata: Metadata, *, fresh: bool, made: bool = False) -> None:
         self.metadata = metadata
         self.fresh = fresh
+        self.made = made
         self.filled = 0
         self.taped = False
+        self.earlier: Metadata | None = None
 
 
 class LayerTree:
@@ -80,6 +86,8 @@ class LayerTree:
 
     `digests` are the layer's, known once it is closed, where everything was written in the order of its tar and
     nothing was taken away again: the bytes were digested on their way. Else they are None, and it has to be read.
+    With an `earlier` layer they always are, or NotAbove is raised. `shared` counts the bytes of files that are the
+    earlier layer's, None where nothing is.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class LayerTree:
         cancel: Cancel | None = None,
     ) -> None:
         self.digests: LayerDigests | None = None
+        self.shared: int | None = None
         self._upper = upper
         self._view = view
         self._earlier = earlier
@@ -111,11 +120,11 @@ class LayerTree:
         parent, _, name = path.rpartition(b"/")
         directory = self._directories.get(parent)
         if directory is not None:
-            try:
-                return read_metadata(self._open(parent), name)
-            except FileNotFoundError:
-                if directory.fresh:
-                    return None
+            if directory.made:
+                with suppress(FileNotFoundError):
+                    return read_metadata(self._open(parent), name)
+            if directory.fresh:
+                return None
         return None if self._view is None else self._view.entry(path)
 
     def make_directory(self, path: bytes, style: Style) -> bool:
@@ -125,7 +134,7 @@ class LayerTree:
         """
         if path in self._directories:
             return False
-        parent, _, name = path.rpartition(b"/")
+        parent = path.rpartition(b"/")[0]
         if path:
             self.make_directory(parent, style)
         below = self._below(path)
@@ -137,12 +146,11 @@ class LayerTree:
         metadata = below if below is not None else self._inherit(parent, style)
         fresh = below is None
         if path:
-            os.mkdir(name, 0o700, dir_fd=self._open(parent))
             self._directories[parent].filled = self._copies
             self._untaped.append(path)
         else:
             fresh = self._view is None
-        self._directories[path] = _Directory(metadata, fresh=fresh)
+        self._directories[path] = _Directory(metadata, fresh=fresh, made=not path)
         return below is None
 
     def add(self, tree: SourceTree, base: bytes, plan: Plan, destination: bytes, style: Style) -> None:
@@ -179,20 +187,28 @@ class LayerTree:
         self._clear(destination, style)
         parent, _, name = destination.rpartition(b"/")
         metadata = style.dress(Metadata("file", 0o644, 0, 0, size=len(content), mtime_ns=style.created_ns))
+        digest = sha256(content).digest()
+        if self._taken(destination, metadata, digest):
+            return
         fd = os.open(name, _NEW_FILE, 0o600, dir_fd=self._open(parent))
         try:
             _write(fd, content)
             write_open(fd, metadata)
         finally:
             os.close(fd)
-        self._put_on_tape(destination, metadata, [content], sha256(content).digest())
+        self._put_on_tape(destination, metadata, [content], digest)
 
     def finish(self) -> None:
         """Give every directory its metadata, times last: what was written into one has changed them."""
-        for path, directory in sorted(self._directories.items(), reverse=True):
-            if write_open(self._open(path), directory.metadata):
-                self._tape = None
         self._tape_directories()
+        if self._earlier is not None:
+            self._earlier.end()
+        for path, directory in self._directories.items():
+            if directory.earlier is None or not is_same(directory.earlier, directory.metadata):
+                self._make(path)
+        for path, directory in sorted(self._directories.items(), reverse=True):
+            if directory.made and write_open(self._open(path), directory.metadata):
+                self._stop_tape()
         if self._tape is not None:
             self.digests = self._tape.finish()
 
@@ -225,8 +241,7 @@ class LayerTree:
         if target in self._directories:
             self._dress(target, metadata)
             return
-        parent, _, name = target.rpartition(b"/")
-        found = None if self._is_alone_in(parent) else self.look_up(target)
+        found = None if self._is_alone_in(target.rpartition(b"/")[0]) else self.look_up(target)
         if found is not None and found.kind != "directory":
             if not style.replace:
                 raise PybuildError(
@@ -234,7 +249,6 @@ class LayerTree:
                     hint="name another destination, or remove it in a step before",
                 )
             self._remove(target)
-        os.mkdir(name, 0o700, dir_fd=self._open(parent))
         self._directories[target] = _Directory(metadata, fresh=found is None or found.kind != "directory")
         self._untaped.append(target)
 
@@ -242,11 +256,13 @@ class LayerTree:
         """Give a directory that is in the layer other metadata."""
         directory = self._directories[path]
         if directory.taped and directory.metadata != metadata:
-            self._tape = None
+            self._stop_tape()
         directory.metadata = metadata
 
     def _add_link(self, first: bytes, target: bytes, metadata: Metadata, style: Style) -> None:
         self._clear(target, style)
+        if self._taken(target, metadata, b""):
+            return
         source_parent, _, source_name = first.rpartition(b"/")
         parent, _, name = target.rpartition(b"/")
         held = os.dup(self._open(source_parent))
@@ -260,25 +276,35 @@ class LayerTree:
         self, tree: SourceTree, source: bytes, metadata: Metadata, digest: bytes, target: bytes, style: Style
     ) -> None:
         self._clear(target, style)
+        if self._taken(target, metadata, digest):
+            return
         parent, _, name = target.rpartition(b"/")
         directory = self._open(parent)
         if metadata.kind != "file":
             make_node(directory, name, metadata)
             if write_metadata(directory, name, metadata):
-                self._tape = None
+                self._stop_tape()
             self._put_on_tape(target, metadata)
-            return
-        same = None if self._earlier is None else self._earlier.link(target, metadata, digest, directory)
-        if same is not None:
-            self._put_on_tape(target, metadata, same, digest)
             return
         out = os.open(name, _NEW_FILE, 0o600, dir_fd=directory)
         try:
             self._put_on_tape(target, metadata, copied(tree, source, out, metadata.size, digest, self._cancel), digest)
             if write_open(out, metadata):
-                self._tape = None
+                self._stop_tape()
         finally:
             os.close(out)
+
+    def _taken(self, path: bytes, metadata: Metadata, digest: bytes) -> bool:
+        """Put an entry, no directory, on the tape from the earlier layer if it is the very same there."""
+        if self._earlier is None:
+            return False
+        self._tape_directories()
+        pieces = self._earlier.take(path, metadata, digest)
+        if pieces is None:
+            return False
+        self._put_on_tape(path, metadata, pieces, digest)
+        self.shared = (self.shared or 0) + metadata.size
+        return True
 
     def _put_on_tape(self, path: bytes, metadata: Metadata, pieces: Iterable[bytes] = (), digest: bytes = b"") -> None:
         """Digest an entry as part of the layer, if it comes in the order of the layer's tar; `pieces` are used up."""
@@ -294,15 +320,23 @@ class LayerTree:
                 directory = self._directories[path]
                 directory.taped = True
                 self._tape.add(path, directory.metadata)
+                if self._earlier is not None:
+                    directory.earlier = self._earlier.directory(path)
         self._untaped.clear()
 
     def _in_order(self, path: bytes) -> bool:
         """Tell whether `path` comes after all before it: by components, in byte order. If not, the tape ends."""
         parts = path.split(b"/")
         if parts <= self._taped:
-            self._tape = None
+            self._stop_tape()
         self._taped = parts
         return self._tape is not None
+
+    def _stop_tape(self) -> None:
+        """Give up digesting on the way, and with it standing on an earlier layer."""
+        self._tape = None
+        if self._earlier is not None:
+            raise NotAbove
 
     def _is_alone_in(self, parent: bytes) -> bool:
         """Tell whether all names in a directory are those of the copy at work, so that no new one can meet another."""
@@ -325,16 +359,18 @@ class LayerTree:
         if target in self._directories:
             self._remove(target)
             return
-        self._tape = None
-        with suppress(FileNotFoundError):  # it lies in a layer below: the new file hides it
+        if not self._directories[parent].made:
+            return  # it lies in a layer below: the new file hides it
+        with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._open(parent))
+            self._stop_tape()
 
     def _remove(self, target: bytes) -> None:
         """Take a file or a tree that this layer wrote away again."""
         from runtime.store.trees import remove_tree  # lazy: only where an archive overwrites itself
 
         parent, _, name = target.rpartition(b"/")
-        self._tape = None
+        self._stop_tape()
         if target not in self._directories:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._open(parent))
@@ -344,10 +380,21 @@ class LayerTree:
             del self._directories[path]
         remove_tree(os.path.join(f"/proc/self/fd/{self._upper}", os.fsdecode(target)))
 
+    def _make(self, path: bytes) -> None:
+        """Have a directory in the upperdir, and those above it."""
+        missing = []
+        while not self._directories[path].made:
+            missing.append(path)
+            path = path.rpartition(b"/")[0]
+        for path in reversed(missing):
+            os.mkdir(path, 0o700, dir_fd=self._upper)
+            self._directories[path].made = True
+
     def _open(self, path: bytes) -> int:
-        """Return a descriptor of a directory of the layer; the last one asked for stays open."""
+        """Return a descriptor of a directory of the layer, made if it was not; the last one asked for stays open."""
         if self._held is not None and self._held[0] == path:
             return self._held[1]
+        self._make(path)
         # Every component was made by this object and is a directory; nothing else writes here.
         fd = os.open(path or b".", _DIRECTORY, dir_fd=self._upper)
         if self._held is not None:
@@ -362,8 +409,8 @@ def open_layer(
 ) -> Iterator[LayerTree]:
     """Open the empty directory `upper` as a layer over `view` (None: over nothing).
 
-    Files that are equal to those of the layer `earlier` become hard links to them. Copying raises Cancelled when
-    `cancel` is set.
+    With `earlier`, the directory of a layer, only what that one lacks is written, so that the new layer is one on top
+    of the other; raises NotAbove where that cannot be. Copying raises Cancelled when `cancel` is set.
     """
     with ExitStack() as stack:
         fd = os.open(upper, _DIRECTORY)

@@ -119,7 +119,7 @@ def _may_be_over(store: Store, allowed: int, oldest: int) -> bool:
     """Tell from two cheap questions whether records have to go."""
     _ = Records(store), store.snapshots  # their tables exist
     row = store.database.one(
-        """SELECT coalesce(sum(size), 0), (SELECT min(CASE used WHEN 0 THEN created ELSE used END)
+        """SELECT coalesce(sum(own_size), 0), (SELECT min(CASE used WHEN 0 THEN created ELSE used END)
         FROM builder_records) FROM snapshots WHERE chain_id IN (SELECT chain FROM builder_records)"""
     )
     if row is None:

@@ -49,9 +49,9 @@ def clamp_times(store: Store, build: BuildResult, epoch: int) -> BuildResult:
         row = store.database.one(
             "SELECT clamped FROM builder_clamped WHERE diff_id = ? AND epoch = ?", snapshot.diff_id, epoch
         )
-        path = snapshot.path
+        paths = snapshot.paths
         if row is None:
-            diff_id = write_layer(path, store.snapshots.watched_sink(), times=policy).diff_id
+            diff_id = write_layer(paths, store.snapshots.watched_sink(), times=policy).diff_id
             with store.database.write() as connection:
                 connection.execute(
                     "INSERT OR REPLACE INTO builder_clamped VALUES(?, ?, ?)", (snapshot.diff_id, epoch, diff_id)
@@ -60,7 +60,7 @@ def clamp_times(store: Store, build: BuildResult, epoch: int) -> BuildResult:
             diff_id = DiffID(row[0])
         following = next_chain(chain, diff_id)
         if store.snapshots.get(following) is None:
-            _apply(store, chain, diff_id, lambda sink, path=path: write_layer(path, sink, times=policy))  # type: ignore[misc]
+            _apply(store, chain, diff_id, lambda sink, paths=paths: write_layer(paths, sink, times=policy))  # type: ignore[misc]
         chain = following
     return _with_chain(build, chain)
 

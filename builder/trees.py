@@ -75,6 +75,7 @@ def plan_copy(tree: SourceTree, path: bytes, exclude: Exclude | None = None) -> 
     """
     entries: list[Entry] = []
     seen: dict[tuple[int, int], int] = {}
+    several: set[int] = set()
     digest = sha256()
     for relative, metadata in tree.walk(path):
         if exclude is not None and relative and exclude(os.fsdecode(relative)):
@@ -86,9 +87,12 @@ def plan_copy(tree: SourceTree, path: bytes, exclude: Exclude | None = None) -> 
             if metadata.nlink > 1:
                 first = seen.setdefault((metadata.device, metadata.inode), len(entries))
                 first = -1 if first == len(entries) else first
+                several.add(first)
             content = entries[first].digest if first >= 0 else tree.file_digest(full)
         entries.append(Entry(relative, metadata, content, first))
         digest.update(_line(relative, metadata, content, first))
+    for index in set(seen.values()) - several:  # its other names are not copied
+        entries[index] = entries[index]._replace(metadata=entries[index].metadata._replace(nlink=1))
     return Plan(tuple(entries), parse_digest("sha256:" + digest.hexdigest()))
 
 

@@ -122,7 +122,17 @@ class CopyStep:
 
     def execute(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         """Copy what was planned into the upperdir."""
-        from builder.layering import Style, open_layer  # lazy: 3 ms that a copy that is remembered does not need
+        from builder.earlier import NotAbove  # lazy: 3 ms that a copy that is remembered does not need
+
+        if preparation.backing is not None:
+            try:
+                return self._write(given, preparation)
+            except NotAbove:
+                preparation.begin_alone()
+        return self._write(given, preparation)
+
+    def _write(self, given: Given, preparation: Preparation) -> LayerDigests | None:
+        from builder.layering import Style, open_layer  # lazy: as above
 
         copy = self.instruction
         planned = self._sources if self._sources is not None else self._plan(given)
@@ -138,7 +148,8 @@ class CopyStep:
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
         target = _strip(given.view.resolve(destination))
         into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
-        with open_layer(preparation.upperdir, given.view, earlier=given.earlier, cancel=given.context.cancel) as layer:
+        earlier = None if preparation.backing is None else preparation.backing.path
+        with open_layer(preparation.upperdir, given.view, earlier=earlier, cancel=given.context.cancel) as layer:
             layer.make_directory(b"", style)
             if copy.parents:
                 layer.make_directory(target, style)  # also where a pattern matches nothing
@@ -148,6 +159,8 @@ class CopyStep:
             for file in copy.files:
                 place = _place_for(layer, target, os.fsencode(file.name), into=into, style=style)
                 layer.add_inline(place, _encode(file.content), style)
+        if layer.shared is not None:
+            preparation.stand_on_backing(layer.shared)
         return layer.digests
 
     def _place(

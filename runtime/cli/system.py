@@ -110,7 +110,7 @@ def _build_cache(store: Store) -> dict[str, object]:
     from runtime.cli.human import human_size  # lazy: not for the help
 
     row = store.database.one(
-        """SELECT count(DISTINCT pins.owner), coalesce(sum(snapshots.size), 0) FROM pins
+        """SELECT count(DISTINCT pins.owner), coalesce(sum(snapshots.own_size), 0) FROM pins
         LEFT JOIN snapshots ON snapshots.chain_id = pins.target
         WHERE pins.owner >= 'cache:' AND pins.owner < 'cache;'"""
     )

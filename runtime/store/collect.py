@@ -133,14 +133,14 @@ def _mark_referrers(store: Store, marked: _Marked) -> None:
 
 
 def _mark_below(store: Store, marked: _Marked) -> None:
-    """Add the layers below those that are needed."""
-    parents = {row[0]: row[1] for row in store.database.read("SELECT chain_id, parent FROM snapshots")}
+    """Add the layers below those that are needed, and those that they stand on."""
+    below = {row[0]: row[1:] for row in store.database.read("SELECT chain_id, parent, backing FROM snapshots")}
     pending = list(marked.snapshots)
     while pending:
-        parent = parents.get(pending.pop())
-        if parent is not None and parent not in marked.snapshots:
-            marked.snapshots.add(parent)
-            pending.append(parent)
+        for needed in below.get(pending.pop(), ()):
+            if needed is not None and needed not in marked.snapshots:
+                marked.snapshots.add(needed)
+                pending.append(needed)
 
 
 def _mark_only_copies(store: Store, marked: _Marked) -> None:
@@ -161,10 +161,10 @@ def _unmarked(store: Store, marked: _Marked) -> Collected:
     snapshots: list[ChainID] = []
     blobs: list[Digest] = []
     size = 0
-    for row in store.database.read("SELECT chain_id, size FROM snapshots ORDER BY rowid DESC"):
+    for row in store.database.read("SELECT chain_id, own_size FROM snapshots ORDER BY rowid DESC"):
         if row["chain_id"] not in marked.snapshots:
             snapshots.append(ChainID(row["chain_id"]))
-            size += row["size"]
+            size += row["own_size"]
     for digest in store.blobs.digests():
         if digest not in marked.blobs:
             blobs.append(digest)

@@ -113,7 +113,7 @@ def _graph_driver(store: Store, image: Image) -> dict[str, object]:
         snapshot = store.snapshots.get(chain_id)
         if snapshot is None:
             return {"Data": None, "Name": "overlayfs"}
-        paths.append(str(snapshot.path))
+        paths += map(str, snapshot.paths)
     if not paths:
         return {"Data": None, "Name": "overlayfs"}
     data = {"LowerDir": ":".join(paths[1:])} if len(paths) > 1 else {}

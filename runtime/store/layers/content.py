@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from runtime.oci.digests import Digest
 from runtime.store.layers.tree import CAPABILITY, Metadata, read_metadata
@@ -86,14 +86,14 @@ class ContentDigest:
         return b"".join(self._checks)
 
 
-def digest_tree(root_fd: int, content_of: Callable[[bytes, int, bytes], bytes]) -> ContentDigest:
-    """Digest a layer on disk without making its tar.
+def digest_tree(roots: Sequence[int], content_of: Callable[[bytes, int, bytes], bytes]) -> ContentDigest:
+    """Digest a layer on disk, the open directories `roots` on top of each other, without making its tar.
 
     `content_of(path, dir_fd, name)` gives the sha256 (32 bytes) of a regular file, as `read_content` does.
     """
     content = ContentDigest()
     first_names: dict[tuple[int, int], bytes] = {}
-    with TreeWalk(root_fd) as walk:
+    with TreeWalk(*roots) as walk:
         for path, dir_fd, name, _ in walk:
             metadata = read_metadata(dir_fd, name)
             if metadata.kind == "socket":
@@ -120,9 +120,9 @@ def read_content(path: bytes, dir_fd: int, name: bytes) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def entry_at(root_fd: int, index: int) -> bytes | None:
+def entry_at(roots: Sequence[int], index: int) -> bytes | None:
     """Give the path of the entry that `ContentDigest` counts as number `index`, None if there are fewer."""
-    with TreeWalk(root_fd) as walk:
+    with TreeWalk(*roots) as walk:
         for path, dir_fd, name, is_file in walk:
             kind = "file" if is_file else read_metadata(dir_fd, name).kind
             if kind == "socket":

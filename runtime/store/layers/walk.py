@@ -15,36 +15,41 @@ _OPEN_LEVELS = 64
 
 
 class _Level:
-    """One directory on the way down: its open descriptor (-1 for closed for a while), path and names to come."""
+    """One directory on the way down: its descriptors by root (-1: closed for a while), path and names to come."""
 
-    __slots__ = ("fd", "path", "pending")
+    __slots__ = ("fds", "path", "pending")
 
-    def __init__(self, fd: int, path: bytes) -> None:
-        self.fd = fd
+    def __init__(self, fds: dict[int, int], path: bytes) -> None:
+        self.fds = fds
         self.path = path
-        with os.scandir(fd) as entries:
-            names = [(os.fsencode(entry.name), entry.is_file(follow_symlinks=False)) for entry in entries]
-        names.sort(reverse=True)
-        self.pending = names
+        found: dict[bytes, tuple[int, bool]] = {}
+        for root, fd in reversed(fds.items()):
+            with os.scandir(fd) as entries:
+                for entry in entries:
+                    found[os.fsencode(entry.name)] = root, entry.is_file(follow_symlinks=False)
+        self.pending = sorted(found.items(), reverse=True)
 
 
 class TreeWalk:
     """An iterator of (path relative to the root, descriptor of its directory, name, is it a regular file).
 
-    After it gave a directory, the consumer calls `enter(path, ...)` if it wants what is in it. The root itself is not
-    given. A context manager: it closes the descriptors it opened, not `root_fd`.
+    After it gave a directory, the consumer calls `enter(name)` if it wants what is in it. The root itself is not
+    given. Of several roots, topmost first, directories of one name are one: what has no directory's name is given from
+    the topmost that has it. A context manager: it closes the descriptors it opened, not the roots'.
     """
 
-    def __init__(self, root_fd: int) -> None:
-        self._levels = [_Level(os.open(b".", DIRECTORY_FLAGS, dir_fd=root_fd), b"")]
+    def __init__(self, *root_fds: int) -> None:
+        fds = {root: os.open(b".", DIRECTORY_FLAGS, dir_fd=fd) for root, fd in enumerate(root_fds)}
+        self._levels = [_Level(fds, b"")]
 
     def __enter__(self) -> TreeWalk:
         return self
 
     def __exit__(self, *exc: object) -> None:
         for level in self._levels:
-            if level.fd >= 0:
-                os.close(level.fd)
+            for fd in level.fds.values():
+                if fd >= 0:
+                    os.close(fd)
         self._levels.clear()
 
     def __iter__(self) -> Iterator[tuple[bytes, int, bytes, bool]]:
@@ -54,26 +59,32 @@ class TreeWalk:
             pending = level.pending
             prefix = level.path
             while pending:
-                name, is_file = pending.pop()
-                yield prefix + name, level.fd, name, is_file
+                name, (root, is_file) = pending.pop()
+                yield prefix + name, level.fds[root], name, is_file
                 if levels[-1] is not level:
                     break  # the consumer entered a directory
             else:
                 self._leave()
 
-    def enter(self, name: bytes) -> int:
-        """Visit the directory `name`, which was given just now, before what follows it; returns its descriptor."""
+    def enter(self, name: bytes) -> None:
+        """Visit the directory `name`, which was given just now, before what follows it."""
         parent = self._levels[-1]
-        level = _Level(os.open(name, DIRECTORY_FLAGS, dir_fd=parent.fd), parent.path + name + b"/")
-        self._levels.append(level)
+        fds: dict[int, int] = {}
+        for root, fd in parent.fds.items():
+            try:
+                fds[root] = os.open(name, DIRECTORY_FLAGS, dir_fd=fd)
+            except FileNotFoundError:
+                continue  # another root has it
+        self._levels.append(_Level(fds, parent.path + name + b"/"))
         if len(self._levels) > _OPEN_LEVELS:
-            upper = self._levels[-1 - _OPEN_LEVELS]
-            os.close(upper.fd)
-            upper.fd = -1
-        return level.fd
+            upper, below = self._levels[-1 - _OPEN_LEVELS], self._levels[-_OPEN_LEVELS]
+            for root in below.fds:
+                os.close(upper.fds[root])
+                upper.fds[root] = -1
 
     def _leave(self) -> None:
         level = self._levels.pop()
-        if self._levels and self._levels[-1].fd < 0:
-            self._levels[-1].fd = os.open(b"..", DIRECTORY_FLAGS, dir_fd=level.fd)
-        os.close(level.fd)
+        for root, fd in level.fds.items():
+            if self._levels and self._levels[-1].fds[root] < 0:
+                self._levels[-1].fds[root] = os.open(b"..", DIRECTORY_FLAGS, dir_fd=fd)
+            os.close(fd)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -253,20 +253,24 @@ class LayerWriter:
 
 
 def write_layer(
-    upper: Path | int, sink: Sink | None = None, *, times: TimePolicy | None = None, algorithm: str = "sha256"
+    upper: Path | Sequence[Path],
+    sink: Sink | None = None,
+    *,
+    times: TimePolicy | None = None,
+    algorithm: str = "sha256",
 ) -> LayerDigests:
-    """Write the upperdir `upper` (a path or an open directory) as a tar to `sink`, or only measure it.
+    """Write the upperdir `upper`, or several that are one layer (topmost first), as a tar to `sink`, or measure it.
 
     `algorithm` is that of the diff ID, `sha256` or `sha512`. Nothing may write to the tree meanwhile. Raises
     LayerError and StoreError as `LayerWriter.add`, OSError as the file system or the sink gives it.
     """
     with ExitStack() as stack:
-        root_fd = upper
-        if not isinstance(root_fd, int):
-            root_fd = os.open(root_fd, DIRECTORY_FLAGS)
-            stack.callback(os.close, root_fd)
+        roots: list[int] = []
+        for path in (upper,) if isinstance(upper, Path) else upper:
+            roots.append(os.open(path, DIRECTORY_FLAGS))
+            stack.callback(os.close, roots[-1])
         writer = stack.enter_context(LayerWriter(sink, times=times, algorithm=algorithm))
-        walk = stack.enter_context(TreeWalk(root_fd))
+        walk = stack.enter_context(TreeWalk(*roots))
         for path, dir_fd, name, is_file in walk:
             if is_file:
                 fd = os.open(name, FILE_FLAGS, dir_fd=dir_fd)

@@ -6,7 +6,9 @@ import ctypes
 import hashlib
 import io
 import os
+import shutil
 import stat
+import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +19,10 @@ from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, chain_ids, hex_of
-from runtime.store import Store
-from runtime.store.layers.writer import TimePolicy
+from runtime.store import Store, snapshots
+from runtime.store.collect import unneeded
+from runtime.store.layers.writer import TimePolicy, write_layer
+from runtime.store.leases import add_pins
 from runtime.store.snapshots import Snapshot
 from tests.runtime.store.layers.trees import directory, entry, tar_of
 
@@ -221,7 +225,7 @@ def test_layer_on_a_missing_parent_is_refused(store: Store) -> None:
 def test_layer_is_removed_after_those_on_it(store: Store) -> None:
     base = make(store, None, "a")
     top = make(store, base.chain_id, "b")
-    with pytest.raises(StoreError, match="is the parent"):
+    with pytest.raises(StoreError, match="is below layer"):
         store.snapshots.remove(base.chain_id)
     store.snapshots.remove(top.chain_id)
     store.snapshots.remove(base.chain_id)
@@ -229,6 +233,65 @@ def test_layer_is_removed_after_those_on_it(store: Store) -> None:
     assert store.snapshots.list() == ()
     assert list(store.layout.snapshots.iterdir()) == []
     assert list(store.layout.trash.iterdir()) == []
+
+
+def make_on(store: Store, backing: Snapshot, *files: str) -> Snapshot:
+    """Commit a layer of files that stands on another one."""
+    with store.snapshots.prepare(backing.parent, backing=backing) as preparation:
+        for name in files:
+            path = preparation.upperdir / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"new {name}")
+            for made in (path, path.parent):
+                os.utime(made, (1000, 1000))
+        preparation.stand_on_backing(backing.size)
+        return preparation.commit(preparation.measure())
+
+
+def test_a_layer_that_stands_on_another_is_both(store: Store, tmp_path: Path) -> None:
+    base = make(store, None, "a", "d/b", "d/e/c")
+    top = make_on(store, base, "d/b", "d/n")
+    assert store.snapshots.get(top.chain_id) == top
+    assert store.snapshots.stack(top.chain_id) == (top.path, base.path)
+    with store.snapshots.view(top.chain_id) as view:
+        assert [view.read_text(path) for path in ("a", "d/b", "d/e/c", "d/n")] == ["a", "new d/b", "d/e/c", "new d/n"]
+    sink = io.BytesIO()
+    assert store.snapshots.write_tar(top.chain_id, sink).diff_id == top.diff_id
+    sink.seek(0)
+    store.snapshots.verify(top.chain_id)
+    base_tar = tmp_path / "whole"
+    with tarfile.open(fileobj=sink) as tar:
+        names = tar.getnames()
+        tar.extractall(base_tar)
+    assert names == ["a", "d", "d/b", "d/e", "d/e/c", "d/n"]
+    assert write_layer(base_tar) == write_layer(top.paths)
+
+
+def test_what_a_layer_stands_on_stays(store: Store) -> None:
+    base = make(store, None, "a")
+    top = make_on(store, base, "b")
+    with pytest.raises(StoreError, match="is below layer"):
+        store.snapshots.remove(base.chain_id)
+    add_pins(store.database, "cache:key", "snapshot", top.chain_id)
+    assert unneeded(store).snapshots == ()
+    shutil.rmtree(base.path)
+    assert store.snapshots.get(top.chain_id) is None, "a layer without what it stands on is a miss"
+
+
+def test_damage_is_found_in_what_a_layer_stands_on(store: Store) -> None:
+    base = make(store, None, "a")
+    top = make_on(store, base, "b")
+    (base.path / "a").write_text("x")
+    with pytest.raises(StoreError, match="'a' is not what it was"):
+        store.snapshots.verify(top.chain_id)
+
+
+def test_no_layer_stands_on_another_above_very_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = make(store, None, "a")
+    above = make(store, base.chain_id, "b")
+    monkeypatch.setattr(snapshots, "_MOST_BELOW", 0)
+    with store.snapshots.prepare(base.chain_id, backing=above) as preparation:
+        assert preparation.backing is None
 
 
 def test_failed_commit_leaves_no_record(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,5 +201,5 @@ def test_content_digest_of_a_sparse_file_counts_its_holes(tmp_path: Path) -> Non
     tar = subprocess.run(["tar", "-C", source, "-S", "-cf", "-", "sparse"], capture_output=True, check=True).stdout
     contents = unpack(tar, tmp_path / "copy").contents
     with opened(tmp_path / "copy") as fd:
-        expected = digest_tree(fd, read_content).digest()
-        assert digest_tree(fd, lambda path, *_: contents[path]).digest() == expected
+        expected = digest_tree((fd,), read_content).digest()
+        assert digest_tree((fd,), lambda path, *_: contents[path]).digest() == expected
