@@ -11,7 +11,8 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
      "sockets": [[protocol, port inside], …],          of the descriptors behind the first of `held`
      "dns": {"servers", "database", "containers", "container"},                    absent where there are no names
      "namespace": path}                  absent where the bridges are in the network namespace of the caller
-    {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path}
+    {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path,
+     "locks", "key", "target", "sockets"}             as above, where ports are published through slirp4netns
 
 Addresses are numbers; a gateway of 0 stands for none. The links in the namespace are `eth0`, `eth1`… for bridges,
 `tap0` for slirp4netns, and for pasta named as the host's. The launcher sets the loopback up.
@@ -59,7 +60,14 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     if mode in {"pasta", "slirp4netns"}:
         from runtime.network import helpers  # lazy: 4 ms that a bridge does not need
 
-        return [helpers.start(mode, document["command"], document["place"], pid)]
+        attendants = [helpers.start(mode, document["command"], document["place"], pid)]
+        if document.get("sockets"):
+            namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                attendants.append(_attend(document, pid, namespace, list(held[1:]), []))
+            finally:
+                os.close(namespace)
+        return attendants
     return []
 
 

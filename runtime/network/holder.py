@@ -26,11 +26,13 @@ from runtime.sandbox import syscalls
 READY = b"ready "
 
 _RESULT_FD, _ADOPTED_FD = 3, 4
+_LOOK = 30.0
+"""Seconds between two looks whether the root is still there."""
 _FIRST_DELAY, _LAST_DELAY = 0.1, 60.0
 """Seconds before a helper that has ended is started again, and the most before a later try."""
 
 
-def main(words: str, adopted: str, _locks: str) -> None:
+def main(words: str, adopted: str, locks: str) -> None:
     """Be the holder; `words` is JSON: mode, command and place of the helper, and whether it may fail at first.
 
     Writes "ready DESCRIPTOR INODE PID" to descriptor 3, or what went wrong. `adopted` is "1" where a namespace that
@@ -59,7 +61,7 @@ def main(words: str, adopted: str, _locks: str) -> None:
     os.write(_RESULT_FD, answer)
     os.close(_RESULT_FD)
     if answer.startswith(READY):
-        _look_after(plan, namespace, keeper)
+        _look_after(plan, namespace, keeper, locks)
 
 
 def _new_namespace() -> int:
@@ -98,23 +100,46 @@ def _start(plan: dict[str, object], namespace: int) -> int:
     return helpers.start(str(plan["mode"]), command, str(plan["place"]), os.getpid(), path)
 
 
-def _look_after(plan: dict[str, object], namespace: int, keeper: int) -> None:
-    """See to it that the helper runs, for good."""
+def _look_after(plan: dict[str, object], namespace: int, keeper: int, locks: str) -> None:
+    """See to it that the helper runs, until the root is gone; else the janitor ends this process."""
     delay = _FIRST_DELAY
+    begun = time.monotonic()
     while True:
         started = time.monotonic()
-        if keeper:
-            os.waitpid(keeper, 0)
+        while keeper and not _has_ended(keeper, _LOOK):
+            if not _is_ours(locks):
+                return
         while _collect():
             pass
         if time.monotonic() - started > _LAST_DELAY:
             delay = _FIRST_DELAY
         time.sleep(delay)
         delay = min(2 * delay, _LAST_DELAY)
+        if not keeper and time.monotonic() - begun > _LOOK and not _is_ours(locks):
+            return
         try:
             keeper = _start(plan, namespace)
         except OSError:
             keeper = 0
+
+
+def _has_ended(pid: int, seconds: float) -> bool:
+    fd = os.pidfd_open(pid)
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        return bool(poller.poll(seconds * 1000))
+    finally:
+        os.close(fd)
+
+
+def _is_ours(locks: str) -> bool:
+    """Tell whether the root still names this process: one that was deleted has no janitor."""
+    try:
+        with open(f"{locks}/{HOLDER}") as file:
+            return file.read().startswith(f"{os.getpid()}-")
+    except OSError:
+        return False
 
 
 def _collect() -> bool:

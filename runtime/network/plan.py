@@ -142,26 +142,44 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     if wanted in {NONE, HOST}:
         yield resolver.plan(wanted, {"mode": wanted})
     elif wanted in {PASTA, SLIRP4NETNS}:
-        yield _helped(context, resolver, wanted, reserved)
+        with _helped(context, resolver, wanted, reserved) as made:
+            yield made
     else:
         with _bridged(context, store, owner, resolver, joined, reserved) as made:
             yield made
 
 
-def _helped(context: Context, resolver: _Resolving, wanted: str, reserved: Reserved | None) -> Plan:
-    """Make the plan of a container that has a helper of its own."""
+@contextmanager
+def _helped(context: Context, resolver: _Resolving, wanted: str, reserved: Reserved | None) -> Iterator[Plan]:
+    """Make the plan of a container that has a helper of its own; pasta binds its ports itself."""
     from runtime.network import rootless  # lazy: 4 ms that bridges do without
 
     helper = rootless.find(context.environ, wanted)
     made = resolver.plan(helper.mode, {}, ipv6=helper.mode == PASTA, forward=helper.dns)
     place, forward = rootless.place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
-    ports = reserved.ports if reserved else ()
-    command = helper.command(place, forward=forward, ports=ports)
-    made.document = {"mode": helper.mode, "command": command, "place": place}
-    if reserved is not None:
-        reserved.close()  # the helper binds them itself, and has them for as long as it lives
-        made.ports = tuple(reserved.ports)
-    return made
+    bound = reserved.ports if reserved and wanted == PASTA else ()
+    made.document = {
+        "mode": helper.mode,
+        "command": helper.command(place, forward=forward, ports=bound),
+        "place": place,
+    }
+    if reserved is None:
+        yield made
+        return
+    made.ports = tuple(reserved.ports)
+    if wanted == PASTA:
+        reserved.close()  # it has them for as long as it lives
+        yield made
+        return
+    locks, key = str(context.layout.locks), context.layout.key
+    made.document |= {"locks": locks, "key": key, "target": rootless.SLIRP_ADDRESS, "sockets": reserved.served}
+    made.sockets = tuple(sock.fileno() for sock in reserved.sockets)
+    made.users_fd = _become_user(context, locks)
+    try:
+        yield made
+    finally:
+        os.close(made.users_fd)
+        janitor.leave(locks, key)
 
 
 class _Resolving(Frozen, kw_only=False):

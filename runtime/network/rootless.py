@@ -31,6 +31,9 @@ _PASTA_DNS = "169.254.1.1"
 _SLIRP_DNS = "10.0.2.3"
 """Where slirp4netns answers by itself (slirp4netns(1))."""
 
+SLIRP_ADDRESS = "10.0.2.100"
+"""What slirp4netns gives the container."""
+
 _SLIRP_MTU = 65520
 
 
@@ -44,10 +47,11 @@ class Helper(Frozen):
     def command(self, place: str, *, forward: bool, ports: Iterable[Published] = ()) -> list[str]:
         """Give the command line; `place` is the file over which `attach` binds the container's network namespace.
 
+        `ports` are those that pasta publishes.
+
         `forward` says that the container asks `dns` for names. Only then is pasta told of it: of 2023 at least, it
         gives that address to all answers of the host's name server, also to those that the container asked itself.
         """
-        published = list(ports)
         if self.mode == PASTA:
             names = ["--dns-forward", self.dns] if forward else []
             return [
@@ -55,16 +59,12 @@ class Helper(Frozen):
                 "--config-net",
                 "--quiet",
                 "--no-map-gw",
-                *_pasta_ports(published),
+                *_pasta_ports(list(ports)),
                 *names,
                 "--netns-only",
                 "--netns",
                 place,
             ]
-        if published:
-            raise NetworkError(
-                "ports cannot be published through slirp4netns", hint="install the package passt, which has pasta"
-            )
         return [
             self.program,
             "--configure",

@@ -24,10 +24,14 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The installed program with a root directory of its own; `user` is empty for the superuser."""
+    """The installed program with a root directory of its own; `user` is empty for the superuser.
+
+    `hidden` are programs of the machine that a user does not find.
+    """
 
     home: Path
     user: str = ""
+    hidden: tuple[str, ...] = ()
 
     @property
     def root(self) -> Path:
@@ -49,6 +53,8 @@ class Program:
         node = shlex.quote(str(self.home / "tun"))
         make = f"mknod -m 666 {node} c 10 200 2>/dev/null; mount --bind {node} /dev/net/tun"
         before = f'case "$(stat -c %a /dev/net/tun)" in 666) ;; *) {make};; esac\n'
+        for path in filter(None, map(shutil.which, self.hidden)):
+            before += f"mount --bind /dev/null {shlex.quote(path)}\n"
         return [*become(pwd.getpwnam(self.user).pw_uid, before=before), "env", f"HOME={self.home}"]
 
     def __call__(

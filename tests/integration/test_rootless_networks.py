@@ -1,0 +1,97 @@
+"""An unprivileged user's networks: their namespace is held, healed, and gone with the last container."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import Program, settle
+from tests.integration.test_published_ports import SERVER, _free, _get, _until
+from tests.users import find_user
+
+pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay, pytest.mark.userns]
+
+SLEEP = ("sleep", "100")
+
+
+@pytest.fixture
+def box(open_directory: Path, busybox: Path, missing: Callable[[str], None]) -> Iterator[Program]:
+    """Return the program as a user, with an image `box`; nothing is left when the containers are removed."""
+    program = Program(home=open_directory / "home", user=find_user(missing).pw_name)
+    program.home.mkdir()
+    program.own(program.home)
+    program("import", "-", "box", input=busybox.read_bytes())
+    yield program
+    ids = program.text("ps", "-aq").split()
+    if ids:
+        program("rm", "-f", *ids)
+    assert not settle(program)
+    assert _holder(program) == []
+
+
+def _holder(box: Program) -> list[str]:
+    try:
+        return (box.root / "locks" / "network.holder").read_text().split()
+    except FileNotFoundError:
+        return []
+
+
+def test_containers_share_one_namespace_that_ends_with_the_last(box: Program) -> None:
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    held = _holder(box)
+    box("run", "-d", "--name", "two", "box", *SLEEP)
+    assert _holder(box) == held
+    pid, number = held[0].partition("-")[0], held[1]
+    assert os.readlink(f"/proc/{pid}/fd/{number}") == f"net:[{held[2]}]"
+    assert os.readlink(f"/proc/{pid}/ns/net") == os.readlink("/proc/self/ns/net")
+
+
+def test_a_killed_holder_is_followed_by_one_with_the_same_namespace(box: Program) -> None:
+    box("network", "create", "net")
+    box("run", "-d", "--name", "web", "--network", "net", "box", *SERVER)
+    held = _holder(box)
+    os.kill(int(held[0].partition("-")[0]), signal.SIGKILL)
+    ask = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do wget -qO- http://web/ && break; sleep 0.2; done")
+    assert box.text("run", "--rm", "--network", "net", "box", *ask) == "page"
+    assert _holder(box)[0] != held[0]
+    assert _holder(box)[2] == held[2]
+
+
+def test_a_killed_helper_is_started_again(box: Program) -> None:
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    holder = int(_holder(box)[0].partition("-")[0])
+    children = Path(f"/proc/{holder}/task/{holder}/children")
+    (keeper,) = children.read_text().split()
+    os.kill(int(keeper), signal.SIGKILL)
+    _until(lambda: children.read_text().split() not in ([], [keeper]))
+
+
+def test_what_a_killed_holder_leaves_is_gone_after_the_next_command(box: Program) -> None:
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    os.kill(int(_holder(box)[0].partition("-")[0]), signal.SIGKILL)
+    box("rm", "-f", "one")
+    box("ps")
+    _until(lambda: not _holder(box))
+
+
+@pytest.mark.parametrize("network", ["bridge", "slirp4netns"])
+def test_ports_are_published_where_there_is_no_pasta(box: Program, network: str) -> None:
+    poor = replace(box, hidden=("pasta",))
+    port = _free()
+    poor("run", "-d", "--name", "web", "--network", network, "-p", f"{port}:80", "box", *SERVER)
+    assert _get("127.0.0.1", port) == "page"
+    poor("rm", "-f", "web")
+
+
+def test_the_hosts_loopback_is_closed(box: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        ask = "for to in 127.0.0.1 $(ip route | grep default | cut -d' ' -f3); do nc -w 1 $to " + f"{port} </dev/null"
+        ask += " && echo open; done; true"
+        assert box.text("run", "--rm", "box", "sh", "-c", ask) == ""
