@@ -105,7 +105,7 @@ def run_commit(args: Arguments, context: Context) -> int:
         container = containers.find(args.words[0])
         stopped = wants_pause and containers.state(container) == "running" and bool(paths(containers, container))
         if stopped:
-            pause(containers, container)
+            pause(containers, container, for_now=True)
         try:
             image = commit(
                 containers,

@@ -59,8 +59,11 @@ def run(args: Arguments, context: Context) -> int:
         containers = Containers(store)
         container = containers.find(args.words[0])
         outcome = execute(containers, container, command, detach=detach, keys=keys)
+        alone = outcome.kind == "lost" and not containers.conclude(container.id, patience=0.1)
     if outcome.text:
         complain(context.stderr, outcome.text)
-    if outcome.kind == "lost":
+    if alone:
+        complain(context.stderr, "what looked after the command was killed, and the command with it")
+    elif outcome.kind == "lost":
         complain(context.stderr, f"the monitor of container {container.name} was killed, and the container with it")
     return outcome.code

@@ -33,7 +33,7 @@ class Usage(Frozen):
 
 def paths(containers: Containers, container: Container) -> dict[str, str]:
     """Return the directories of the container's groups: controller ("memory", …; "" for version 2) to path."""
-    name = cgroup_name(containers, container.id)
+    name = cgroup_name(containers, container.id, container.host_config.get("CgroupParent", ""))
     found: dict[str, str] = {}
     for hierarchy in hierarchies(own=containers.store.context.rootless):
         path = f"{hierarchy.directory}/{name}"
@@ -68,20 +68,27 @@ def _descendants(monitor: int) -> tuple[int, ...]:
     return tuple(sorted(pid for pid in family if depths.get(pid, 0) > depths.get(monitor, 0)))
 
 
-def pause(containers: Containers, container: Container) -> None:
-    """Freeze every process of a running container. Raises Conflict, and PybuildError where it cannot be had here."""
+def pause(containers: Containers, container: Container, *, for_now: bool = False) -> None:
+    """Freeze every process of a running container. Raises Conflict, and PybuildError where it cannot be had here.
+
+    `for_now`: only as long as this process lives. Until all of it is frozen it is so in any case: what a killed command
+    left half done is undone by the next one (records).
+    """
     state = containers.state(container)
     if state == "paused":
         raise Conflict(f"Container {container.id} is already paused", hint=f"pybuild unpause {container.name}")
     if state != "running":
         raise Conflict(f"Container {container.id} is not running", hint=f"pybuild start {container.name}")
+    mark = containers.directory(container.id) / "paused"
+    mark.write_text(containers.store.owner)
     if not _freeze(containers, container, frozen=True):
+        mark.unlink()
         raise PybuildError(
             f"container {container.name} cannot be paused: it has no control group here",
             hint="as a user: systemd-run --user --scope -p Delegate=yes pybuild …",
         )
-    with open(containers.directory(container.id) / "paused", "wb"):
-        pass
+    if not for_now:
+        mark.write_text("")
     containers.record_event(container, "pause")
 
 

@@ -7,6 +7,7 @@
                           files/     hosts, hostname, resolv.conf: bound into the container
                           log        its output (logs.py)
                           socket     the monitor's socket
+                          paused     there while it is frozen; names the process that has it so for a moment only
                           started    pid and time of the start, written by the monitor
                           ran        says that there ever was one
                           stopped    says that a person asked for the end
@@ -36,9 +37,10 @@ from frozen import Frozen, replace
 from runtime.containers.condition import read_condition, read_journal
 from runtime.containers.documents import Config, HostConfig, MountPoint
 from runtime.containers.exits import Exit, read_exit
+from runtime.containers.sweeping import sweep_groups
 from runtime.errors import Conflict, NotFound, UsageError
 from runtime.network.leases import release_owner
-from runtime.store.leases import boot_mark
+from runtime.store.leases import boot_mark, is_alive
 
 if TYPE_CHECKING:
     from runtime.store import Store
@@ -319,12 +321,29 @@ class Containers:
             # The lock first: a row is inserted while it is held, so a directory that is free then has its row by now.
             if not self.is_held(name) and self.database.one("SELECT 1 FROM containers WHERE id = ?", name) is None:
                 self.discard(name)
+        if not self.store.context.rootless:
+            sweep_groups(self)
+
+    def clear_group(self, container_id: str) -> bool:
+        """Remove the control group of a container that nobody holds; False where somebody does."""
+        with self._at_rest(container_id, 0) as resting:
+            if resting:
+                from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
+
+                kill_cgroup(self, container_id)
+            return resting
 
     def _catch_up(self, container: Container) -> None:
         """Record what has come of a running container up to now."""
         self._fold_journal(container)
         if container.state == "running" and not container.started:
             self.started(container)  # the command that started it died too early to say so
+        with suppress(OSError):
+            holder = (self.directory(container.id) / "paused").read_text()
+            if holder and not is_alive(holder):
+                from runtime.containers.groups import thaw  # lazy: only after a kill
+
+                thaw(self, container)
 
     def conclude(self, container_id: str, *, patience: float = 0) -> bool:
         """Record the end of a container that nobody looks after any more; tells whether that is so.

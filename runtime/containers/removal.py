@@ -54,16 +54,19 @@ def kill_cgroup(containers: Containers, container_id: str) -> None:
     """Remove the cgroup that a killed monitor left, with whatever still runs in it."""
     from runtime.sandbox.cgroups import Cgroup, hierarchies  # lazy: 2 ms
 
-    name = cgroup_name(containers, container_id)
+    container = containers.get(container_id)
+    name = cgroup_name(containers, container_id, container.host_config.get("CgroupParent", "") if container else "")
     groups = [
         (hierarchy, f"{hierarchy.directory}/{name}") for hierarchy in hierarchies(own=containers.store.context.rootless)
     ]
     Cgroup(name, groups).remove()
 
 
-def cgroup_name(containers: Containers, container_id: str) -> str:
-    """Return the name of a container's cgroup, which says whose it is."""
-    return f"pybuild-{containers.store.layout.key}-{container_id}"
+def cgroup_name(containers: Containers, container_id: str, parent: str = "") -> str:
+    """Return the name of a container's cgroup, which says whose it is, below the group that it was to be in."""
+    name = f"pybuild-{containers.store.layout.key}-{container_id}"
+    above = os.path.normpath(f"/{parent}").strip("/")
+    return f"{above}/{name}" if above else name
 
 
 @contextmanager

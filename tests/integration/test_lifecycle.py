@@ -8,6 +8,7 @@ import signal
 import tarfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,45 @@ def test_a_paused_container_stands_still_until_it_is_unpaused_or_stopped(running
     running("pause", "one")
     running("stop", "-t", "2", "one")
     assert running.text("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one") == "exited 3"
+
+
+def test_what_a_killed_command_froze_for_a_moment_runs_on(running: Program) -> None:
+    if running.user:
+        return
+    running("pause", "one")
+    identity = running.text("inspect", "-f", "{{.Id}}", "one")
+    (running.root / "containers" / identity / "paused").write_text("1-2-deadbeef-0")  # as `commit` does while it works
+    assert running.text("inspect", "-f", "{{.State.Status}}", "one") == "running"
+    running("exec", "one", "true")
+
+
+def test_the_next_command_removes_control_groups_that_nobody_holds(box: Program) -> None:
+    top = Path("/sys/fs/cgroup/pids")
+    top = top if top.is_dir() else Path("/sys/fs/cgroup")
+    if box.user or not os.access(top, os.W_OK):
+        return
+    group = top / f"pybuild-{box.key}-{'e' * 64}"
+    group.mkdir()
+    box("ps")
+    assert not group.exists()
+
+
+def test_an_exec_whose_keeper_is_killed_says_so_and_leaves_the_container(running: Program) -> None:
+    monitor = running.monitor_of("one")
+    before = set(_children(monitor))
+    process = running.popen("exec", "one", "sleep", "1000")
+    while not (after := set(_children(monitor)) - before):
+        time.sleep(0.02)
+    for pid in after:
+        os.kill(pid, signal.SIGKILL)
+    _, errors = process.communicate(timeout=20)
+    assert b"what looked after the command was killed" in errors
+    assert process.returncode == 137
+    assert running.text("inspect", "-f", "{{.State.Status}}", "one") == "running"
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_top_lists_the_processes_of_the_container_alone(running: Program) -> None:
