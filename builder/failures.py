@@ -24,11 +24,15 @@ class InstructionFailed(PybuildError):
 
 
 class SourceText(Frozen):
-    """The Dockerfile: its `name` as messages show it, its text, and its `path`, None for one from standard input."""
+    """The Dockerfile: its `name` as messages show it, its text, and its `path`, None for one from standard input.
+
+    `origin` names it among all that are built here: a later build of the same one finds its earlier steps by it.
+    """
 
     name: str
     text: str
     path: Path | None = None
+    origin: str = ""
 
     @property
     def lines(self) -> tuple[str, ...]:

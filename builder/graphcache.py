@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,17 +31,21 @@ def load_graph(
     text: str,
     *,
     target: str | None,
+    also: Sequence[str] = (),
     build_args: Mapping[str, str],
     platform: str,
     host: str,
     named_contexts: Mapping[str, NamedContext] | None = None,
 ) -> InstructionGraph:
-    """Return the graph of a Dockerfile's text, parsed only if it never was. Raises DockerfileError."""
+    """Return the graph of a text for `target` and the stages of `also`, parsed only if it never was.
+
+    Raises DockerfileError.
+    """
     contexts = named_contexts or {}
     stages = {name: found.place for name, found in contexts.items() if found.kind == "stage"}
     names = sorted(contexts.keys() - stages.keys())
     request = [_FORMAT, VERSION, sys.hexversion, _code_stamp(), text, target, dict(build_args), platform, host]
-    request += [names, stages]
+    request += [names, stages, list(also)]
     path = context.layout.root / "graphs" / hex_of(sha256_of(canonical_json(request)))
     with suppress(OSError, pickle.PickleError, EOFError, AttributeError, ImportError, ValueError, TypeError):
         graph: InstructionGraph = pickle.loads(path.read_bytes())
@@ -50,7 +54,14 @@ def load_graph(
     from grammar.parser import parse  # lazy: 60 ms
 
     graph = build_graph(
-        parse(text), target, build_args, platform, build_platform=host, named_contexts=names, stage_contexts=stages
+        parse(text),
+        target,
+        build_args,
+        platform,
+        also=also,
+        build_platform=host,
+        named_contexts=names,
+        stage_contexts=stages,
     )
     with suppress(OSError):  # the next build parses again
         _keep(context, path, graph)

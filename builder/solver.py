@@ -1,19 +1,19 @@
 """Execute a plan: walk every stage, take what is remembered, run what is not, several stages at a time.
 
 First all stages are walked without any thread, for as long as every step is remembered: a build that changes nothing
-ends there. What is left gets a thread a stage; a stage waits for those that it reads from. The main thread waits in
-`poll` for the end, or for the user. The first failure stops everything.
+ends there. What is left gets a thread a stage (`crew`); a stage waits for those that it reads from. Plans for several
+platforms or targets are executed together.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from builder import imagestate
+from builder.crew import Crew
 from builder.executor import AbsentTree, Executor, LayersElsewhere
 from builder.explanation import Below, Explained
 from builder.failures import SourceText, located
@@ -24,7 +24,6 @@ from builder.options import BuildOptions
 from builder.plan import Plan, PlannedNode, StagePlan, makes_layer, start_state
 from builder.reporter import Reporter
 from frozen import Frozen, replace
-from runtime.context import Cancel
 from runtime.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -32,13 +31,10 @@ if TYPE_CHECKING:
     from builder.cachetransfer.wishes import BuildCache
     from builder.remote.sources import Remotes
     from builder.sshagents import Agents
-    from runtime.context import Context
+    from runtime.context import Cancel, Context
     from runtime.oci.digests import ChainID
     from runtime.store.facade import Store
     from runtime.store.view import MergedView
-
-_GRACE = 4.0
-"""Seconds that threads have to end after a cancellation; the contract gives the whole program five."""
 
 
 class StageResult(Frozen):
@@ -78,8 +74,24 @@ class _Stage:
         self.finished = threading.Event()
 
 
+def solve_together(solvers: Sequence[Solver], crew: Crew, user: Cancel) -> None:
+    """Execute several plans at the same time. Raises what the first step that failed raised, and Cancelled.
+
+    All of them were given this `crew`; afterwards each has its `result`. `user` is the cancellation from outside.
+    """
+    try:
+        works = [work for solver in solvers for work in solver.walk()]
+        if works:
+            crew.run(works, user)
+    finally:
+        for solver in solvers:
+            solver.close()
+    for solver in solvers:
+        solver.finish()
+
+
 class Solver:
-    """One build at work; `solve` is called once."""
+    """One plan at work."""
 
     def __init__(
         self,
@@ -90,52 +102,74 @@ class Solver:
         reporter: Reporter,
         *,
         source: SourceText,
-        origin: str,
         shared: SharedCache | None = None,
+        crew: Crew | None = None,
     ) -> None:
+        """`crew` is that of all builds at work, else one of its own."""
         self.plan = plan
         self._store = store
         self._build_context = build_context
         self._options = options
         self._reporter = reporter
-        self._stop = Cancel()
+        self._crew = Crew(options.jobs) if crew is None else crew
+        self._stop = self._crew.stop
         self._context = replace(store.context, cancel=self._stop)
-        self._executor = Executor(store, self._stop, options, reporter, source=source, origin=origin, shared=shared)
+        self._executor = Executor(
+            store, self._stop, options, reporter, source=source, origin=source.origin, shared=shared
+        )
         self._lazy = shared is not None
         self._held: list[tuple[str, int]] = []
         """Lines of the progress that wait until it is known whether no step has to run."""
         self._stages = {stage.stage.index: _Stage(stage) for stage in plan.stages}
-        self._jobs = threading.BoundedSemaphore(max(1, options.jobs))
         self._lock = threading.Lock()
-        self._failure: BaseException | None = None
         self._executed = 0
         self._remotes: Remotes | None = None
         self._agents = _open_agents(self._context, options)
         self._label_stages = len(plan.graph.stage_names) > 1
 
     def solve(self) -> BuildResult:
-        """Build the target. Raises what the first step that failed raised, and Cancelled."""
+        """Build the target alone. Raises what the first step that failed raised, and Cancelled."""
+        solve_together([self], self._crew, self._store.context.cancel)
+        return self.result()
+
+    def walk(self) -> list[Callable[[], None]]:
+        """Take all that is remembered; give the work that is left, to be done by threads at the same time."""
+        if self._lazy and not self._solve_without_layers():
+            self._stages = {stage.stage.index: _Stage(stage) for stage in self.plan.stages}
+        unfinished = [stage for stage in self._stages.values() if not self._advance(stage, execute=False)]
+        return [partial(self._work, stage) for stage in unfinished]
+
+    def _work(self, stage: _Stage) -> None:
         try:
-            if self._lazy and not self._solve_without_layers():
-                self._stages = {stage.stage.index: _Stage(stage) for stage in self.plan.stages}
-            unfinished = [stage for stage in self._stages.values() if not self._advance(stage, execute=False)]
-            if unfinished:
-                self._run_threads(unfinished)
+            self._advance(stage, execute=True)
         finally:
-            if self._remotes is not None:
-                self._remotes.close()
-            if self._agents is not None:
-                self._agents.close()
-        target = self._stages[self.plan.graph.target].outcome
-        assert target is not None
+            stage.finished.set()
+
+    def close(self) -> None:
+        """Let go of what was opened on the way."""
+        if self._remotes is not None:
+            self._remotes.close()
+        if self._agents is not None:
+            self._agents.close()
+
+    def finish(self) -> None:
+        """Note what was used, once all work is done."""
         self._executor.finish()
+
+    def result(self, name: str | None = None) -> BuildResult:
+        """Return what the target led to, or the further stage that was asked for by `name`."""
+        index = self.plan.graph.target if name is None else self.plan.graph.also[name]
+        stage = self._stages[index]
+        assert stage.outcome is not None
         return BuildResult(
-            stage=target, platform=self.plan.target.stage.platform, executed=self._executed, base=self._base()
+            stage=stage.outcome,
+            platform=stage.plan.stage.platform,
+            executed=self._executed,
+            base=self._base(stage.plan),
         )
 
-    def _base(self) -> ChainID | None:
-        """Return the tree of the image below the target, through the stages that it stands on."""
-        plan = self.plan.target
+    def _base(self, plan: StagePlan) -> ChainID | None:
+        """Return the tree of the image below a stage, through the stages that it stands on."""
         while plan.parent is not None:
             plan = self._stages[plan.parent].plan
         return None if plan.base is None else plan.base.result.chain
@@ -146,8 +180,9 @@ class Solver:
         False where a step has to run, or the tree did not come along: everything begins again, with layers.
         """
         done = all(self._advance(stage, execute=False) for stage in self._stages.values())
-        target = self._stages[self.plan.graph.target].outcome
-        done = done and target is not None and self._executor.settle(target.result.chain)
+        for index in (self.plan.graph.target, *self.plan.graph.also.values()):
+            outcome = self._stages[index].outcome
+            done = done and outcome is not None and self._executor.settle(outcome.result.chain)
         self._lazy = False
         if done:
             for title, line in self._held:
@@ -178,53 +213,6 @@ class Solver:
     def cached(self) -> int:
         """How many steps were remembered."""
         return self._executor.cached
-
-    def _run_threads(self, stages: list[_Stage]) -> None:
-        done_read, done_write = os.pipe2(os.O_CLOEXEC)
-        remaining = len(stages)
-
-        def work(stage: _Stage) -> None:
-            try:
-                self._advance(stage, execute=True)
-            except BaseException as error:
-                self._fail(error)
-            finally:
-                stage.finished.set()
-                os.write(done_write, b"!")
-
-        threads = [threading.Thread(target=work, args=(stage,), daemon=True) for stage in stages]
-        try:
-            for thread in threads:
-                thread.start()
-            user = self._store.context.cancel
-            poll = select.poll()
-            poll.register(done_read, select.POLLIN)
-            poll.register(user.fd, select.POLLIN)
-            timeout: float | None = None
-            while remaining:
-                ready = poll.poll(None if timeout is None else timeout * 1000)
-                if timeout is not None and not ready:
-                    break  # threads that do not end are left behind; the process is about to end
-                for fd, _ in ready:
-                    if fd == done_read:
-                        remaining -= len(os.read(done_read, 4096))
-                    else:
-                        poll.unregister(user.fd)
-                        self._stop.set(user.signal or 2)
-                        timeout = _GRACE
-            user.check()
-        finally:
-            if not remaining:
-                os.close(done_read)
-                os.close(done_write)
-        if self._failure is not None:
-            raise self._failure
-
-    def _fail(self, error: BaseException) -> None:
-        with self._lock:
-            if self._failure is None or isinstance(self._failure, Cancelled):
-                self._failure = error
-        self._stop.set(2)
 
     def _advance(self, stage: _Stage, *, execute: bool) -> bool:
         """Walk a stage as far as it goes: to its end with `execute`, else to the first step that has to run."""
@@ -285,7 +273,7 @@ class Solver:
             if record is None:
                 return False
         else:
-            with self._job():
+            with self._crew.job():
                 record, ran = self._executor.do(
                     planned, given, stage.plan.stage, stage.below, lambda: self._title(stage, planned.name), anew=anew
                 )
@@ -376,30 +364,14 @@ class Solver:
             return cast("MergedView", AbsentTree())
         return self._store.snapshots.view(result.chain)
 
-    def _job(self) -> _Job:
-        return _Job(self._jobs, self._stop)
-
     def _title(self, stage: _Stage, text: str) -> str:
         """Return the next line of a stage's progress: `[stage 2/4] text`."""
         stage.vertex += 1
         label = f"{stage.plan.stage.label} " if self._label_stages else ""
+        if self._crew.platforms:
+            label = f"{stage.plan.stage.platform} {label}"
         width = len(str(stage.total))
         return f"[{label}{stage.vertex:>{width}}/{stage.total}] {text}"
-
-
-class _Job:
-    """Hold one of the slots for work; waiting for one looks at the cancellation."""
-
-    def __init__(self, slots: threading.BoundedSemaphore, stop: Cancel) -> None:
-        self._slots = slots
-        self._stop = stop
-
-    def __enter__(self) -> None:
-        while not self._slots.acquire(timeout=0.05):
-            self._stop.check()
-
-    def __exit__(self, *_: object) -> None:
-        self._slots.release()
 
 
 def _open_agents(context: Context, options: BuildOptions) -> Agents | None:

@@ -55,13 +55,15 @@ class _Known(Frozen):
 
 
 class InstructionGraph(Frozen):
-    """The stages that `target` (an index into the file's stages) needs, in the file's order.
+    """The stages that `target` (an index into the file's stages) and those of `also` need, in the file's order.
 
     `global_args` are what `ARG name` without a default fetches, those of the platforms included.
     """
 
     stages: tuple[Stage, ...]
     target: int
+    also: Mapping[str, int] = field(default_factory=dict)
+    """Further stages whose results are wanted, by the names that asked for them."""
     global_args: Mapping[str, str]
     build_args: Mapping[str, str]
     platform: str
@@ -123,6 +125,7 @@ class InstructionGraph(Frozen):
             self.target_name,
             self.build_args,
             self.platform,
+            also=tuple(self.also),
             build_platform=self.build_platform,
             named_contexts=self.named_contexts,
             stage_contexts=self.stage_contexts,
@@ -168,12 +171,13 @@ def build_graph(
     build_args: Mapping[str, str] | None = None,
     platform: str | None = None,
     *,
+    also: Sequence[str] = (),
     build_platform: str | None = None,
     named_contexts: Collection[str] = (),
     stage_contexts: Mapping[str, str] | None = None,
     _known_bases: Mapping[int, _Known] | None = None,
 ) -> InstructionGraph:
-    """Return the graph of what `target` (a stage's name; the last stage if None) needs.
+    """Return the graph of what `target` (a stage's name; the last stage if None) and the stages of `also` need.
 
     `platform` is what the image is for, `build_platform` what the build runs on; each stands in for the other, and
     `linux/amd64` for both. `named_contexts` are names that hide stages and images, `stage_contexts` names that stand
@@ -184,12 +188,11 @@ def build_graph(
     outlines, global_args = divide(dockerfile, settings, predefined_arguments(settings, target, dockerfile))
     for index, base in known.items():
         outlines.all[index].triggers = parse_triggers(base.onbuild, outlines.all[index])
-    chosen = outlines.all[-1] if target is None else outlines.find(target)
-    if chosen is None:
-        raise unknown_target(target or "", outlines.names)
+    chosen = outlines.all[-1] if target is None else _found(target, outlines)
+    further = {name: _found(name, outlines).index for name in also}
     dependencies = [_dependencies(outline, outlines, settings) for outline in outlines.all]
     check_order(outlines.all, [[(node, base) for _, node, base in found] for found in dependencies])
-    needed = _needed(chosen.index, outlines.all, dependencies)
+    needed = _needed([chosen.index, *further.values()], outlines.all, dependencies)
     environments = {index: base.environment for index, base in known.items()}
     built = [outlines.all[index] for index in needed]
     sources: dict[tuple[int, int], list[Base]] = {}
@@ -199,6 +202,7 @@ def build_graph(
     return InstructionGraph(
         stages=make_stages(built, sources, survey(built, environments, settings, global_args), settings.escape),
         target=chosen.index,
+        also=further,
         global_args=global_args,
         build_args=dict(settings.build_args),
         platform=str(settings.platform),
@@ -215,6 +219,14 @@ def build_graph(
         stage_contexts=dict(stage_contexts or {}),
         known_bases=known,
     )
+
+
+def _found(target: str, outlines: Outlines) -> Outline:
+    """Return the stage that is called `target`; DockerfileError where none is."""
+    outline = outlines.find(target)
+    if outline is None:
+        raise unknown_target(target, outlines.names)
+    return outline
 
 
 def make_settings(
@@ -283,14 +295,14 @@ def _dependencies(outline: Outline, outlines: Outlines, settings: Settings) -> l
 
 
 def _needed(
-    target: int, outlines: Sequence[Outline], dependencies: Sequence[Sequence[tuple[int, Instruction, Base]]]
+    targets: list[int], outlines: Sequence[Outline], dependencies: Sequence[Sequence[tuple[int, Instruction, Base]]]
 ) -> list[int]:
-    """Return the indices of the stages that `target` needs, itself included, in order.
+    """Return the indices of the stages that `targets` need, they included, in order.
 
     Raises DockerfileError where one of them reads a stage that stands behind it.
     """
     needed: set[int] = set()
-    work = [target]
+    work = targets
     while work:
         index = work.pop()
         if index in needed:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.bases import Bases
+from builder.crew import Crew
 from builder.epoch import file_epoch
 from builder.exporters.export import Exported, export
 from builder.exporters.outputs import Output
@@ -17,7 +18,7 @@ from builder.linting import warn_of_findings
 from builder.plan import make_plan
 from builder.policy import collect_slice, read_cache_policy
 from builder.records import Records
-from builder.solver import BuildResult, Solver
+from builder.solver import BuildResult, Solver, solve_together
 from frozen import Frozen, replace
 from runtime.errors import UsageError
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from builder.stepclient import StepServer
     from runtime.oci.references import Reference
     from runtime.store import Store
+
+
+_Built = tuple[BuildResult, ...]
+"""What one target led to, a result a platform."""
 
 
 class Surroundings(Frozen):
@@ -63,51 +68,68 @@ class Building:
             vertex.status(f"transferring dockerfile: {len(source.text.encode(errors='surrogateescape'))}B", done=True)
         with ExitStack() as stack:
             shared = _open_shared(around, stack)
-            built = self._solve(request.target, shared)
-            stages = [(self._solve(stage, shared), names) for stage, names in request.stage_names]
+            built, stages = self._solve(shared)
             if request.cache_to:
                 from builder.cachetransfer.wishes import with_inline, write_caches  # lazy: most builds write none
 
                 built = with_inline(built, self.solvers, store, request.cache_to)
             exported = self._export(built, request.outputs, request.names)
             image = Output(type="image", push=any(output.push for output in request.outputs))
-            for results, names in stages:
-                self._export(results, (image,), names)
+            for results, (stage, names) in zip(stages, request.stage_names, strict=True):
+                self._note_request(self._export(results, (image,), names), stage)
             if request.cache_to:  # the image is there already where this fails
                 write_caches(built, self.solvers, store, request.cache_to, reporter, shared)
-        if request.words:
-            self._note_request(exported)
+        if any(output.type == "image" for output in request.outputs):
+            self._note_request(exported, request.target)
         collect_slice(store, read_cache_policy(store.context))
         return exported
 
-    def _solve(self, target: str | None, shared: SharedCache | None) -> tuple[BuildResult, ...]:
-        """Build one target for every platform."""
+    def _solve(self, shared: SharedCache | None) -> tuple[_Built, list[_Built]]:
+        """Build the target and the stages with names of their own, for every platform, all at the same time."""
+        request = self._around.request
+        stages = tuple(stage for stage, _ in request.stage_names)
+        crew = Crew(self._options.jobs, platforms=len(request.platforms) > 1)
+        if stages and "TARGETSTAGE" in self._around.inputs.source.text:  # what is shared may not be equal
+            parts = [self._solvers(target, (), shared, crew) for target in (request.target, *stages)]
+            solve_together(self.solvers, crew, self._around.store.context.cancel)
+            built, *others = [tuple(solver.result() for solver in part) for part in parts]
+            return built, others
+        part = self._solvers(request.target, stages, shared, crew)
+        solve_together(self.solvers, crew, self._around.store.context.cancel)
+        return tuple(solver.result() for solver in part), [
+            tuple(solver.result(stage) for solver in part) for stage in stages
+        ]
+
+    def _solvers(self, target: str | None, also: Sequence[str], shared: SharedCache | None, crew: Crew) -> list[Solver]:
+        """Plan one target and further stages for every platform."""
         around = self._around
         request, inputs = around.request, around.inputs
         place = request.context if inputs.directory is None else os.path.abspath(inputs.directory)
+        source = replace(inputs.source, origin=f"{place}:{inputs.source.name}")
         found = []
         for platform in request.platforms:
             solver = Solver(
-                self._plan(target, platform),
+                self._plan(target, also, platform),
                 around.store,
                 inputs.context,
                 self._options,
                 around.reporter,
-                source=inputs.source,
-                origin=f"{place}:{inputs.source.name}",
+                source=source,
                 shared=shared,
+                crew=crew,
             )
             self.solvers.append(solver)
-            found.append(solver.solve())
-        return tuple(found)
+            found.append(solver)
+        return found
 
-    def _plan(self, target: str | None, platform: str) -> Plan:
+    def _plan(self, target: str | None, also: Sequence[str], platform: str) -> Plan:
         around = self._around
         request, inputs, reporter = around.request, around.inputs, around.reporter
         graph = load_graph(
             around.store.context,
             inputs.source.text,
             target=target,
+            also=also,
             build_args=request.build_args,
             platform=platform,
             host=request.host_platform,
@@ -128,14 +150,17 @@ class Building:
             warn_of_findings(plan, inputs.ignore, reporter)
         return plan
 
-    def _note_request(self, exported: Exported) -> None:
+    def _note_request(self, exported: Exported, target: str | None) -> None:
         """Let `pybuild verify` know how the images that are kept were built."""
-        if not any(output.type == "image" for output in self._around.request.outputs):
+        request = self._around.request
+        if not request.words:
             return
+        words = [word for word in request.words if not word.startswith("--target=")]
+        if target is not None:
+            words.insert(0, f"--target={target}")
         records = Records(self._around.store)
         for image in exported.images:
-            words = (f"--platform={image.platform}", *self._around.request.words)
-            records.add_request(image.id, _working_directory(), words)
+            records.add_request(image.id, _working_directory(), (f"--platform={image.platform}", *words))
 
     def _export(self, built: Sequence[BuildResult], outputs: Sequence[Output], names: Sequence[Reference]) -> Exported:
         around = self._around

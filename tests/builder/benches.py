@@ -121,7 +121,7 @@ class Bench:
             plan = make_plan(graph, Bases(store, reporter), opened, wishes, server)
             source = SourceText(name="Dockerfile", text=text)
             shared = open_shared(store, cache_from, reporter, stack)
-            solver = Solver(plan, store, opened, wishes, reporter, source=source, origin="test", shared=shared)
+            solver = Solver(plan, store, opened, wishes, reporter, source=source, shared=shared)
             built = with_inline([solver.solve()], [solver], store, cache_to)
             write_caches(built, [solver], store, cache_to, reporter, shared)
             references = tuple(parse_reference(name) for name in names)

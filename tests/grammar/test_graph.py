@@ -50,6 +50,16 @@ def test_only_what_the_target_needs_is_there() -> None:
     assert graph.to_dict()["unused"] == ["two", "stage-3"]
 
 
+def test_further_stages_may_be_wanted_in_the_same_graph() -> None:
+    text = "FROM a AS one\nFROM b AS two\nFROM one AS three\nFROM c AS four\nFROM d\n"
+    graph = graph_of(text, "three", also=["FOUR", "two"])
+    assert [stage.label for stage in graph.stages] == ["one", "two", "three", "four"]
+    assert (graph.target, graph.also) == (2, {"FOUR": 3, "two": 1})
+    assert graph.with_base(0, ["A=1"], []).also == graph.also
+    with pytest.raises(DockerfileError, match='target stage "five" could not be found'):
+        graph_of(text, also=["five"])
+
+
 def test_the_last_stage_is_the_target_unless_another_is_named_in_any_case() -> None:
     text = "FROM a AS One\nFROM b\n"
     assert graph_of(text).target == 1

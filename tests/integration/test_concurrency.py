@@ -52,6 +52,19 @@ def test_a_step_that_several_builds_want_is_done_once(box: Program) -> None:
     assert again <= ids
 
 
+def test_stages_with_names_are_built_at_the_same_time_and_what_they_share_once(box: Program) -> None:
+    run = "RUN --network=none --mount=type=cache,id=meeting,target=/m"
+    text = f"FROM box AS base\n{run} echo x >> /m/count; cp /m/count /n\n" + "".join(
+        f"FROM base AS {own}\n{run} touch /m/{own}; until [ -e /m/{other} ]; do sleep 0.01; done; cp /n /{own}\n"
+        for own, other in (("left", "right"), ("right", "left"))
+    )
+    context = box.directory("meeting", {"Dockerfile": f"{text}FROM base\n"})
+    words = ("-t", "left=meeting:l", "-t", "right=meeting:r", "-t", "meeting", context)
+    first = box.text("build", "-q", "--jobs", "2", *words)
+    assert [box.text(*RUN, f"meeting:{name[0]}", "cat", f"/{name}") for name in ("left", "right")] == ["x", "x"]
+    assert box.text("build", "-q", "--jobs", "1", *words) == first
+
+
 def test_different_builds_of_one_root_do_not_disturb_each_other(box: Program) -> None:
     contexts = [
         box.directory(

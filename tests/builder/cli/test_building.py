@@ -135,6 +135,12 @@ def test_stages_get_their_names_in_one_go(shop: Shop) -> None:
         shop("-t", "three=x")
 
 
+def test_each_stage_with_a_name_is_the_target_of_its_own_build(shop: Shop) -> None:
+    shop.write("ARG TARGETSTAGE\nFROM scratch AS one\nARG TARGETSTAGE\nENV A=$TARGETSTAGE\nFROM one AS two\n")
+    shop("-t", "two", "-t", "one=first")
+    assert [shop.config(name)["config"]["Env"][-1] for name in ("two", "first")] == ["A=two", "A=one"]
+
+
 def test_arguments_come_from_files_and_the_command_line_wins(shop: Shop, tmp_path: Path) -> None:
     shop.write("FROM scratch\nARG A\nARG B\nENV X=$A$B\n")
     (tmp_path / "args").write_text("# comment\n\nA=1\nB=2\n")
