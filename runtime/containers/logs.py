@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+
+_PIECE = 1 << 16
+"""Bytes read at once from the end of a log."""
 
 
 class Record(NamedTuple):
@@ -49,24 +53,41 @@ class LogReader:
             file.close()
 
     def skip_to_last(self, count: int) -> None:
-        """Go to where the last `count` lines begin; reading gives them and what comes later."""
+        """Go to where the last `count` lines begin; reading gives them and what comes later.
+
+        The log is read from its end. A piece begins a line if the one before it in its stream ended one, so a piece is
+        known to begin one when that other has been met.
+        """
         self._open()
-        starts: deque[tuple[int, int]] = deque(maxlen=count)
-        position = 0
-        for index, file in enumerate(self._files):
-            position = 0
-            for line in file:
-                if not line.endswith(b"\n"):
+        starts: list[tuple[int, int]] = []  # file and position, negative: the latest first
+        first: dict[bytes, tuple[int, int]] = {}  # the earliest piece met of each stream
+        for index in reversed(range(len(self._files))):
+            for position, line in _backwards(self._files[index]):
+                _, stream, tag, _ = line.split(b" ", 3)
+                if tag == b"F" and stream in first:
+                    insort(starts, first.pop(stream))
+                first[stream] = -index, -position
+                if 0 < count <= len(starts) and starts[count - 1] <= min(first.values()):
                     break
-                if self._read(line).begins:
-                    starts.append((index, position))
-                position += len(line)
+            else:
+                continue
+            break
+        else:
+            for place in first.values():
+                insort(starts, place)
+        self._go(starts[count - 1] if 0 < count <= len(starts) else None, everything=count > 0)
+
+    def _go(self, place: tuple[int, int] | None, *, everything: bool) -> None:
+        """Go to a place, negative as above; without one to the beginning or, if not `everything`, to the end."""
         if self._files:
-            first, start = starts[0] if starts else (len(self._files) - 1, position)
-            for _ in range(first):
+            index, position = (-place[0], -place[1]) if place else (0, 0)
+            if place is None and not everything:
+                index = len(self._files) - 1
+                position = _end(self._files[index])
+            for _ in range(index):
                 self._files.popleft().close()
-            for index, file in enumerate(self._files):
-                file.seek(0 if index else start)
+            for number, file in enumerate(self._files):
+                file.seek(0 if number else position)
         self._inside = dict.fromkeys(self._inside, False)
 
     def read(self) -> Iterator[Record]:
@@ -148,6 +169,37 @@ class LogReader:
         return Record(
             moment.decode("ascii", "replace"), stream == b"stderr", text if tag == b"F" else text[:-1], begins
         )
+
+
+def _end(file: BinaryIO) -> int:
+    """Return where the last whole line of a file ends."""
+    for position, line in _backwards(file):
+        return position + len(line) + 1
+    return 0
+
+
+def _backwards(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Give position and text (without the newline) of the whole lines of a file, the last first."""
+    position = file.seek(0, os.SEEK_END)
+    rest: bytes | None = None  # what is there of the line that ends behind the piece
+    while position:
+        size = min(_PIECE, position)
+        position -= size
+        piece = os.pread(file.fileno(), size, position)
+        if rest is None:
+            whole, newline, _ = piece.rpartition(b"\n")  # behind the last newline a line is being written
+            if not newline:
+                continue
+            rest, piece = b"", whole
+        lines = (piece + rest).split(b"\n")
+        rest = lines[0]
+        behind = position + sum(map(len, lines)) + len(lines) - 1
+        for line in reversed(lines[1:]):
+            behind -= len(line)
+            yield behind, line
+            behind -= 1
+    if rest is not None:
+        yield 0, rest
 
 
 def _stamp(moment: int) -> str:
