@@ -2,6 +2,9 @@
 
 VERBS: dict[str, str] = {
     "build": "builder.cli.build",
+    "buildx inspect": "builder.cli.buildx:inspect",
+    "buildx ls": "builder.cli.buildx:ls",
+    "buildx version": "builder.cli.buildx:version",
     "cache du": "builder.cli.cache:du",
     "cache export": "builder.cli.cachetransfer:export",
     "cache import": "builder.cli.cachetransfer:import",

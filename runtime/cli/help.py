@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from runtime.cli.declare import GLOBAL_FLAGS, Flag, Verb
-from runtime.cli.registry import Registry
+from runtime.cli.registry import GROUPS, Registry
 
 _TYPES: dict[str, tuple[Any, Any]] = {
     "switch": (bool, False),
@@ -44,6 +44,13 @@ def application(registry: Registry) -> typer.Typer:
             groups[parent] = typer.Typer(name=parent, help=f"Verbs of {parent}", rich_markup_mode=None)
             app.add_typer(groups[parent])
         _add(groups[parent], child, verb)
+    for parent, members in GROUPS.items():
+        for child, name in members.items():
+            if name in registry.table and f"{parent} {child}" not in registry.table:
+                if parent not in groups:
+                    groups[parent] = typer.Typer(name=parent, help=f"Verbs of {parent}", rich_markup_mode=None)
+                    app.add_typer(groups[parent])
+                _add(groups[parent], child, registry.load(name)[0])
     return app
 
 

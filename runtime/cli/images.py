@@ -59,18 +59,33 @@ def run(args: Arguments, context: Context) -> int:
     with Store.open(context) as store:
         wanted = image_filter(store, filters)
         images = sorted(filter(wanted, store.images.list()), key=lambda image: (created_at(image), image.sequence))
+        counts = _containers(store) if _counting(args.text("format") or "") else {}
     images.reverse()
     whole = args.switch("no-trunc")
     digests = args.switch("digests")
     lines = [line for image in images for line in _lines(image, patterns, digests)]
     if args.switch("quiet") and not args.text("format"):
-        for image_id in dict.fromkeys(_shown(image.id, whole) for image, _, _, _ in lines):
-            context.stdout.write(f"{image_id}\n")
+        for image, _, _, _ in lines:
+            context.stdout.write(f"{_shown(image.id, whole)}\n")
         return 0
-    rows = [_row(context, *line, whole=whole) for line in lines]
+    rows = [{**_row(context, *line, whole=whole), "Containers": counts.get(line[0].id, "0")} for line in lines]
     table = _DIGESTS_TABLE if digests else _TABLE
     write_list(context, rows, form=args.text("format"), table=table, headers=_HEADERS)
     return 0
+
+
+def _counting(form: str) -> bool:
+    """Tell whether a format shows how many containers each image has."""
+    return form == "json" or ".Containers" in form or "json ." in form
+
+
+def _containers(store: Store) -> dict[str, str]:
+    from runtime.containers.records import Containers  # lazy: hardly ever asked for
+
+    counts: dict[str, int] = {}
+    for container in Containers(store).list():
+        counts[container.image] = counts.get(container.image, 0) + 1
+    return {image: str(count) for image, count in counts.items()}
 
 
 def _lines(image: Image, patterns: list[str], digests: bool) -> Iterator[tuple[Image, str, str, str]]:
@@ -104,7 +119,6 @@ def _row(context: Context, image: Image, repository: str, tag: str, digest: str,
     from runtime.cli.human import NEVER, calendar_time, human_size, since  # lazy: not for the help
 
     return {
-        "Containers": NEVER,
         "CreatedAt": calendar_time(image.config.created),
         "CreatedSince": since(image.config.created, context.now()),
         "Digest": digest,

@@ -42,7 +42,7 @@ VERB_INSPECT = Verb(
 )
 
 _TABLE = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
-_HEADERS = {
+_HEADERS: dict[str, object] = {
     "ID": "NETWORK ID",
     "Name": "NAME",
     "Driver": "DRIVER",
@@ -51,6 +51,7 @@ _HEADERS = {
     "IPv4": "IPV4",
     "IPv6": "IPV6",
     "Internal": "INTERNAL",
+    "Label": str,
     "Labels": "LABELS",
 }
 _NAMES = ("dangling", "driver", "id", "label", "name", "scope", "type")
@@ -168,5 +169,6 @@ def _row(document: dict[str, object], whole: bool) -> dict[str, object]:
         "IPv4": "true",
         "IPv6": "false",
         "Internal": "true" if document["Internal"] else "false",
-        "Labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+        "Label": lambda name: labels.get(name, ""),
+        "Labels": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
     }

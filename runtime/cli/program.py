@@ -43,6 +43,8 @@ def run_program(
         if rest in (("--version",), ("-v",)):
             rest = ("version",)
         found = registry.find(rest)
+        if found is None:
+            _refuse(rest, registry)
         if found is None and registry.is_group(rest[0]):
             return _group(registry, rest)
         if found is None:
@@ -62,6 +64,16 @@ def run_program(
         return verb.usage_status
     context = make_context(arguments, before, dict(os.environ))
     return call_verb(verb, handler, arguments, context, explain=explain)
+
+
+def _refuse(words: Sequence[str], registry: Registry) -> None:
+    """Raise UsageError with the reason for a verb of Docker's that is not there; a directory of that name is built."""
+    from runtime.cli.refused import refusal  # lazy: a directory's name, or a mistake
+
+    directory = os.path.exists(words[0]) and not registry.is_group(words[0])
+    refused = None if directory else refusal(words)
+    if refused is not None:
+        raise UsageError(refused[0], hint=refused[1])
 
 
 def _open_standard_streams() -> None:

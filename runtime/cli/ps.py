@@ -72,7 +72,10 @@ def run(args: Arguments, context: Context) -> int:
         elif not args.switch("all") and not any(text.startswith(("status=", "exited=")) for text in texts):
             shown = [(container, state) for container, state in shown if state in ("running", "paused", "restarting")]
         whole = args.switch("no-trunc")
+        known: dict[str, str | None] = {}  # names of images, and which each one is now
         rows = [_row(containers, container, state, whole) for container, state in shown]
+        for row, (container, _) in zip(rows, shown, strict=True):
+            row["Image"] = _image(containers, container, known, whole)
         if sizes:
             for row, (container, _) in zip(rows, shown, strict=True):
                 row["Size"] = _size(containers, container)
@@ -97,7 +100,6 @@ def _row(containers: Containers, container: Container, state: str, whole: bool) 
         names = [name if len(name) <= _LONGEST_MOUNT else name[: _LONGEST_MOUNT - 1] + "…" for name in names]
     return {
         "ID": container.id if whole else container.short_id,
-        "Image": container.config.get("Image", ""),
         "Command": f'"{command}"',
         "CreatedAt": calendar_time(container.created),
         "RunningFor": since(container.created, now),
@@ -113,6 +115,18 @@ def _row(containers: Containers, container: Container, state: str, whole: bool) 
         "Platform": None,
         "Size": "0B",
     }
+
+
+def _image(containers: Containers, container: Container, known: dict[str, str | None], whole: bool) -> str:
+    """Return the image as it was named, or its id where that name has become another's or nobody's."""
+    name = container.config.get("Image", "")
+    if name not in known:
+        found = containers.store.images.resolve(name)
+        known[name] = None if found is None else found.id
+    if known[name] == container.image:
+        return name
+    number = str(container.image)
+    return number if whole else number.partition(":")[2][:12]
 
 
 def _ports(container: Container, state: str) -> str:

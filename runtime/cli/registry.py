@@ -42,8 +42,15 @@ GROUPS: dict[str, dict[str, str]] = {
             ).split()
         },
     },
-    "builder": {"build": "build", "prune": "cache prune"},
-    "buildx": {"bake": "bake", "build": "build", "du": "cache du", "history": "history", "prune": "cache prune"},
+    "builder": {
+        **{name: f"buildx {name}" for name in ("inspect", "ls", "version")},
+        "bake": "bake",
+        "build": "build",
+        "du": "cache du",
+        "prune": "cache prune",
+    },
+    "buildx": {"bake": "bake", "build": "build", "du": "cache du", "prune": "cache prune"},
+    "context": {"list": "context ls"},
     "network": {"list": "network ls", "remove": "network rm"},
     "volume": {"list": "volume ls", "remove": "volume rm"},
     "cache": {},

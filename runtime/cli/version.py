@@ -22,10 +22,23 @@ VERB = Verb(
 )
 
 
+def _side(machine: os.uname_result) -> dict[str, object]:
+    """Return what Docker tells of its client and of its engine; here both are this program."""
+    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+    return {
+        "Version": VERSION,
+        "Os": machine.sysname.lower(),
+        "Arch": names.get(machine.machine, machine.machine),
+        "KernelVersion": machine.release,
+        "Context": "default",
+        "Platform": {"Name": "pybuild"},
+    }
+
+
 def run(args: Arguments, context: Context) -> int:
     """Print the version."""
     machine = os.uname()
-    facts = {
+    facts: dict[str, object] = {
         "version": 1,
         "Version": VERSION,
         "Python": platform.python_version(),
@@ -33,6 +46,7 @@ def run(args: Arguments, context: Context) -> int:
         "Arch": machine.machine,
         "KernelVersion": machine.release,
     }
+    facts |= {side: _side(machine) for side in ("Client", "Server")}
     wanted = args.text("format")
     if args.switch("short"):
         context.stdout.write(f"{VERSION}\n")

@@ -64,11 +64,12 @@ VERB_PRUNE = Verb(
     ),
 )
 
-_HEADERS = {
+_HEADERS: dict[str, object] = {
     "Name": "VOLUME NAME",
     "Driver": "DRIVER",
     "Scope": "SCOPE",
     "Mountpoint": "MOUNTPOINT",
+    "Label": str,
     "Labels": "LABELS",
     "Links": "LINKS",
     "Size": "SIZE",
@@ -231,12 +232,14 @@ def find_volume(store: Store, text: str, _sizes: bool) -> dict[str, object] | No
 
 
 def _row(volumes: Volumes, volume: Volume) -> dict[str, object]:
+    labels = dict(volume.labels)
     return {
         "Name": volume.name,
         "Driver": "local",
         "Scope": "local",
         "Mountpoint": str(volumes.data(volume.name)),
-        "Labels": ",".join(f"{name}={value}" for name, value in volume.labels.items()),
+        "Label": lambda name: labels.get(name, ""),
+        "Labels": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
         "Links": "N/A",
         "Size": "N/A",
         "Availability": "N/A",
