@@ -3,13 +3,14 @@
 ::
 
     DIRECTORY                          its files, without what its .dockerignore names
-    docker-image://REFERENCE           an image of the store or a registry
+    docker-image://REFERENCE           an image of the store or a registry, or scratch
     oci-layout://DIRECTORY[:TAG|@DIGEST]
     https://HOST/REPOSITORY.git#REF:DIRECTORY, ssh://…, git@HOST:…
     https://HOST/ARCHIVE               a tar, compressed or not
     target:STAGE                       another stage
 
-A name hides the stages and images of that name in FROM, COPY --from and RUN --mount from=.
+A name hides the stages and images of that name in FROM, COPY --from and RUN --mount from=. NAME::PLATFORM is what the
+name means for one platform alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import UsageError
+from runtime.oci.platforms import parse_platform
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext
@@ -37,7 +39,7 @@ _HINT = "write NAME=DIRECTORY, docker-image://NAME, oci-layout://DIRECTORY, a UR
 
 
 class NamedContext(Frozen):
-    """One word: `kind` is "image", "layout", "stage", "git", "web" or "directory", `place` what follows it."""
+    """One word: `kind` is "image", "scratch", "layout", "stage", "git", "web" or "directory"; `place` follows it."""
 
     name: str
     kind: str
@@ -51,7 +53,10 @@ def read_contexts(words: Iterable[str]) -> dict[str, NamedContext]:
         name, _, place = word.partition("=")
         if not name or not place:
             raise UsageError(f'invalid argument "{word}" for "--build-context" flag: expected NAME=WHERE', hint=_HINT)
-        found[name.lower()] = _named(name.lower(), place)
+        name, separator, platform = name.lower().partition("::")
+        if separator:
+            name = f"{name}::{parse_platform(platform).normalised()}"
+        found[name] = _named(name, place)
     return found
 
 
@@ -60,7 +65,10 @@ def _named(name: str, place: str) -> NamedContext:
         if place.startswith(prefix):
             if place == prefix:
                 raise UsageError(f"--build-context {name}={place}: nothing is named", hint=_HINT)
-            return NamedContext(name=name, kind=kind, place=place.removeprefix(prefix))
+            place = place.removeprefix(prefix)
+            return NamedContext(
+                name=name, kind="scratch" if (kind, place) == ("image", "scratch") else kind, place=place
+            )
     if ":" in place and not os.path.isdir(place):
         from builder.remote.words import is_git, is_web, parse_git  # lazy: only where something is remote
 
@@ -98,6 +106,10 @@ class NamedContexts:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def is_empty(self, name: str) -> bool:
+        """Tell whether a context stands for nothing, as `scratch` does."""
+        return self._contexts[name].kind == "scratch"
+
     def image_name(self, name: str) -> str | None:
         """Return the image that a context stands for by name, None where it is something else."""
         context = self._contexts[name]
@@ -128,6 +140,14 @@ class NamedContexts:
             directory = Path(context.place)
             found = read_ignore_file(directory, None)
             return self._stack.enter_context(open_context(self._store, directory, None if found is None else found[1]))
+        if context.kind == "scratch":
+            from builder.context import open_directory
+
+            empty = self._store.workspace() / "empty-context"
+            empty.mkdir(exist_ok=True)
+            tree = open_directory(self._store, empty, f"the context {context.name}")
+            self._stack.callback(tree.close)
+            return tree
         if context.kind == "git":
             from builder.remote.words import parse_git
 

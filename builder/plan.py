@@ -19,6 +19,7 @@ from builder.steps.select import step_of
 from frozen import Frozen, replace
 from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
 from grammar.nearest import nearest
+from grammar.stages import BUILD_CONTEXT
 from runtime.errors import PybuildError
 from runtime.oci.platforms import parse_platform
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from grammar.scope import Scope
     from grammar.stages import Base
 
-_BUILD_CONTEXT = "context"
 _THIRTY_TWO_BIT = {"linux/amd64": "linux/386", "linux/arm64": "linux/arm"}
 """What a processor executes beside its own programs."""
 
@@ -164,7 +164,7 @@ class _Planner:
 
     def _as_image(self, base: Base, stage: Stage) -> Base | None:
         """Return what to look for among images: also for a named context that is one; None for all else."""
-        if base.kind != "context" or self._contexts is None or base.name == _BUILD_CONTEXT:
+        if base.kind != "context" or self._contexts is None or base == BUILD_CONTEXT:
             return base if base.kind == "image" else None
         name = self._contexts.image_name(base.name)
         if name is not None:
@@ -221,13 +221,16 @@ class _Planner:
 
     def _base(self, stage: Stage) -> BaseImage | None:
         """Return the image that a stage stands on; the files of a named context become one."""
-        if stage.base.kind in ("stage", "scratch"):
+        if stage.base.kind in ("stage", "scratch") or self._is_empty(stage.base):
             return None
         image = self._as_image(stage.base, stage)
         if image is not None:
             return self._image(image, stage, _from_line(stage))
         with located(_from_line(stage)):
             return self._bases.of_tree(stage.base.name, self._tree(stage.base), stage.platform)
+
+    def _is_empty(self, base: Base) -> bool:
+        return base.kind == "context" and self._contexts is not None and self._contexts.is_empty(base.name)
 
     def _tree(self, base: Base) -> BuildContext:
         if self._contexts is None:
@@ -236,30 +239,21 @@ class _Planner:
 
     def _sources(self, node: Node, instruction: ResolvedInstruction, stage: Stage) -> dict[str, Source]:
         """Pair the names that an instruction uses with what the graph says they mean."""
-        names = _names(instruction)
-        if not names:
-            return {}
+        names = iter(_names(instruction))  # in the order of the edges
         found: dict[str, Source] = {}
         for edge in node.depends:
-            if edge.kind not in ("copy", "mount"):
-                continue
             source = edge.source
-            if edge.node is not None:
-                index = self._graph.node(edge.node).stage
-                name = _named(names, self._graph.stage(index).name, str(index), *self._names_of(index))
-                found[name] = Source(stage=index)
-            elif source is None or source.name == _BUILD_CONTEXT:
+            if edge.kind not in ("copy", "mount") or source == BUILD_CONTEXT or (name := next(names, None)) is None:
                 continue
-            elif (image := self._as_image(source, stage)) is not None:
-                found[_named(names, source.name)] = Source(image=self._image(image, stage, node.instruction.start_line))
+            if edge.node is not None:
+                found[name] = Source(stage=self._graph.node(edge.node).stage)
+                continue
+            assert source is not None
+            if (image := self._as_image(source, stage)) is not None:
+                found[name] = Source(image=self._image(image, stage, node.instruction.start_line))
             else:
-                found[_named(names, source.name)] = Source(context=self._tree(source))
+                found[name] = Source(context=self._tree(source))
         return found
-
-    def _names_of(self, index: int) -> list[str]:
-        """List the named contexts that stand for a stage."""
-        stage = self._graph.stage(index).name
-        return [name for name, wanted in self._graph.stage_contexts.items() if wanted.lower() == stage]
 
 
 def _from_line(stage: Stage) -> int:
@@ -284,13 +278,6 @@ def _names(instruction: ResolvedInstruction) -> Sequence[str]:
             return [mount.from_ for mount in instruction.mounts if mount.from_ is not None]
         case _:
             return []
-
-
-def _named(names: Sequence[str], *meanings: str) -> str:
-    """Return which of `names` was written for a stage's name or number, or an image."""
-    if len(names) == 1:
-        return names[0]
-    return next((name for name in names if name.lower() in meanings or name in meanings), names[0])
 
 
 def _name(node: Node, instruction: ResolvedInstruction) -> str:

@@ -24,8 +24,8 @@ from grammar.stages import (
     Outlines,
     Settings,
     check_order,
+    context_key,
     divide,
-    familiar,
     named,
     origins,
     unknown_target,
@@ -243,7 +243,7 @@ def make_settings(
         platform=parse_platform(platform, builds_on) if platform else builds_on,
         build_platform=builds_on,
         named_contexts=named(named_contexts),
-        stage_contexts={familiar(name.lower()): stage for name, stage in (stage_contexts or {}).items()},
+        stage_contexts={context_key(name): stage for name, stage in (stage_contexts or {}).items()},
         escape=dockerfile.directives.escape,
     )
 

@@ -123,10 +123,25 @@ class Settings(Frozen):
     platform: Platform
     build_platform: Platform
     named_contexts: Mapping[str, str]
-    """Familiar name -> name as given."""
+    """Familiar name -> name as given; one for a single platform has `::PLATFORM` behind both."""
     escape: str
     stage_contexts: Mapping[str, str] = field(default_factory=dict)
     """Familiar name -> the stage that it stands for."""
+
+    def context(self, name: str, platform: Platform) -> str | None:
+        """Return the named context that `name` means for a platform, as it was given."""
+        return _for_platform(self.named_contexts, name, platform)
+
+    def stage_context(self, name: str, platform: Platform) -> str | None:
+        """Return the stage that a named context says `name` is for a platform."""
+        return _for_platform(self.stage_contexts, name.lower(), platform)
+
+
+def _for_platform(contexts: Mapping[str, str], name: str, platform: Platform) -> str | None:
+    if not contexts:
+        return None
+    name = familiar(name)
+    return contexts.get(f"{name}::{platform}") or contexts.get(name)
 
 
 def divide(
@@ -228,9 +243,11 @@ def _begin(node: Instruction, outlines: Outlines, settings: Settings, global_arg
         except DockerfileError as error:
             raise error.at(node.start_line) from None
     name = resolved.name
-    replaced = name in settings.named_contexts and name not in _RESERVED
+    replaced = name not in ("", *_RESERVED) and settings.context(name, platform) is not None
     parent = (
-        None if replaced else _standing_for(resolved.image, node, outlines, settings) or outlines.find(resolved.image)
+        None
+        if replaced
+        else _standing_for(resolved.image, node, outlines, settings, platform) or outlines.find(resolved.image)
     )
     if parent is not None:
         base = Base(kind="stage", name=parent.name, stage=parent.index)
@@ -246,22 +263,24 @@ def _outside(name: str, settings: Settings, platform: Platform) -> Base:
     """Return what a name means that is no stage's."""
     if name == "scratch":
         return Base(kind="scratch", name=name)
-    context = settings.named_contexts.get(familiar(name))
+    context = settings.context(name, platform)
     if context is not None and name not in _RESERVED:
         return Base(kind="context", name=context, platform=str(platform))
     return Base(kind="image", name=name, platform=str(platform))
 
 
 def _origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
-    stage = _standing_for(name, node, outlines, settings) or outlines.find(name, outline.index)
+    stage = _standing_for(name, node, outlines, settings, settings.platform) or outlines.find(name, outline.index)
     if stage is not None:
         return Base(kind="stage", name=stage.name, stage=stage.index)
     return _outside(name, settings, settings.platform)
 
 
-def _standing_for(name: str, node: Instruction, outlines: Outlines, settings: Settings) -> Outline | None:
+def _standing_for(
+    name: str, node: Instruction, outlines: Outlines, settings: Settings, platform: Platform
+) -> Outline | None:
     """Return the stage that a named context says `name` is. Raises DockerfileError where there is no such stage."""
-    wanted = settings.stage_contexts.get(familiar(name.lower()))
+    wanted = settings.stage_context(name, platform)
     if wanted is None:
         return None
     stage = outlines.find(wanted)
@@ -290,8 +309,14 @@ def _copy_origin(name: str, node: Instruction, outline: Outline, outlines: Outli
 
 
 def named(contexts: Collection[str]) -> dict[str, str]:
-    """Return named contexts by their familiar names."""
-    return {familiar(name.lower()): name for name in contexts}
+    """Return named contexts by their familiar names, and platforms in the usual spelling. Raises DockerfileError."""
+    return {context_key(name): name for name in contexts}
+
+
+def context_key(name: str) -> str:
+    """Return what a named context is found by. Raises DockerfileError for a platform that is none."""
+    name, separator, platform = name.lower().partition("::")
+    return f"{familiar(name)}::{parse_platform(platform)}" if separator else familiar(name)
 
 
 def unknown_target(target: str, names: Sequence[str]) -> DockerfileError:

@@ -202,6 +202,17 @@ def test_a_named_context_hides_an_image_however_it_is_written(image: str) -> Non
     assert reads(graph, "0.1") == [("copy", "context:alpine", ("/1",))]
 
 
+def test_a_named_context_may_be_for_one_platform() -> None:
+    text = "FROM --platform=linux/arm64 alpine AS x\nFROM alpine\nCOPY --from=x /1 /1\nCOPY --from=alpine /2 /2\n"
+    names = ["alpine::linux/aarch64", "Alpine::linux/amd64", "x::linux/s390x"]
+    graph = graph_of(text, named_contexts=names)
+    assert [stage.base.name for stage in graph.stages] == ["alpine::linux/aarch64", "Alpine::linux/amd64"]
+    assert reads(graph, "1.2") == [("copy", "context:Alpine::linux/amd64", ("/2",))]
+    assert graph_of("FROM alpine\n", platform="linux/386", named_contexts=names).stage(0).base.kind == "image"
+    with pytest.raises(DockerfileError, match="failed to parse platform"):
+        graph_of("FROM alpine\n", named_contexts=["alpine::a b"])
+
+
 def test_scratch_and_context_cannot_be_replaced() -> None:
     graph = graph_of("FROM scratch\nCOPY --from=context /1 /2\n", named_contexts=["scratch", "context"])
     assert graph.stage(0).base.kind == "scratch"

@@ -206,6 +206,36 @@ def test_an_image_is_named_by_docker_image(command: Command) -> None:
         assert "A=real" in store.images.require(command.id).config.config.env
 
 
+def test_a_name_may_mean_something_else_for_each_platform(command: Command) -> None:
+    for name in ("one", "two", "three"):
+        Path(name).mkdir()
+        Path(name, name).touch()
+    words = ("--build-context", "Other::linux/arm64/v8=one", "--build-context", "other::linux/x86_64=two")
+    text = b"FROM --platform=$TARGETPLATFORM other\nCOPY --from=other . /x/\n"
+    for platform, name in (("linux/arm64", "one"), ("linux/amd64", "two"), ("linux/riscv64", "three")):
+        command(*words, "--build-context", "other=three", "--platform", platform, "-", stdin=text)
+        assert command.tree == [f"{name} 0", "x 0", f"x/{name} 0"]
+    with pytest.raises(PybuildError, match=r"No such image|could not be fetched|connect"):
+        command(*words, "--platform", "linux/riscv64", "--pull=never", "-", stdin=text)
+
+
+def test_a_stage_may_be_another_one_for_one_platform(command: Command) -> None:
+    text = b"FROM scratch AS a\nCOPY <<E /a\nE\nFROM scratch AS b\nCOPY <<E /b\nE\nFROM scratch\nCOPY --from=dep . /\n"
+    words = ("--build-context", "dep=target:a", "--build-context", "dep::linux/arm64=target:b")
+    for platform, name in (("linux/amd64", "a"), ("linux/arm64", "b")):
+        command(*words, "--platform", platform, "-", stdin=text)
+        assert command.tree == [f"{name} 0"]
+
+
+def test_scratch_may_stand_for_an_image(command: Command) -> None:
+    text = b"FROM alpine\nCOPY <<E /f\nE\nCOPY --from=other . /d/\n"
+    words = ("--build-context", "alpine=docker-image://scratch", "--build-context", "other=docker-image://scratch")
+    command(*words, "-", stdin=text)
+    assert command.tree == ["d 0", "f 0"]
+    with Store.open(command.context) as store:
+        assert len(store.images.require(command.id).config.diff_ids) == 2
+
+
 def test_an_image_is_taken_out_of_a_layout(command: Command, tmp_path: Path) -> None:
     command("-t", "app:1", "-t", "app:2", "-", stdin=b"FROM scratch\nCOPY <<E /one\nE\n")
     with Store.open(command.context) as store, (tmp_path / "app.tar").open("wb") as file:
