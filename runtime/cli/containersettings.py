@@ -6,18 +6,20 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
 
 from runtime.cli.arguments import Arguments
+from runtime.cli.limitflags import flagged, read_further_limits, read_limits
+from runtime.cli.machineflags import read_choices, read_devices, read_modes, read_security_options
 from runtime.cli.moments import parse_duration
 from runtime.cli.networkflags import read_networks
+from runtime.containers.checks import check_sysctl
 from runtime.containers.documents import Config, Healthcheck, HostConfig, LogConfig, RestartPolicy
-from runtime.containers.mounts import parse_mount, parse_tmpfs, parse_volume, split_fields
-from runtime.containers.quantities import parse_cpus, parse_signal, parse_size, parse_swap, parse_ulimit
+from runtime.containers.mountfields import parse_mount, split_fields
+from runtime.containers.mounts import parse_tmpfs, parse_volume
+from runtime.containers.quantities import Ulimit, parse_signal, parse_size, parse_ulimit
 from runtime.context import Context
 from runtime.errors import UsageError
 
-_T = TypeVar("_T")
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -95,61 +97,28 @@ def read_host_config(args: Arguments) -> HostConfig:
         "DnsSearch": list(args.texts("dns-search")),
         "ExtraHosts": [_extra_host(text) for text in args.texts("add-host")],
         "GroupAdd": list(args.texts("group-add")),
-        "IpcMode": _mode(args, "ipc", ("", "private", "shareable", "host")),
-        "PidMode": _mode(args, "pid", ("", "private", "host")),
-        "UTSMode": _mode(args, "uts", ("", "private", "host")),
-        "UsernsMode": _mode(args, "userns", ("", "host")),
         "Privileged": args.switch("privileged"),
         "ReadonlyRootfs": args.switch("read-only"),
-        "SecurityOpt": list(args.texts("security-opt")),
         "Tmpfs": dict(parse_tmpfs(text) for text in args.texts("tmpfs")),
-        "Sysctls": dict(map(_assigned("--sysctl"), args.texts("sysctl"))),
-        "Init": args.switch("init"),
-        "Ulimits": [_flagged("--ulimit", text, parse_ulimit) for text in args.texts("ulimit")],
-        "Mounts": [_flagged("--mount", _absolute_mount(text), parse_mount) for text in args.texts("mount")],
+        "Sysctls": dict(flagged("--sysctl", text, _sysctl) for text in args.texts("sysctl")),
+        "Ulimits": _ulimits(args),
+        "Mounts": [flagged("--mount", _absolute_mount(text), parse_mount) for text in args.texts("mount")],
         "Annotations": dict(map(_assigned("--annotation"), args.texts("annotation"))),
     }
     for text in args.texts("volume"):
         mount = parse_volume(_absolute(text))
         if mount.kind == "bind" or mount.source or mount.mode:
             host["Binds"].append(_absolute(text))
-    host |= read_limits(args)
+    for read in (read_modes, read_security_options, read_devices, read_choices, read_limits, read_further_limits):
+        host |= read(args)
+    if args.given("init"):
+        host["Init"] = args.switch("init")
     shm, score = args.text("shm-size"), args.integer("oom-score-adj")
     if shm is not None:
-        host["ShmSize"] = _flagged("--shm-size", shm, parse_size)
+        host["ShmSize"] = flagged("--shm-size", shm, parse_size)
     if score is not None:
         host["OomScoreAdj"] = score
     read_networks(args, host)
-    return host
-
-
-def read_limits(args: Arguments) -> HostConfig:
-    """Return the limits that were asked for. Raises UsageError with the flag and the word."""
-    host: HostConfig = {}
-    sizes = {"memory": "Memory", "memory-reservation": "MemoryReservation"}
-    for flag, field in sizes.items():
-        text = args.text(flag)
-        if text is not None:
-            host[field] = _flagged(f"--{flag}", text, parse_size)  # type: ignore[literal-required]
-    swap, cpus = args.text("memory-swap"), args.text("cpus")
-    if swap is not None:
-        host["MemorySwap"] = _flagged("--memory-swap", swap, parse_swap)
-    if cpus is not None:
-        host["NanoCpus"] = _flagged("--cpus", cpus, parse_cpus)
-    numbers = {
-        "cpu-period": "CpuPeriod",
-        "cpu-quota": "CpuQuota",
-        "cpu-shares": "CpuShares",
-        "pids-limit": "PidsLimit",
-    }
-    for flag, field in numbers.items():
-        number = args.integer(flag)
-        if number is not None:
-            host[field] = number  # type: ignore[literal-required]
-    for flag, field in (("cpuset-cpus", "CpusetCpus"), ("cpuset-mems", "CpusetMems")):
-        text = args.text(flag)
-        if text:
-            host[field] = text  # type: ignore[literal-required]
     return host
 
 
@@ -204,7 +173,7 @@ def read_log_config(args: Arguments) -> LogConfig:
                 f"unknown log opt '{name}' for {driver} log driver", hint=", ".join(known) or "it has none"
             )
         if name == "max-size":
-            _flagged("--log-opt", value, parse_size)
+            flagged("--log-opt", value, parse_size)
         if name == "max-file" and not (value.isdecimal() and int(value) > 0):
             raise UsageError(f"invalid value for max-file: {value}", hint="1 or more")
     if int(options.get("max-file", "1")) > 1 and "max-size" not in options and driver == "json-file":
@@ -225,14 +194,6 @@ def read_restart(text: str) -> RestartPolicy:
             hint=detail + ", ".join(known) if detail.endswith(": ") else detail,
         )
     return {"Name": name, "MaximumRetryCount": int(count or 0)}
-
-
-def _flagged(flag: str, text: str, parse: Callable[[str], _T]) -> _T:
-    """Parse a flag's value; an error names the flag as Docker does."""
-    try:
-        return parse(text)
-    except UsageError as error:
-        raise UsageError(f'invalid argument "{text}" for "{flag}" flag: {error.message}', hint=error.hint) from None
 
 
 def _attached(args: Arguments) -> frozenset[str]:
@@ -297,6 +258,22 @@ def _assigned(flag: str) -> Callable[[str], tuple[str, str]]:
     return read
 
 
+def _ulimits(args: Arguments) -> list[Ulimit]:
+    """Return the limits by name, a later one for an earlier."""
+    found = {
+        limit["Name"]: limit for limit in (flagged("--ulimit", text, parse_ulimit) for text in args.texts("ulimit"))
+    }
+    return [found[name] for name in sorted(found)]
+
+
+def _sysctl(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"sysctl '{text}' is not allowed", hint="write NAME=VALUE, as net.ipv4.ip_forward=1")
+    check_sysctl(name)
+    return name, value
+
+
 def _host_name(text: str) -> str:
     if len(text) > 64 or not re.fullmatch(r"[^\s/\x00]*", text):
         raise UsageError(f"invalid hostname: {text!r}", hint="64 bytes at most, without blanks")
@@ -342,15 +319,6 @@ def _ports(text: str) -> list[str]:
     if match is None or not 1 <= first <= last <= 65535:
         raise UsageError(f"invalid range format for --expose: {text}")
     return [f"{port}/{match[3] or 'tcp'}" for port in range(first, last + 1)]
-
-
-def _mode(args: Arguments, flag: str, known: tuple[str, ...]) -> str:
-    mode = args.text(flag) or ""
-    if mode not in known:
-        raise UsageError(
-            f"--{flag}: invalid {flag} mode: {mode}", hint=f"there are: {', '.join(word for word in known if word)}"
-        )
-    return mode
 
 
 def _absolute(text: str) -> str:

@@ -18,7 +18,7 @@ VERB = Verb(
     interspersed=False,
     needs_store=True,
     usage_status=125,
-    failure_status=1,
+    failure_status=125,
     flags=(*FLAGS, *REFUSED),
 )
 

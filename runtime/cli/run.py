@@ -27,6 +27,7 @@ VERB = Verb(
     flags=(
         *FLAGS,
         Flag("--detach", "-d", help="Leave it to its monitor and print its id"),
+        Flag("--detach-keys", kind="text", metavar="KEYS", help="Keys that detach from it, as ctrl-p,ctrl-q"),
         Flag("--sig-proxy", help="Pass signals on to it (true unless =false)"),
         *REFUSED,
     ),

@@ -10,7 +10,8 @@ from runtime.errors import UsageError
 
 _LIMITS = frozenset(
     (
-        "cpu-period cpu-quota cpu-shares cpus cpuset-cpus cpuset-mems memory memory-reservation memory-swap pids-limit"
+        "blkio-weight cpu-period cpu-quota cpu-rt-period cpu-rt-runtime cpu-shares cpus cpuset-cpus cpuset-mems memory "
+        "memory-reservation memory-swap pids-limit"
     ).split()
 )
 
@@ -29,7 +30,8 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Change each container and print the word it was named by."""
-    from runtime.cli.containersettings import read_limits, read_restart
+    from runtime.cli.containersettings import read_restart
+    from runtime.cli.limitflags import read_limits
     from runtime.cli.severally import each
     from runtime.containers.limits import update
     from runtime.containers.records import Containers

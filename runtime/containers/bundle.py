@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from runtime.containers.documents import HostConfig
 from runtime.containers.mounts import Mount, wanted_mounts
+from runtime.containers.namespaces import spaces_of
 from runtime.containers.records import Container, Containers
 from runtime.containers.removal import cgroup_name
+from runtime.containers.security import filter_of, read_security
 from runtime.containers.users import Identity, find_identity
 from runtime.errors import UsageError
-from runtime.oci.runtimespec import DEFAULT_PATH, Resources, User, bind, container_spec, resolve_capabilities, tmpfs
+from runtime.oci.runtimespec import (
+    DEFAULT_PATH,
+    Resources,
+    User,
+    bind,
+    container_spec,
+    layers,
+    resolve_capabilities,
+    tmpfs,
+)
+from runtime.sandbox.rootfs import in_user_namespace
 
 if TYPE_CHECKING:
     from runtime.network.plan import Plan
@@ -42,6 +54,7 @@ def make_request(
     identity = find_identity(view, config.get("User", ""), host.get("GroupAdd") or ())
     privileged = host.get("Privileged", False)
     security = read_security(host.get("SecurityOpt") or ())
+    spaces = spaces_of(containers, host)
     capabilities = resolve_capabilities(
         add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=privileged
     )
@@ -57,30 +70,41 @@ def make_request(
         terminal=config.get("Tty", False),
         readonly=host.get("ReadonlyRootfs", False),
         mounts=[
+            *spaces.mounts,
             *_own_files(containers, container, plan, {mount.target for mount in mounts}, shared),
             *(_describe(mount, containers, container, identity) for mount in mounts),
         ],
         capabilities=capabilities,
         privileged=privileged,
         no_new_privileges=security.no_new_privileges,
-        rootless=store.context.rootless,
+        rootless=in_user_namespace(),
         network=f"/proc/{shared.pid}/ns/net" if shared else "host" if plan.mode == "host" else "private",
-        namespaces=_namespaces(host),
+        namespaces=spaces.modes,
+        without=spaces.without,
+        writable_groups=security.writable_groups,
         resources=resources_of(host),
         rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
         shm_size=host.get("ShmSize") or 64 << 20,
         sysctl=host.get("Sysctls") or {},
         oom_score_adj=host.get("OomScoreAdj"),
     )
+    linux = spec["linux"]
+    for field, key in (("MaskedPaths", "maskedPaths"), ("ReadonlyPaths", "readonlyPaths")):
+        if field in host and not privileged:
+            linux[key] = list(host[field])  # type: ignore[literal-required]
+    if security.apparmor:
+        spec["process"]["apparmorProfile"] = security.apparmor
     if host.get("Annotations"):
         spec["annotations"] = {**spec.get("annotations", {}), **host["Annotations"]}
-    request: dict[str, object] = {
+    request: dict[str, Any] = {
         "spec": spec,
         "rootfs": rootfs_of(containers, container, image),
-        "seccomp": None if privileged or security.unconfined else _seccomp(containers, capabilities),
-        "cgroup": cgroup_name(containers, container.id),
+        "seccomp": filter_of(store.context, security, capabilities, privileged=privileged),
+        "cgroup": cgroup_name(containers, container.id, host.get("CgroupParent", "")),
         "init": host.get("Init", False),
     }
+    if host.get("Devices") or host.get("DeviceRequests") or host.get("DeviceCgroupRules"):
+        _add_devices(request, host, config.get("Env") or ())
     if window is not None:
         request["window"] = list(window)
     return request
@@ -120,12 +144,6 @@ def rootfs_of(containers: Containers, container: Container, image: Image) -> dic
     }
 
 
-def _seccomp(containers: Containers, capabilities: tuple[str, ...]) -> str:
-    from runtime.sandbox.seccomp import compiled
-
-    return str(compiled(containers.store.context, capabilities))
-
-
 def environment(container: Container, home: str) -> list[str]:
     """Return the variables as the command gets them: Docker's own, then the record's, HOME where nobody set it."""
     config = container.config
@@ -142,63 +160,17 @@ def environment(container: Container, home: str) -> list[str]:
     return [f"{name}={value}" for name, value in variables.items()]
 
 
-class Security:
-    """What `--security-opt` asks for."""
-
-    __slots__ = ("no_new_privileges", "unconfined")
-
-    def __init__(self) -> None:
-        self.no_new_privileges = False
-        self.unconfined = False
-
-
-def read_security(options: Iterable[str]) -> Security:
-    """Read the values of `--security-opt`; what cannot be in force here is a UsageError."""
-    security = Security()
-    for number, option in enumerate(options, 1):
-        key, separator, value = option.partition("=")
-        if not separator:
-            key, separator, value = option.partition(":")
-        match key, value:
-            case "no-new-privileges", "" | "true":
-                security.no_new_privileges = True
-            case "no-new-privileges", "false":
-                security.no_new_privileges = False
-            case "seccomp", "unconfined":
-                security.unconfined = True
-            case "seccomp", "builtin" | "default":
-                security.unconfined = False
-            case "seccomp", _:
-                raise UsageError(
-                    f"--security-opt {option}: a profile from a file cannot be loaded",
-                    hint="the default profile equals Docker's; seccomp=unconfined switches it off",
-                )
-            case ("apparmor", "unconfined") | ("label", "disable"):
-                pass  # no profile and no label is set for a container in any case
-            case (("apparmor" | "label" | "systempaths" | "proc-opts" | "mask" | "unmask"), _):
-                raise UsageError(f"--security-opt {option} cannot be in force here")
-            case _:
-                raise UsageError(f'invalid --security-opt {number}: "{option}"')
-    return security
-
-
-def _namespaces(host: HostConfig) -> dict[str, str]:
-    modes: dict[str, str] = {}
-    if host.get("PidMode") == "host":
-        modes["pid"] = "host"
-    if host.get("IpcMode") == "host":
-        modes["ipc"] = "host"
-    if host.get("UTSMode") == "host":
-        modes["uts"] = "host"
-    return modes
-
-
 def resources_of(host: HostConfig) -> Resources:
-    """Return the limits that a container is to have."""
+    """Return the limits that a container is to have. Raises NotFound for a block device."""
     quota, period = host.get("CpuQuota") or None, host.get("CpuPeriod") or None
     if host.get("NanoCpus"):
         period = _CPU_PERIOD
         quota = host["NanoCpus"] * _CPU_PERIOD // 1_000_000_000
+    block: Mapping[str, object] | None = None
+    if any(name.startswith("Blkio") and host.get(name) for name in host):
+        from runtime.containers.devices import block_io  # lazy: hardly anybody asks for it
+
+        block = block_io(host)
     return Resources(
         memory=host.get("Memory") or None,
         swap=host.get("MemorySwap") or None,
@@ -209,7 +181,28 @@ def resources_of(host: HostConfig) -> Resources:
         cpuset_cpus=host.get("CpusetCpus") or None,
         cpuset_mems=host.get("CpusetMems") or None,
         pids=host.get("PidsLimit") or None,
+        swappiness=host.get("MemorySwappiness"),
+        without_oom_killer=host.get("OomKillDisable") or None,
+        realtime_runtime=host.get("CpuRealtimeRuntime") or None,
+        realtime_period=host.get("CpuRealtimePeriod") or None,
+        block_io=block,
     )
+
+
+def _add_devices(request: dict[str, Any], host: HostConfig, environment: Iterable[str]) -> None:
+    """Give a container the devices that it is to have; variables of theirs give way to its own."""
+    from runtime.containers.devices import devices_of, needs_rules  # lazy: few containers have any
+
+    devices = devices_of(host)
+    linux, process = request["spec"]["linux"], request["spec"]["process"]
+    linux["devices"] = [*linux.get("devices", ()), *devices.nodes]
+    if not host.get("Privileged"):
+        linux["resources"]["devices"] = [*linux["resources"]["devices"], *devices.rules]
+        request["device_rules"] = needs_rules(host)
+    own = {entry.partition("=")[0] for entry in environment}
+    process["env"] += [f"{name}={value}" for name, value in devices.environment if name not in own]
+    process["user"]["additionalGids"] = sorted({*process["user"]["additionalGids"], *devices.groups})
+    request["spec"]["mounts"] += devices.mounts
 
 
 def _own_files(
@@ -244,15 +237,24 @@ def _describe(mount: Mount, containers: Containers, container: Container, identi
         return tmpfs(mount.target, options=mount.options)
     point = next(point for point in container.mounts if point.get("Destination") == mount.target)
     source = point["Source"]
+    if mount.kind == "image":
+        return _image_mount(mount, containers, container, point["ImageID"])
     if mount.kind == "volume":
         from runtime.containers.volumes import Volumes, mount_of  # lazy: 3 ms
 
         volume = Volumes(containers.store).get(point.get("Name", ""))
         made = mount_of(mount.target, volume.options) if volume is not None else None
-        if made is not None:
+        if made is not None and mount.subpath and made["type"] == "bind":
+            source = str(made["source"])
+        elif made is not None:
+            if mount.subpath:
+                raise UsageError(f"volume {point['Name']} is empty when it is mounted: there is no {mount.subpath}")
             if mount.read_only:
                 made["options"] = [*made["options"], "ro"]  # type: ignore[misc]  # a list, as mount_of makes it
             return made
+        if mount.subpath:
+            words = ["ro", "rro"] if mount.read_only else []
+            return layers({"path": source}, mount.target, subpath=f"/{mount.subpath}", options=words)
     if "U" in mount.mode.split(","):
         _give(source, identity)
     described = bind(
@@ -261,8 +263,31 @@ def _describe(mount: Mount, containers: Containers, container: Container, identi
         readonly=mount.read_only,
         options=[mount.propagation] if mount.propagation else (),
     )
+    if mount.writable_below:
+        described["options"] = [word for word in words_of(described) if word != "rro"]
     if not mount.recursive:
-        words = described["options"]
-        assert isinstance(words, list)  # as bind() makes it
-        described["options"] = ["bind", *(word for word in words if word not in ("rbind", "rro"))]
+        described["options"] = ["bind", *(word for word in words_of(described) if word not in ("rbind", "rro"))]
     return described
+
+
+def words_of(mount: Mapping[str, object]) -> list[str]:
+    """Return the options of a mount as bind() makes it."""
+    words = mount["options"]
+    assert isinstance(words, list)
+    return words
+
+
+def _image_mount(mount: Mount, containers: Containers, container: Container, image_id: str) -> dict[str, object]:
+    """Describe the tree of an image, read-only; copied once where there is no overlayfs that could put it together."""
+    snapshots = containers.store.snapshots
+    image = containers.store.images.require(image_id)
+    lowerdirs = snapshots.stack(image.chain_id) if image.chain_id is not None else ()
+    tree: dict[str, object] = {"lowerdirs": [str(path) for path in lowerdirs], "upperdir": None, "workdir": None}
+    if not lowerdirs or (len(lowerdirs) > 1 and not snapshots.overlay):
+        from runtime.store.plain import PlainTree  # lazy: only where there is no overlayfs
+
+        copy = containers.directory(container.id) / f"image-{image_id.partition(':')[2][:12]}"
+        if not copy.is_dir():
+            PlainTree.copied(lowerdirs, copy)
+        tree = {"path": str(copy)}
+    return layers(tree, mount.target, subpath=f"/{mount.subpath}", options=["ro", "rro"])

@@ -7,24 +7,25 @@ with its words, before anything is made.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
+from runtime.containers.checks import check_config, normal_capabilities
 from runtime.containers.documents import Config, Healthcheck, HostConfig, MountPoint
 from runtime.containers.mounts import Mount, wanted_mounts
 from runtime.containers.names import check_name, random_name
-from runtime.containers.quantities import parse_signal
+from runtime.containers.namespaces import resolved
 from runtime.containers.records import Container, Containers
 from runtime.containers.users import find_identity
 from runtime.errors import NotFound, UsageError
 from runtime.store.layers.tree import write_open
+from runtime.store.leases import add_pins
 
 if TYPE_CHECKING:
     from runtime.oci.documents import ContainerConfig
     from runtime.store.images import Image
     from runtime.store.view import MergedView
-
-_LEAST_MEMORY = 6 << 20
 
 
 def merge_config(asked: Config, image: ContainerConfig) -> Config:
@@ -57,40 +58,6 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
     return config
 
 
-def check_config(config: Config, host: HostConfig) -> None:
-    """Raise UsageError for what no container can have."""
-    if not (config.get("Entrypoint") or config.get("Cmd")):
-        raise UsageError("no command specified", hint="the image has none: write one behind its name")
-    directory = config.get("WorkingDir") or "/"
-    if not directory.startswith("/"):
-        raise UsageError(f"the working directory '{directory}' is invalid, it needs to be an absolute path")
-    if config.get("StopSignal"):
-        parse_signal(config["StopSignal"])
-    memory, swap = host.get("Memory", 0), host.get("MemorySwap", 0)
-    if 0 < memory < _LEAST_MEMORY:
-        raise UsageError("Minimum memory limit allowed is 6MB")
-    if swap > 0 and not memory:
-        raise UsageError("You should always set the Memory limit when using Memoryswap limit")
-    if 0 < swap < memory:
-        raise UsageError("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if memory and host.get("MemoryReservation", 0) > memory:
-        raise UsageError("Minimum memory limit can not be less than memory reservation limit, see usage")
-    if host.get("NanoCpus") and (host.get("CpuQuota") or host.get("CpuPeriod")):
-        raise UsageError("Conflicting options: Nano CPUs and CPU Period (or Quota) cannot both be set")
-    cpus = os.cpu_count() or 1
-    if not 0 <= host.get("NanoCpus", 0) <= cpus * 1_000_000_000:
-        raise UsageError(f"range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
-    if not -1000 <= host.get("OomScoreAdj", 0) <= 1000:
-        raise UsageError(f"Invalid value {host['OomScoreAdj']}, range for oom score adj is [-1000, 1000]")
-    if host.get("ShmSize", 1) <= 0:
-        raise UsageError("SHM size can not be less than 0")
-    policy = host.get("RestartPolicy")
-    if host.get("AutoRemove") and policy is not None and policy["Name"] not in ("", "no"):
-        raise UsageError("conflicting options: cannot specify both --restart and --rm")
-    if host.get("NetworkMode") == "host" and host.get("UTSMode") == "host" and config.get("Hostname"):
-        raise UsageError("conflicting options: hostname and the UTS mode")
-
-
 def create(
     containers: Containers, image: Image, asked: Config, host: HostConfig, *, name: str | None
 ) -> tuple[Container, int]:
@@ -102,9 +69,19 @@ def create(
     context = containers.store.context
     config = merge_config(asked, image.config.config)
     check_config(config, host)
+    if host.get("UTSMode") == "host" and config.get("Hostname"):
+        raise UsageError("conflicting options: hostname and the UTS mode")
     if host.get("Memory") and not host.get("MemorySwap"):
         host["MemorySwap"] = 2 * host["Memory"]
+    host = resolved(containers, normal_capabilities(host))
+    if not host.get("ShmSize"):
+        host.pop("ShmSize", None)
+    if host.get("VolumesFrom"):
+        from runtime.containers.inheritance import inherited_mounts  # lazy: hardly anybody asks for it
+
+        host["Inherited"] = inherited_mounts(containers, host["VolumesFrom"])
     mounts = wanted_mounts(config, host)
+    images = {mount.target: _mounted_image(containers, mount) for mount in mounts if mount.kind == "image"}
     name = random_name(context.token, containers.name_taken) if name is None else check_name(name)
     view = containers.store.snapshots.view(containers.store.images.unpacked(image))
     find_identity(view, config.get("User", ""), host.get("GroupAdd") or ())  # its errors belong here
@@ -124,7 +101,9 @@ def create(
             args=tuple(words[1:]),
             config=config,
             host_config=host,
-            mounts=tuple(_point(containers, mount, volumes) for mount in mounts if mount.kind != "tmpfs"),
+            mounts=tuple(
+                _point(containers, mount, volumes, images) for mount in mounts if mount.kind != "tmpfs" or mount.shown
+            ),
             network={},
             auto_remove=host.get("AutoRemove", False),
             created=context.now(),
@@ -138,6 +117,9 @@ def create(
         )
         _dress_root(containers.directory(container_id) / "upper", view)
         containers.insert(container)
+        if images:
+            owner = f"container:{container_id}"
+            add_pins(containers.database, owner, "image", *{found.id for found in images.values()})
         if volumes:
             _make_volumes(containers, container, mounts, volumes, view)
     return container, alive
@@ -164,6 +146,14 @@ def _make_volumes(
     try:
         for mount in mounts:
             if mount.kind == "volume":
+                if mount.options:
+                    volumes.create(
+                        names[mount.target],
+                        labels=dict(mount.labels),
+                        options={word.partition("=")[0]: word.partition("=")[2] for word in mount.options},
+                        anonymous=not mount.source,
+                    )
+                    continue
                 volumes.use(
                     names[mount.target],
                     labels=dict(mount.labels),
@@ -176,8 +166,43 @@ def _make_volumes(
         raise
 
 
-def _point(containers: Containers, mount: Mount, volumes: dict[str, str]) -> MountPoint:
+def _mounted_image(containers: Containers, mount: Mount) -> Image:
+    """Find an image that is to be mounted; nothing is fetched. Raises NotFound."""
+    from runtime.containers.images import look_up
+    from runtime.oci.references import parse_reference
+
+    found = look_up(containers.store, mount.source)
+    if found is None:
+        name = parse_reference(mount.source).tagged().familiar()
+        raise NotFound(f"No such image: {name}", hint=f"pybuild pull {mount.source}")
+    containers.store.images.unpacked(found)
+    return found
+
+
+def _point(containers: Containers, mount: Mount, volumes: Mapping[str, str], images: Mapping[str, Image]) -> MountPoint:
     """Describe a mount as `inspect` does; a bind's source exists afterwards."""
+    if mount.kind == "tmpfs":
+        return {
+            "Type": "tmpfs",
+            "Source": "",
+            "Destination": mount.target,
+            "Mode": "",
+            "RW": not mount.read_only,
+            "Propagation": "",
+        }
+    if mount.kind == "image":
+        image = images[mount.target]
+        lowerdirs = () if image.chain_id is None else containers.store.snapshots.stack(image.chain_id)
+        return {
+            "Type": "image",
+            "Name": mount.source,
+            "Source": str(lowerdirs[0]) if lowerdirs else "",
+            "Destination": mount.target,
+            "Mode": "",
+            "RW": False,
+            "Propagation": "rprivate",
+            "ImageID": image.id,
+        }
     if mount.kind == "bind":
         if not os.path.lexists(mount.source):
             if not mount.create:
@@ -201,7 +226,7 @@ def _point(containers: Containers, mount: Mount, volumes: dict[str, str]) -> Mou
         "Source": str(containers.store.layout.volumes / name / "_data"),
         "Destination": mount.target,
         "Driver": "local",
-        "Mode": mount.mode or "z",
+        "Mode": mount.mode,
         "RW": not mount.read_only,
         "Propagation": "",
     }

@@ -53,7 +53,16 @@ class BindOptions(TypedDict, total=False):
 
     Propagation: str
     NonRecursive: bool
+    ReadOnlyNonRecursive: bool
+    ReadOnlyForceRecursive: bool
     CreateMountpoint: bool
+
+
+class DriverConfig(TypedDict, total=False):
+    """A volume's driver and what it is told when the volume is made."""
+
+    Name: str
+    Options: dict[str, str]
 
 
 class VolumeOptions(TypedDict, total=False):
@@ -61,6 +70,13 @@ class VolumeOptions(TypedDict, total=False):
 
     NoCopy: bool
     Labels: dict[str, str]
+    Subpath: str
+    DriverConfig: DriverConfig
+
+
+class ImageOptions(TypedDict, total=False):
+    """Options of the mount of an image."""
+
     Subpath: str
 
 
@@ -72,7 +88,7 @@ class TmpfsOptions(TypedDict, total=False):
 
 
 class MountDocument(TypedDict, total=False):
-    """One mount as `--mount` describes it; Type is bind, volume or tmpfs."""
+    """One mount as `--mount` describes it; Type is bind, volume, tmpfs or image."""
 
     Type: str
     Source: str
@@ -81,6 +97,8 @@ class MountDocument(TypedDict, total=False):
     BindOptions: BindOptions
     VolumeOptions: VolumeOptions
     TmpfsOptions: TmpfsOptions
+    ImageOptions: ImageOptions
+    Consistency: str
 
 
 class RestartPolicy(TypedDict):
@@ -97,15 +115,69 @@ class LogConfig(TypedDict, total=False):
     Config: dict[str, str]
 
 
+class DeviceMapping(TypedDict):
+    """A device of the machine: its path there, its path in the container, and letters of "rwm"."""
+
+    PathOnHost: str
+    PathInContainer: str
+    CgroupPermissions: str
+
+
+class DeviceRequest(TypedDict):
+    """Devices that are described rather than named by path; a Count of -1 is all."""
+
+    Driver: str
+    Count: int
+    DeviceIDs: list[str] | None
+    Capabilities: list[list[str]] | None
+    Options: dict[str, str] | None
+
+
+class WeightDevice(TypedDict):
+    """The weight of a block device, 10 to 1000."""
+
+    Path: str
+    Weight: int
+
+
+class ThrottleDevice(TypedDict):
+    """The most that may be read from or written to a block device in a second: bytes or operations."""
+
+    Path: str
+    Rate: int
+
+
 class HostConfig(TypedDict, total=False):
-    """What this machine does for a container: mounts, limits, namespaces. Sizes in bytes, NanoCpus in 1e-9 CPUs."""
+    """What this machine does for a container: mounts, limits, namespaces. Sizes in bytes, NanoCpus in 1e-9 CPUs.
+
+    `Inherited` is this program's own: the mounts that `VolumesFrom` came to when the container was made.
+    """
 
     Binds: list[str]
     ContainerIDFile: str
     LogConfig: LogConfig
     CgroupnsMode: str
+    CgroupParent: str
+    Runtime: str
+    Isolation: str
+    VolumeDriver: str
     VolumesFrom: list[str]
-    Devices: list[dict[str, str]]
+    Devices: list[DeviceMapping]
+    DeviceCgroupRules: list[str]
+    DeviceRequests: list[DeviceRequest]
+    BlkioWeight: int
+    BlkioWeightDevice: list[WeightDevice]
+    BlkioDeviceReadBps: list[ThrottleDevice]
+    BlkioDeviceWriteBps: list[ThrottleDevice]
+    BlkioDeviceReadIOps: list[ThrottleDevice]
+    BlkioDeviceWriteIOps: list[ThrottleDevice]
+    CpuRealtimePeriod: int
+    CpuRealtimeRuntime: int
+    MemorySwappiness: int
+    OomKillDisable: bool
+    MaskedPaths: list[str]
+    ReadonlyPaths: list[str]
+    Inherited: list[dict[str, object]]
     NetworkMode: str
     Networks: dict[str, EndpointSettings]
     PortBindings: dict[str, list[dict[str, str]]]
@@ -147,7 +219,10 @@ class HostConfig(TypedDict, total=False):
 
 
 class MountPoint(TypedDict, total=False):
-    """One mount as `inspect` shows it under `Mounts`: what a container has, once volumes have names."""
+    """One mount as `inspect` shows it under `Mounts`: what a container has, once volumes have names.
+
+    `ImageID`, the id of a mounted image, is this program's own.
+    """
 
     Type: str
     Name: str
@@ -157,3 +232,4 @@ class MountPoint(TypedDict, total=False):
     Mode: str
     RW: bool
     Propagation: str
+    ImageID: str

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.containers import protocol
-from runtime.containers.bundle import environment, read_security
+from runtime.containers.bundle import environment
 from runtime.containers.client import Outcome, Session
 from runtime.containers.lifecycle import connect
 from runtime.containers.protocol import frame
 from runtime.containers.records import Container, Containers
+from runtime.containers.security import filter_of, read_security
 from runtime.containers.terminal import window
 from runtime.containers.users import find_identity
 from runtime.errors import Conflict
@@ -80,10 +81,7 @@ def describe(containers: Containers, container: Container, command: Command) -> 
         oom_score_adj=host.get("OomScoreAdj"),
     )["process"]
     request: dict[str, object] = {"spec": {"process": process, "linux": {}}, "seccomp": None, "init": False}
-    if not privileged and not security.unconfined:
-        from runtime.sandbox.seccomp import compiled
-
-        request["seccomp"] = str(compiled(containers.store.context, capabilities))
+    request["seccomp"] = filter_of(containers.store.context, security, capabilities, privileged=privileged)
     size = (window(1) or window(0)) if command.tty else None
     if size is not None:
         request["window"] = list(size)

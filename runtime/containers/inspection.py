@@ -84,8 +84,10 @@ _HOST_DEFAULTS: dict[str, object] = {
     "MaskedPaths": list(MASKED_PATHS),
     "ReadonlyPaths": list(READONLY_PATHS),
 }
-_NULL_WHERE_EMPTY = frozenset("Binds CapAdd CapDrop ExtraHosts GroupAdd SecurityOpt VolumesFrom".split())
-_LEFT_OUT_WHERE_EMPTY = frozenset("Annotations Init Mounts Sysctls Tmpfs".split())
+_NULL_WHERE_EMPTY = frozenset(
+    "Binds CapAdd CapDrop DeviceCgroupRules DeviceRequests ExtraHosts GroupAdd SecurityOpt VolumesFrom".split()
+)
+_LEFT_OUT_WHERE_EMPTY = frozenset("Annotations Mounts Sysctls Tmpfs".split())
 
 
 def find_container(store: Store, text: str, sizes: bool) -> dict[str, object] | None:
@@ -123,11 +125,11 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
         "Platform": image.config.os,
         "MountLabel": "",
         "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "AppArmorProfile": _apparmor(container),
         "ExecIDs": None,
         "HostConfig": _host_config(container),
         "GraphDriver": _graph_driver(containers, container),
-        "Mounts": list(container.mounts),
+        "Mounts": [{key: value for key, value in point.items() if key != "ImageID"} for point in container.mounts],
         "Config": _config(container),
         "NetworkSettings": _network(containers, container),
     }
@@ -203,6 +205,7 @@ def health_log(directory: Path) -> list[dict[str, object]]:
 
 def _host_config(container: Container) -> dict[str, object]:
     asked: dict[str, object] = dict(container.host_config)
+    asked.pop("Inherited", None)
     for name in _NULL_WHERE_EMPTY:
         if not asked.get(name):
             asked.pop(name, None)
@@ -213,7 +216,15 @@ def _host_config(container: Container) -> dict[str, object]:
         asked["IpcMode"] = "private"
     if asked.get("Privileged"):
         asked |= {"MaskedPaths": None, "ReadonlyPaths": None}
+        asked.setdefault("SecurityOpt", ["label=disable"])
+    if asked.get("PidsLimit") in (0, -1):
+        asked["PidsLimit"] = None
     return {**_HOST_DEFAULTS, **asked}
+
+
+def _apparmor(container: Container) -> str:
+    options = container.host_config.get("SecurityOpt") or ()
+    return next((text[9:] for text in options if text.startswith(("apparmor=", "apparmor:"))), "")
 
 
 def _config(container: Container) -> dict[str, object]:

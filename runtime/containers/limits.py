@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from frozen import replace
-from runtime.containers.create import check_config
+from runtime.containers.checks import check_config
 from runtime.containers.documents import HostConfig
 from runtime.errors import Conflict, PybuildError
 
@@ -40,7 +40,8 @@ def _apply(containers: Containers, container: Container) -> None:
 
     document = container_spec(args=("true",), resources=resources_of(container.host_config))
     wanted = {key: value for key, value in document["linux"]["resources"].items() if key != "devices"}
+    name = cgroup_name(containers, container.id, container.host_config.get("CgroupParent", ""))
     try:
-        change(cgroup_name(containers, container.id), wanted, rootless=containers.store.context.rootless)
+        change(name, wanted, rootless=containers.store.context.rootless)
     except LaunchFailure as failure:
         raise PybuildError(f"Cannot update container {container.name}: {failure}") from None

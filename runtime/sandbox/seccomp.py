@@ -57,11 +57,16 @@ def compiled(context: Context, capabilities: Collection[str]) -> Path:
     relevant = frozenset(capabilities) & frozenset(profile.WITH_CAPABILITY)
     directory = context.layout.root / "seccomp"
     path = directory / f"{_key(machine, relevant)}.bpf"
-    if path.exists():
-        return path
+    if not path.exists():
+        keep(path, compile_program(machine, relevant))
+    return path
+
+
+def keep(path: Path, program: bytes) -> None:
+    """Write a program under its name, whole or not at all."""
     from tempfile import NamedTemporaryFile  # lazy: 3 ms
 
-    program = compile_program(machine, relevant)
+    directory = path.parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=directory, delete=False) as file:
         try:
@@ -72,7 +77,6 @@ def compiled(context: Context, capabilities: Collection[str]) -> Path:
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    return path
 
 
 def _key(machine: str, relevant: frozenset[str]) -> str:
@@ -83,7 +87,7 @@ def _key(machine: str, relevant: frozenset[str]) -> str:
         str(_RECIPE),
         repr(profile.NUMBERS),
         machine,
-        _library_version(),
+        library_version(),
         *sorted(relevant),
         *sorted(profile.allowed(machine, relevant)),
     ]
@@ -91,7 +95,7 @@ def _key(machine: str, relevant: frozenset[str]) -> str:
     return sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def _library_version() -> str:
+def library_version() -> str:
     """Tell which libseccomp is installed without loading it: its file's real name, as libseccomp.so.2.5.4."""
     machine = os.uname().machine
     for directory in (f"/usr/lib/{machine}-linux-gnu", "/usr/lib64", "/usr/lib", "/lib64", "/lib"):
@@ -104,6 +108,23 @@ def _library_version() -> str:
 
 def compile_program(machine: str, capabilities: frozenset[str]) -> bytes:
     """Make the program (struct sock_filter[]) for `machine`, which has to be this one. Raises SandboxError."""
+    library = load_library()
+    names = profile.allowed(machine, capabilities)
+    rules = library.SyscallFilter(library.ERRNO(errno.EPERM))
+    architectures = profile.ARCHITECTURES.get(machine, ())
+    for name in architectures[1:]:
+        rules.add_arch(getattr(library.Arch, name))
+    unknown = [name for name in sorted(names) if not _add(library, rules, library.ALLOW, name)]
+    _add_conditional(library, rules, machine, names)
+    program = exported(rules)
+    numbers = [number for name, number in profile.NUMBERS.items() if name in names]
+    if machine == "x86_64":
+        numbers += [number for name, number in profile.NUMBERS_X86_64.items() if name in unknown]
+    return prefix(architectures, numbers) + program
+
+
+def load_library() -> Any:
+    """Import the binding of libseccomp. Raises SandboxError where that is not installed."""
     try:
         import pyseccomp  # lazy: 25 ms
     except (ImportError, OSError, RuntimeError) as error:
@@ -112,24 +133,17 @@ def compile_program(machine: str, capabilities: frozenset[str]) -> bytes:
             step="seccomp",
             hint="install libseccomp (Debian: `apt install libseccomp2`), or give --security-opt seccomp=unconfined",
         ) from error
+    return pyseccomp
+
+
+def exported(rules: Any) -> bytes:
+    """Give the program of a filter."""
     from tempfile import TemporaryFile
 
-    library: Any = pyseccomp
-    names = profile.allowed(machine, capabilities)
-    rules = library.SyscallFilter(library.ERRNO(errno.EPERM))
-    architectures = profile.ARCHITECTURES.get(machine, ())
-    for name in architectures[1:]:
-        rules.add_arch(getattr(library.Arch, name))
-    unknown = [name for name in sorted(names) if not _add(library, rules, library.ALLOW, name)]
-    _add_conditional(library, rules, machine, names)
     with TemporaryFile() as file:
         rules.export_bpf(file)
         file.seek(0)
-        program = file.read()
-    numbers = [number for name, number in profile.NUMBERS.items() if name in names]
-    if machine == "x86_64":
-        numbers += [number for name, number in profile.NUMBERS_X86_64.items() if name in unknown]
-    return _prefix(architectures, numbers) + program
+        return bytes(file.read())
 
 
 def _add(library: Any, rules: Any, action: int, name: str, *arguments: Any) -> bool:
@@ -162,7 +176,7 @@ def _statement(code: int, value: int, jump_true: int = 0, jump_false: int = 0) -
     return pack("HBBI", code, jump_true, jump_false, value)
 
 
-def _prefix(architectures: tuple[str, ...], numbers: list[int]) -> bytes:
+def prefix(architectures: tuple[str, ...], numbers: list[int]) -> bytes:
     """Make the instructions that come first: for each architecture, allow `numbers`, and ENOSYS above the newest."""
     blocks = [_statement(_LOAD, _OFFSET_ARCHITECTURE)]
     for name in architectures:

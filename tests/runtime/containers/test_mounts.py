@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.containers.documents import HostConfig
-from runtime.containers.mounts import Mount, parse_mount, parse_tmpfs, parse_volume, wanted_mounts
+from runtime.containers.mountfields import parse_mount
+from runtime.containers.mounts import Mount, parse_tmpfs, parse_volume, wanted_mounts
 from runtime.errors import UsageError
 
 
@@ -86,10 +87,10 @@ def test_a_quoted_field_may_hold_a_comma() -> None:
         ("type=bind,target=/b", "Source must not be empty"),
         ("type=bind,source=/a", "target is required"),
         ("type=tmpfs,source=/a,target=/b", "Source must not be specified"),
-        ("type=nfs,target=/b", "mount type 'nfs'"),
+        ("type=nfs,target=/b", 'type "nfs": mount type unknown'),
         ("type=bind,source=/a,target=/b,colour=red", "unexpected key 'colour'"),
         ("type=volume,target=/b,bind-propagation=shared", "cannot mix 'bind-\\*' options"),
-        ("type=tmpfs,target=/b,tmpfs-size=x", "invalid size"),
+        ("type=tmpfs,target=/b,tmpfs-size=x", "tmpfs-size: x"),
         ("type=tmpfs,target=/b,tmpfs-mode=9", "tmpfs-mode"),
         ("type=bind,source=/a,target=b", "must be absolute"),
         ("type=bind,source", "must be a key=value pair"),
