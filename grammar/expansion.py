@@ -44,7 +44,8 @@ def expand_words(word: str, env: Mapping[str, str], escape: str = "\\") -> list[
     """Return the words into which `word` falls after expansion.
 
     Blanks written outside quotes split, and so do those of a variable outside quotes; empty words disappear, also
-    those that were quoted. Raises ExpansionError without a line.
+    those that were quoted. Of a word with an operand (`80${x:-90}`) only what follows its last `${name` is left, as in
+    BuildKit. Raises ExpansionError without a line.
     """
     return _Scanner(word, env, escape, quotes=True).run().words()
 
@@ -74,7 +75,8 @@ class _Frame:
 
     `stop` ends it (empty: the end of the word does). In a `raw` frame escapes keep their escape character, because a
     pattern reads them again. `name` and `operator` belong to the substitution it is an operand of; for `/` the operand
-    before it is kept in `pattern`. `parts` are pieces of text, each with whether blanks in it separate words.
+    before it is kept in `pattern`. `parts` are pieces of text, each with whether blanks in it separate words; None:
+    what the word has so far is lost to `words`.
     """
 
     __slots__ = ("name", "operator", "parts", "pattern", "quoted", "raw", "stop")
@@ -95,7 +97,7 @@ class _Frame:
         self.name = name
         self.operator = operator
         self.pattern = pattern
-        self.parts: list[tuple[str, bool]] = []
+        self.parts: list[tuple[str, bool | None]] = []
 
     def text(self) -> str:
         return "".join([part for part, _ in self.parts])
@@ -104,6 +106,9 @@ class _Frame:
         words: list[str] = []
         current: list[str] = []
         for part, splits in self.parts:
+            if splits is None:
+                current = []
+                continue
             if not splits:
                 current.append(part)
                 continue
@@ -214,6 +219,8 @@ class _Scanner:
         if operator == "/" and self.word.startswith("/", self.position):
             operator = "//"
             self.position += 1
+        # BuildKit collects the words of an operand where it collected those around it: `80${x:-90}` is the word 90
+        self.stack[0].parts.append(("", None))
         self.stack.append(
             _Frame(stop="/" if operator[0] == "/" else "}", raw=operator[0] in "#%/", name=name, operator=operator)
         )
@@ -275,12 +282,10 @@ class _Scanner:
         """Return `value` with a part cut off or replaced."""
         try:
             if frame.pattern is not None:
-                glob = globs.parse_glob(frame.pattern)
-                return globs.replace(glob, value, operand, everywhere=frame.operator == "//")
+                return globs.replace(frame.pattern, value, operand, everywhere=frame.operator == "//")
             longest = operand.startswith(frame.operator)
-            glob = globs.parse_glob(operand[1:] if longest else operand)
             cut = globs.cut_prefix if frame.operator == "#" else globs.cut_suffix
-            return cut(glob, value, longest=longest)
+            return cut(operand[1:] if longest else operand, value, longest=longest)
         except ExpansionError as error:
             raise self.fault(error.message, error.hint) from None
 

@@ -1,12 +1,14 @@
 """Cut and replace by the patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 
-A pattern knows `*` (any characters) and `?` (one character); all else is itself, brackets too. It is kept as the
-segments between its stars. Matching takes the first place where each segment fits, so that no pattern makes the time
-grow faster than text times segment / 64 (wildcards inside a segment are matched bit-parallel), whatever the nesting
-of stars.
+A pattern knows `*` (any characters) and `?` (one character), neither of which is a line break; all else is itself,
+brackets too. It is kept as the segments between its stars. Matching takes the first place where each segment fits, so
+that no pattern makes the time grow faster than text times segment / 64 (wildcards inside a segment are matched
+bit-parallel), whatever the nesting of stars.
 """
 
 from __future__ import annotations
+
+import re
 
 from grammar.errors import ExpansionError
 
@@ -45,23 +47,47 @@ def parse_glob(pattern: str) -> Glob:
     return tuple(segments)
 
 
-def cut_prefix(glob: Glob, value: str, *, longest: bool) -> str:
-    """Return `value` without the shortest (or longest) beginning that `glob` matches."""
-    end = _match_at(glob, value, 0, longest=longest)
+def cut_prefix(pattern: str, value: str, *, longest: bool) -> str:
+    """Return `value` without the shortest (or longest) beginning that `pattern` matches."""
+    glob = parse_glob(pattern)
+    line = value if _has_line_break(glob) else value.partition("\n")[0]
+    end = _match_at(glob, line, 0, longest=longest)
     return value if end < 0 else value[end:]
 
 
-def cut_suffix(glob: Glob, value: str, *, longest: bool) -> str:
-    """Return `value` without the shortest (or longest) end that `glob` matches."""
-    mirrored = tuple(segment[::-1] for segment in reversed(glob))
-    return cut_prefix(mirrored, value[::-1], longest=longest)[::-1]
+def cut_suffix(pattern: str, value: str, *, longest: bool) -> str:
+    """Return `value` without the shortest (or longest) end that `pattern` matches."""
+    return cut_prefix(_mirrored(pattern), value[::-1], longest=longest)[::-1]
 
 
-def replace(glob: Glob, value: str, replacement: str, *, everywhere: bool) -> str:
+def replace(pattern: str, value: str, replacement: str, *, everywhere: bool) -> str:
     """Return `value` with the first match (the longest there), or all that do not overlap, replaced.
 
-    An empty match counts, but not right behind the match before it.
+    An empty match counts, but not right behind the match before it. Where all are replaced, `$0` and `${0}` in the
+    replacement are what was matched, `$$` is a dollar sign, and other names are nothing.
     """
+    glob = parse_glob(pattern)
+    if _has_line_break(glob):
+        return _replaced(glob, value, replacement, everywhere=everywhere)[0]
+    lines = value.split("\n")
+    for number, line in enumerate(lines):
+        lines[number], found = _replaced(glob, line, replacement, everywhere=everywhere)
+        if found and not everywhere:
+            break
+    return "\n".join(lines)
+
+
+def _has_line_break(glob: Glob) -> bool:
+    return any("\n" in segment for segment in glob)
+
+
+def _mirrored(pattern: str) -> str:
+    """Return the pattern that matches backwards: an escape stays before what it escapes, a last one goes first."""
+    pieces = re.findall(r"\\.|.", pattern, re.DOTALL)
+    return "".join(reversed(pieces))
+
+
+def _replaced(glob: Glob, value: str, replacement: str, *, everywhere: bool) -> tuple[str, bool]:
     output: list[str] = []
     copied = start = 0
     previous_end = -1
@@ -70,13 +96,24 @@ def replace(glob: Glob, value: str, replacement: str, *, everywhere: bool) -> st
         if begin < 0:
             break
         if begin < end or begin != previous_end:
-            output += (value[copied:begin], replacement)
+            text = _filled(replacement, value[begin:end]) if everywhere and "$" in replacement else replacement
+            output += (value[copied:begin], text)
             copied = previous_end = end
             if not everywhere:
                 break
         start = end if end > begin else end + 1
     output.append(value[copied:])
-    return "".join(output)
+    return "".join(output), previous_end >= 0
+
+
+def _filled(template: str, matched: str) -> str:
+    """Fill in a replacement as Go's regexp package does (Regexp.Expand); the pattern has no groups but the whole."""
+
+    def fill(reference: re.Match[str]) -> str:
+        name = reference[1] or reference[2]
+        return "$" if name is None else matched if name == "0" else ""
+
+    return re.sub(r"\$(?:\$|(\w+)|\{(\w+)\})", fill, template)
 
 
 def _search(glob: Glob, value: str, start: int) -> tuple[int, int]:

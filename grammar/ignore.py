@@ -38,6 +38,9 @@ class Wild(Enum):
     """Nothing, or anything that ends with a slash."""
     REST = "**"
     """Anything at all."""
+    BOUNDARY = "\\b"
+    """The beginning or the end of a word, as in a regular expression."""
+    NO_BOUNDARY = "\\B"
 
 
 class CharacterClass(Frozen, kw_only=False):
@@ -51,6 +54,18 @@ class CharacterClass(Frozen, kw_only=False):
 
 
 Token: TypeAlias = str | Wild | CharacterClass
+
+_DIGITS = (("0", "9"),)
+_WORD = (*_DIGITS, ("A", "Z"), ("_", "_"), ("a", "z"))
+_BLANKS = (("\t", "\n"), ("\f", "\r"), (" ", " "))
+_ESCAPES: dict[str, Token] = {
+    **dict(zip("aftnrv", "\a\f\t\n\r\v", strict=True)),
+    **{letter: CharacterClass(False, ranges) for letter, ranges in (("d", _DIGITS), ("w", _WORD), ("s", _BLANKS))},
+    **{letter: CharacterClass(True, ranges) for letter, ranges in (("D", _DIGITS), ("W", _WORD), ("S", _BLANKS))},
+    "b": Wild.BOUNDARY,
+    "B": Wild.NO_BOUNDARY,
+}
+"""What a backslash before a letter is: Docker hands it to a regular expression, so that `\\d` is a digit."""
 
 
 class IgnoreFile:
@@ -150,14 +165,21 @@ class _Positions:
     def __init__(self, text: str) -> None:
         self.text = text
         self.end = 1 << len(text)
-        self._masks: dict[str | CharacterClass, int] = {}
+        self._masks: dict[Token, int] = {}
         self.slashes = self.mask("/")
         self.others = self.end - 1 ^ self.slashes
 
-    def mask(self, wanted: str | CharacterClass) -> int:
+    @cached_property
+    def boundaries(self) -> int:
+        """The positions at which a word begins or ends."""
+        inside = self.mask(_ESCAPES["w"])
+        return inside ^ inside << 1
+
+    def mask(self, wanted: Token) -> int:
         """Return the positions before a character that is, or is in, `wanted`."""
         mask = self._masks.get(wanted)
         if mask is None:
+            assert not isinstance(wanted, Wild)
             bits = ("1" if character in wanted else "0" for character in reversed(self.text))
             mask = self._masks[wanted] = int("0" + "".join(bits), 2)
         return mask
@@ -175,6 +197,10 @@ class _Positions:
             return 0
         if token is Wild.REST:
             return (self.end << 1) - (1 << lowest)
+        if token is Wild.BOUNDARY:
+            return reached & self.boundaries
+        if token is Wild.NO_BOUNDARY:
+            return reached & ~self.boundaries
         return reached | self.slashes >> lowest << lowest + 1
 
 
@@ -232,7 +258,17 @@ def _as_expression(token: Token) -> str:
     if isinstance(token, CharacterClass):
         ranges = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in token.ranges)
         return f"[{'^' if token.negated else ''}{ranges}]"
-    return {Wild.ONE: "[^/]", Wild.STAR: "[^/]*", Wild.ANYWHERE: "(?:.*/)?", Wild.REST: ".*"}[token]
+    return _EXPRESSIONS[token]
+
+
+_EXPRESSIONS = {
+    Wild.ONE: "[^/]",
+    Wild.STAR: "[^/]*",
+    Wild.ANYWHERE: "(?:.*/)?",
+    Wild.REST: ".*",
+    Wild.BOUNDARY: r"(?a:\b)",
+    Wild.NO_BOUNDARY: r"(?a:\B)",
+}
 
 
 def _read(line: str) -> _Pattern:
@@ -267,15 +303,25 @@ def _tokens(pattern: str, line: str) -> list[Token]:
         elif character == "?":
             tokens.append(Wild.ONE)
         elif character == "[":
-            token, position = _class(pattern, position, line)
-            tokens.append(token)
+            group, position = _class(pattern, position, line)
+            tokens.append(group)
+        elif character == "\\":
+            character, position = _escaped(pattern, position, line)
+            tokens.append(_escape(character, line))
         else:
-            if character == "\\":
-                character, position = _escaped(pattern, position, line)
             tokens.append(character)
     if _matches_ends(pattern):
         tokens[0] = Wild.REST
     return tokens
+
+
+def _escape(character: str, line: str) -> Token:
+    token = _ESCAPES.get(character)
+    if token is not None:
+        return token
+    if not character.isascii() or character.isalnum():
+        raise _bad(line, f"\\{character} means nothing; between directories stands a /")
+    return character
 
 
 def _matches_ends(pattern: str) -> bool:

@@ -60,6 +60,14 @@ CASES = [
     (r"\#a", "#a", True),
     (r"\!a", "!a", True),
     (r"[\]x]", "]", True),
+    (r"a\d", "a7", True),  # a backslash before a letter is what it is in a regular expression
+    (r"a\d", "ad", False),
+    (r"\w/**", "_/x", True),
+    (r"\S", "a", True),
+    (r"\tx", "\tx", True),
+    (r"build\bin", "buildbin", False),
+    (r"build/\bin", "build/in", True),
+    (r"a\Bb", "ab", True),
     ("#a", "#a", False),
     (" #a", "#a", True),
     ("a.b", "axb", False),
@@ -99,7 +107,9 @@ def test_the_last_match_decides(patterns: list[str], path: str, expected: bool) 
     assert IgnoreFile(patterns).excludes(path) is expected
 
 
-@pytest.mark.parametrize("pattern", ["!", " ! ", "!/", "[", "[]", "[]a]", "[a", "[a-", "[-a]", "[^", "a\\", "[b-a]"])
+@pytest.mark.parametrize(
+    "pattern", ["!", " ! ", "!/", "[", "[]", "[]a]", "[a", "[a-", "[-a]", "[^", "a\\", "[b-a]", "src\\gen", "\\é"]
+)
 def test_a_bad_pattern_is_named_with_its_line(pattern: str) -> None:
     with pytest.raises(DockerfileError) as caught:
         IgnoreFile(["# comment", "", pattern])
@@ -131,7 +141,7 @@ def test_a_walk_may_skip_what_nothing_brings_back(patterns: list[str], directory
     assert IgnoreFile(patterns).may_reinclude_below(directory) is expected
 
 
-SIGNS = st.text(alphabet="ab/*?!.[]^-\\ #", max_size=8)
+SIGNS = st.text(alphabet="abdwB/*?!.[]^-\\ #", max_size=8)
 PATH = st.lists(st.text(alphabet="ab.*", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join)
 
 

@@ -256,7 +256,7 @@ HEREDOCS = [
     ("RUN --mount=${a <<E b", shell("run", "<<E b", flags=["--mount=${a"])),
     ("RUN 3<<E\nE\n", shell("run", "3<<E", heredocs=[heredoc("E", "")])),
     ("RUN << E\nE\n", shell("run", "<< E", heredocs=[heredoc("E", "")])),
-    ("RUN <<- E\nE\n", shell("run", "<<- E", heredocs=[heredoc("E", "", strip_tabs=True)])),
+    ("RUN cat <<- E", shell("run", "cat <<- E")),
     ("RUN << -E\n-E\n", shell("run", "<< -E", heredocs=[heredoc("-E", "")])),
     ("RUN <<-E\n\ta\n\t \tb\n\tE\n", shell("run", "<<-E", heredocs=[heredoc("E", "a\n \tb\n", strip_tabs=True)])),
     ("RUN <<E\n\tE\n E\nE x\nE", shell("run", "<<E", heredocs=[heredoc("E", "\tE\n E\nE x\n")])),
