@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from builder.entries import Entries
 from builder.interfaces import SourceChanged
 from builder.layering import LayerTree, Style
 from builder.trees import ImageTree, Plan, SourceTree, clean, plan_copy
@@ -62,7 +63,7 @@ def unpack_archive(
                 apply_layer(decompressed(stream, os.fsdecode(path)), fd, whiteouts=False)
         finally:
             os.close(fd)
-        if tree.file_digest(path) != plan.entries[0].digest:
+        if tree.file_digest(path) != plan.root.digest:
             raise SourceChanged(os.fsdecode(path))
         from runtime.store.view import MergedView  # lazy: only where an archive is unpacked
 
@@ -89,17 +90,16 @@ def _owned(plan: Plan, names: set[bytes], owner: tuple[int, int]) -> Plan:
         entry._replace(metadata=entry.metadata._replace(uid=uid, gid=gid)) if entry.path in names else entry
         for entry in plan.entries
     )
-    return plan._replace(entries=tuple(entries))
+    return plan._replace(entries=Entries(entries))
 
 
 def _without_root_time(plan: Plan, layer: LayerTree, target: bytes) -> Plan:
     """Keep the destination's own time: an archive's entry for its root says nothing about it."""
     known = layer.look_up(target)
-    root = plan.entries[0]
     if known is None:
         return plan
-    kept = root._replace(metadata=root.metadata._replace(mtime_ns=known.mtime_ns))
-    return plan._replace(entries=(kept, *plan.entries[1:]))
+    kept = plan.root._replace(metadata=plan.root.metadata._replace(mtime_ns=known.mtime_ns))
+    return plan._replace(entries=Entries(entry if entry.path else kept for entry in plan.entries))
 
 
 def _open(tree: SourceTree, path: bytes) -> BinaryIO:

@@ -15,7 +15,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.statcache import StatCache, digest_stream
+from builder.statcache import Known, StatCache, digest_stream, recognise
 from builder.trees import clean, join, plan_copy, resolve
 from grammar.ignore import IgnoreFile
 from runtime.errors import NotFound, PybuildError, UsageError
@@ -58,6 +58,7 @@ class DirectoryContext:
         self._cache = cache
         self._cancel = cancel
         self._held: dict[int, tuple[bytes, int]] = {}
+        self._known: dict[int, tuple[bytes, Known]] = {}
 
     @property
     def ignore(self) -> IgnoreFile | None:
@@ -98,37 +99,38 @@ class DirectoryContext:
             return names
         return [name for name in names if self.stat(join(path, name)) is not None]
 
-    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata, bytes]]:
         start = self.stat(path)
         if start is None:
             raise NotFound(f'"/{os.fsdecode(path)}": not found in {self.title}')
-        yield b"", start
+        yield b"", start, b""
         if start.kind != "directory":
             return
-        waiting: list[tuple[bytes, Metadata]] = []
+        waiting: list[tuple[bytes, Metadata, bytes]] = []
         """Directories that are excluded themselves and appear only if something below them does not."""
         stack = [(b"", self._scan(path))]
         while stack:
             relative, entries = stack[-1]
-            found = next(entries, None)
-            if found is None:
+            for name, metadata, digest in entries:
+                below = join(relative, name)
+                if self._ignore is not None and self._excluded(join(path, below)):
+                    if metadata.kind == "directory" and self._ignore.may_reinclude_below(
+                        os.fsdecode(join(path, below))
+                    ):
+                        waiting.append((below, metadata, digest))
+                        stack.append((below, self._scan(join(path, below))))
+                        break
+                    continue
+                yield from waiting
+                waiting.clear()
+                yield below, metadata, digest
+                if metadata.kind == "directory":
+                    stack.append((below, self._scan(join(path, below))))
+                    break
+            else:
                 stack.pop()
                 if waiting and waiting[-1][0] == relative:
                     waiting.pop()
-                continue
-            name, metadata = found
-            below = join(relative, name)
-            full = join(path, below)
-            if self._ignore is not None and self._excluded(full):
-                if metadata.kind == "directory" and self._ignore.may_reinclude_below(os.fsdecode(full)):
-                    waiting.append((below, metadata))
-                    stack.append((below, self._scan(full)))
-                continue
-            yield from waiting
-            waiting.clear()
-            yield below, metadata
-            if metadata.kind == "directory":
-                stack.append((below, self._scan(full)))
 
     def open(self, path: bytes) -> int:
         parent, _, name = path.rpartition(b"/")
@@ -138,8 +140,8 @@ class DirectoryContext:
         parent, _, name = path.rpartition(b"/")
         directory = self._open_directory(parent)
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        known = self._cache.look_up(path, status)
-        if known is not None:
+        known = recognise(self._folder(parent), name, status)
+        if known:
             return known
         if stat_module.S_ISSOCK(status.st_mode):
             return digest_nothing()
@@ -152,7 +154,7 @@ class DirectoryContext:
             ) from error
         try:
             digest = digest_stream(fd, self._cancel)
-            self._cache.learn(path, os.fstat(fd), digest)
+            self._cache.learn(parent, name, os.fstat(fd), digest)
         finally:
             os.close(fd)
         return digest
@@ -164,11 +166,13 @@ class DirectoryContext:
         self._held.clear()
         os.close(self._fd)
 
-    def _scan(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
-        """Give names and metadata in one directory, names in byte order."""
+    def _scan(self, path: bytes) -> Iterator[tuple[bytes, Metadata, bytes]]:
+        """Give names, metadata and known digests of what is in one directory, names in byte order."""
         self._cancel.check()
         directory = self._open_directory(path)
-        found: list[tuple[bytes, Metadata]] = []
+        known = self._cache.folder(path)
+        self._known[threading.get_ident()] = path, known
+        found: list[tuple[bytes, Metadata, bytes]] = []
         try:
             with os.scandir(directory) as scan:
                 for entry in scan:
@@ -176,14 +180,23 @@ class DirectoryContext:
                     with suppress(FileNotFoundError):  # deleted since it was listed: as if it had not been there
                         status = entry.stat(follow_symlinks=False)
                         link = os.readlink(name, dir_fd=directory) if stat_module.S_ISLNK(status.st_mode) else b""
-                        found.append((name, _metadata(status, link)))
+                        found.append((name, _metadata(status, link), recognise(known, name, status)))
         except PermissionError as error:
             raise PybuildError(
                 f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
                 hint="make it readable, or name it in .dockerignore",
             ) from error
+        if len(known) > len(found):
+            self._cache.forget(path, known.keys() - {name for name, _, _ in found})
         found.sort(key=itemgetter(0))
         return iter(found)
+
+    def _folder(self, path: bytes) -> Known:
+        """Return what is known of the files in a folder; each thread keeps that of the last one."""
+        held = self._known.get(threading.get_ident())
+        if held is None or held[0] != path:
+            held = self._known[threading.get_ident()] = path, self._cache.folder(path)
+        return held[1]
 
     def _read(self, directory: int, name: bytes) -> Metadata:
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -197,7 +210,7 @@ class DirectoryContext:
         """Tell whether a directory that is excluded itself has something below it that is not."""
         if self._ignore is None or not self._ignore.may_reinclude_below(os.fsdecode(path)):
             return False
-        for name, metadata in self._scan(path):
+        for name, metadata, _ in self._scan(path):
             below = join(path, name)
             if not self._excluded(below) or (metadata.kind == "directory" and self._holds_anything(below)):
                 return True

@@ -76,6 +76,8 @@ class Executor:
         self._origin = origin
         self._records = Records(store)
         self._used: dict[Digest, None] = {}
+        self._asked: dict[str, KeyParts] = {}
+        """Parts of the keys, by node, of steps that turned out not to be remembered and are about to be done."""
         self.explained: list[Explained] = []
         """Why each step ran, in the order in which they began; filled where the build's options ask for it."""
 
@@ -99,14 +101,16 @@ class Executor:
         record = None if alias is None else self._known(alias, alias=True, lazy=lazy)
         if record is None:
             try:
-                key = keys.key_of(self._parts(step, given))
+                parts = self._parts(step, given)
             except NotFetched:
                 return None
             except (LayersElsewhere, StoreError):
                 if not lazy:
                     raise
                 return None  # to know more, a tree is needed that is not here
-            record = self._known(key, lazy=lazy)
+            record = self._known(keys.key_of(parts), lazy=lazy)
+            if record is None and not lazy:
+                self._asked[planned.node.id] = parts
         if record is not None:
             self._note(record, alias, lazy=lazy)
             self._used[record.key] = None
@@ -196,7 +200,7 @@ class Executor:
         assert step is not None
         changed = ""
         for _ in range(_ATTEMPTS):
-            parts = self._parts(step, given)
+            parts = self._asked.pop(planned.node.id, None) or self._parts(step, given)
             key = keys.key_of(parts)
             self._stop.check()
             record = None if anew else self._known(key)

@@ -67,7 +67,7 @@ def pack(read: Iterable[ReadFiles]) -> bytes:
             mode = (
                 0 if metadata.kind == "symlink" or (not entry.path and metadata.kind == "directory") else metadata.mode
             )
-            first = b"" if entry.first < 0 else prefix + join(base, plan.entries[entry.first].path)
+            first = b"" if entry.first is None else prefix + join(base, entry.first)
             parts += (
                 prefix + join(base, entry.path),
                 b"%b %o %d:%d %d %b %b"

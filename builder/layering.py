@@ -159,13 +159,12 @@ class LayerTree:
         Raises SourceChanged where a file is no longer what the plan says, and PybuildError where something in the way
         is of another kind.
         """
-        placed: list[bytes] = []
+        numbers: dict[bytes, int] = {}
         self._copies += 1
-        for entry in plan.entries:
+        for number, entry in enumerate(plan.entries):
             if self._cancel is not None:
                 self._cancel.check()
             target = join(destination, entry.path)
-            placed.append(target)
             metadata = entry.metadata
             if metadata.kind == "directory":
                 if entry.path:
@@ -174,10 +173,12 @@ class LayerTree:
                     self._dress(target, self._directories[target].metadata._replace(mtime_ns=metadata.mtime_ns))
                 continue
             # Hard links are those of this copy alone, whatever else the source's inode is known by.
-            first = entry.first if entry.first >= 0 else len(placed) - 1
-            metadata = style.dress(metadata)._replace(device=-self._copies, inode=first)
-            if entry.first >= 0:
-                self._add_link(placed[first], target, metadata, style)
+            several = entry.first is not None or entry.path in plan.linked
+            first = numbers.setdefault(entry.first or entry.path, number) if several else number
+            nlink = metadata.nlink if several else 1
+            metadata = style.dress(metadata)._replace(device=-self._copies, inode=first, nlink=nlink)
+            if entry.first is not None:
+                self._add_link(join(destination, entry.first), target, metadata, style)
             else:
                 self._add_file(tree, join(base, entry.path), metadata, entry.digest, target, style)
 
@@ -429,7 +430,7 @@ def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Dige
     """
     for attempt in range(3):
         plan = plan_copy(tree, path)
-        directory = plan.entries[0].metadata.kind == "directory"
+        directory = plan.root.metadata.kind == "directory"
         target = workspace / f"context-{os.urandom(6).hex()}"
         target.mkdir(mode=0o700)
         style = Style()

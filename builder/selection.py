@@ -98,7 +98,7 @@ def _descendants(tree: SourceTree, path: bytes, *, files: bool) -> Iterator[byte
     metadata = tree.stat(path)
     if metadata is None or metadata.kind != "directory":
         return
-    for relative, found in tree.walk(path):
+    for relative, found, _ in tree.walk(path):
         if found.kind == "directory" if not files else relative:
             yield join(path, relative)
 

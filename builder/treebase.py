@@ -22,7 +22,7 @@ def base_of_tree(store: Store, name: str, tree: BuildContext, platform: str) -> 
     Raises PybuildError where a file is written while it is copied.
     """
     plan = plan_copy(tree, b"")
-    style = Style(created_ns=max((entry.metadata.mtime_ns for entry in plan.entries), default=0))
+    style = Style(created_ns=plan.entries.newest or 0)
     with store.snapshots.prepare(None) as preparation:
         try:
             with open_layer(preparation.upperdir, None) as layer:

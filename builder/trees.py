@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from builder.entries import Entries, Entry
 from builder.statcache import digest_stream
 from runtime.errors import NotFound
 from runtime.oci.digests import Digest, parse_digest
@@ -38,8 +39,11 @@ class SourceTree(Protocol):
     def children(self, path: bytes) -> list[bytes]:
         """Return the names in the directory `path`, in byte order."""
 
-    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
-        """Yield `path` as b"" and all below it, relative to it, parents first, names in byte order."""
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata, bytes]]:
+        """Yield `path` as b"" and all below it, relative to it, parents first, names in byte order.
+
+        With each comes the SHA-256 (raw) of a regular file's content if it is known without reading, else b"".
+        """
 
     def open(self, path: bytes) -> int:
         """Open a regular file for reading; the caller closes the descriptor."""
@@ -48,23 +52,20 @@ class SourceTree(Protocol):
         """Return the SHA-256 (raw) of a regular file's content."""
 
 
-class Entry(NamedTuple):
-    """One file of a plan: `path` relative to what is copied, `digest` raw and empty for what is no regular file.
+class Plan(NamedTuple):
+    """What is to be copied, in order, and the digest of it all (times left out).
 
-    `first` is the entry's hard link partner that comes before it in the plan, or -1.
+    `linked` are the entries that have further names in the plan: what else their files are called is not copied.
     """
 
-    path: bytes
-    metadata: Metadata
-    digest: bytes
-    first: int
-
-
-class Plan(NamedTuple):
-    """What is to be copied, in order, and the digest of it all (times left out)."""
-
-    entries: tuple[Entry, ...]
+    entries: Entries
     digest: Digest
+    linked: frozenset[bytes] = frozenset()
+
+    @property
+    def root(self) -> Entry:
+        """The first entry: what is copied itself."""
+        return next(iter(self.entries))
 
 
 def plan_copy(tree: SourceTree, path: bytes, exclude: Exclude | None = None) -> Plan:
@@ -73,27 +74,34 @@ def plan_copy(tree: SourceTree, path: bytes, exclude: Exclude | None = None) -> 
     The mode of a directory that is copied is not part of it: its content is what arrives, in a directory that the
     copy makes. Nothing depends on times, inodes, or the order in which the file system lists names.
     """
-    entries: list[Entry] = []
-    seen: dict[tuple[int, int], int] = {}
-    several: set[int] = set()
     digest = sha256()
-    for relative, metadata in tree.walk(path):
+    linked: set[bytes] = set()
+    entries = Entries(_planned(tree, path, exclude, digest.update, linked))
+    return Plan(entries, parse_digest("sha256:" + digest.hexdigest()), frozenset(linked))
+
+
+def _planned(
+    tree: SourceTree, path: bytes, exclude: Exclude | None, update: Callable[[bytes], None], linked: set[bytes]
+) -> Iterator[Entry]:
+    """Yield the entries of a plan; give each, in bytes, to `update`, and add those with further names to `linked`."""
+    seen: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
+    number = 0
+    for relative, metadata, content in tree.walk(path):
         if exclude is not None and relative and exclude(os.fsdecode(relative)):
             continue
-        first = -1
-        content = b""
+        first, partner = None, -1
         if metadata.kind == "file":
-            full = join(path, relative)
             if metadata.nlink > 1:
-                first = seen.setdefault((metadata.device, metadata.inode), len(entries))
-                first = -1 if first == len(entries) else first
-                several.add(first)
-            content = entries[first].digest if first >= 0 else tree.file_digest(full)
-        entries.append(Entry(relative, metadata, content, first))
-        digest.update(_line(relative, metadata, content, first))
-    for index in set(seen.values()) - several:  # its other names are not copied
-        entries[index] = entries[index]._replace(metadata=entries[index].metadata._replace(nlink=1))
-    return Plan(tuple(entries), parse_digest("sha256:" + digest.hexdigest()))
+                partner, first, content = seen.get((metadata.device, metadata.inode), (-1, None, content))
+            if not content:
+                content = tree.file_digest(join(path, relative))
+            if first is not None:
+                linked.add(first)
+            elif metadata.nlink > 1:
+                seen[metadata.device, metadata.inode] = number, relative, content
+        update(_line(relative, metadata, content, partner))
+        number += 1
+        yield Entry(relative, metadata, content, first)
 
 
 def _line(path: bytes, metadata: Metadata, content: bytes, first: int) -> bytes:
@@ -184,9 +192,9 @@ class ImageTree:
     def children(self, path: bytes) -> list[bytes]:
         return list(self._view.names(path))
 
-    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
-        for found in self._view.walk(path):
-            yield found[0], found[1]
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata, bytes]]:
+        for relative, metadata, _ in self._view.walk(path):
+            yield relative, metadata, b""
 
     def open(self, path: bytes) -> int:
         return self._view.open_file(path)

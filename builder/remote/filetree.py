@@ -31,10 +31,10 @@ class FileTree:
     def children(self, path: bytes) -> list[bytes]:
         return [] if path else [self._name]
 
-    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata]]:
+    def walk(self, path: bytes) -> Iterator[tuple[bytes, Metadata, bytes]]:
         if path != self._name:
             raise NotFound(f"{os.fsdecode(path)!r}: not found in {self.title}")
-        yield b"", self._metadata
+        yield b"", self._metadata, self.file_digest(path)
 
     def open(self, path: bytes) -> int:
         del path

@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from builder.entries import Entries
 from builder.modes import parse_mode
 from builder.ownership import find_owner
 from builder.selection import Selected, select
@@ -228,7 +229,7 @@ class CopyStep:
         path = additions.path_in(addition)
         return _Source(
             selected=Selected(path=path, named=path, directory=not path),
-            plan=Plan((), Digest(addition.content)),
+            plan=Plan(Entries(), Digest(addition.content)),
             addition=addition,
             word=word,
         )
@@ -249,7 +250,7 @@ class CopyStep:
         plan = plan_copy(tree, selected.path, exclude)
         archive = None
         wanted = copy.unpack is not False if unpack is None else unpack
-        if copy.keyword == "add" and wanted and plan.entries[0].metadata.kind == "file":
+        if copy.keyword == "add" and wanted and plan.root.metadata.kind == "file":
             from builder.archives import open_archive  # lazy: 5 ms
 
             archive = open_archive(tree, selected.path)
@@ -302,8 +303,8 @@ def _created(sources: Sequence[_Source], epoch: int | None) -> int:
     """Return the time of directories and files that the copy itself makes: of the newest file that it copies."""
     if epoch is not None:
         return epoch * 10**9
-    times = [entry.metadata.mtime_ns for source in sources for entry in source.plan.entries]
-    return max(times, default=_OLDEST_NS)
+    times = (source.plan.entries.newest for source in sources)
+    return max((time for time in times if time is not None), default=_OLDEST_NS)
 
 
 def _excluder(patterns: Sequence[str]) -> Exclude:

@@ -22,7 +22,7 @@ from tests.remotes import LONG_AGO, Git, Web, git_server
 def names(bench: Bench, word: str, *, keep: bool = False, offline: bool = False) -> list[str]:
     with bench.build(offline=offline) as sources:
         tree = sources.open_tree(sources.tree(parse_git(word), keep_git_dir=keep))
-        return sorted(os.fsdecode(path) for path, _ in tree.walk(b"") if path)
+        return sorted(os.fsdecode(path) for path, _, _ in tree.walk(b"") if path)
 
 
 def test_a_tree_has_the_files_of_its_commit_without_the_history(remote: Bench, git: Git) -> None:
@@ -32,7 +32,7 @@ def test_a_tree_has_the_files_of_its_commit_without_the_history(remote: Bench, g
     git.commit({})
     with remote.build() as sources:
         tree = sources.open_tree(sources.tree(parse_git(git.url)))
-        found = {os.fsdecode(path): metadata for path, metadata in tree.walk(b"")}
+        found = {os.fsdecode(path): metadata for path, metadata, _ in tree.walk(b"")}
     assert sorted(found) == ["", "a", "d", "d/x.sh", "link"]
     assert stat.S_IMODE(found["d/x.sh"].mode) == 0o755
     assert stat.S_IMODE(found["a"].mode) == 0o644
