@@ -189,7 +189,7 @@ def _make(
         messages.append(nftables.delete_table(table))
     if new or not has_table:
         messages += nftables.new_table(
-            table, name, bridge.network, bridge.prefix, internal=design.internal, icc=design.icc
+            table, name, (bridge.network, bridge.prefix), internal=design.internal, icc=design.icc
         )
     if _blocked(design, rules):
         messages += nftables.pass_through(*_IPTABLES, name, table)

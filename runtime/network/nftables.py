@@ -1,6 +1,7 @@
 """Write the firewall table of one root, and find a way past a FORWARD chain that drops (nfnetlink, as nft does it).
 
-The table (family ip) of a bridge with network NET; `pybuild_KEY` is that of the default bridge::
+The table (family ip) of a bridge with network NET; `pybuild_KEY` is that of the default bridge. A bridge with IPv6 has
+one of the same name and kind in family ip6, with longer addresses and without what is said of the loopback::
 
     map ports     { type inet_proto . inet_service : ipv4_addr . inet_service }
     map addressed { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
@@ -16,7 +17,7 @@ The table (family ip) of a bridge with network NET; `pybuild_KEY` is that of the
         iifname BRIDGE oifname BRIDGE accept                    drop, where its containers are kept apart (icc=false)
         oifname BRIDGE drop }
     chain postrouting { type nat hook postrouting priority srcnat; policy accept;
-        ip saddr NET oifname != BRIDGE masquerade
+        ip saddr NET oifname != BRIDGE masquerade               not where that was switched off
         ip saddr NET oifname BRIDGE ct status dnat masquerade   a container that asks by the host's address
         ip saddr 127.0.0.0/8 oifname BRIDGE masquerade }        the host's loopback (with route_localnet)
 
@@ -57,6 +58,7 @@ NFNL_MSG_BATCH_BEGIN = 0x10
 NFNL_MSG_BATCH_END = 0x11
 NFPROTO_INET = 1
 NFPROTO_IPV4 = 2
+NFPROTO_IPV6 = 10
 
 NFT_MSG_NEWTABLE, NFT_MSG_GETTABLE, NFT_MSG_DELTABLE = 0, 1, 2
 NFT_MSG_NEWCHAIN, NFT_MSG_GETCHAIN = 3, 4
@@ -81,8 +83,8 @@ NF_INET_PRE_ROUTING, NF_INET_FORWARD, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING = 
 NF_IP_PRI_RAW, NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC = -300, -100, 0, 100
 NF_DROP, NF_ACCEPT = 0, 1
 NFT_REG_VERDICT, NFT_REG_1 = 0, 1
-NFT_REG32_01, NFT_REG32_02 = 9, 10
-"""The second and third four bytes of what NFT_REG_1 begins."""
+NFT_REG32_00 = 8
+"""The first four bytes of what NFT_REG_1 is; the next four have the next number."""
 NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO = 6, 7, 16
 NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR = 3, 2
 NFT_NAT_DNAT = 1
@@ -96,17 +98,37 @@ _MISSING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 
 _ESTABLISHED_RELATED = 0x2 | 0x4
 _IPS_DST_NAT = 1 << 5
-_SOURCE_ADDRESS, _DESTINATION_ADDRESS = 12, 16
-"""Offsets of the addresses in an IPv4 header."""
 _DESTINATION_PORT = 2
 """Offset in the headers of TCP, UDP and SCTP."""
-_LOOPBACK = (127 << 24, 8)
 _RTN_LOCAL = 2
-_TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE = 7, 12, 13
-"""What nft calls ipv4_addr, inet_proto and inet_service, six bits each; the kernel only keeps them for it."""
+_TYPE_ADDRESS, _TYPE_ADDRESS6, _TYPE_PROTOCOL, _TYPE_SERVICE = 7, 8, 12, 13
+"""What nft calls ipv4_addr, ipv6_addr, inet_proto and inet_service, six bits each; the kernel only keeps them for it.
+"""
 
 PORTS, ADDRESSED = "ports", "addressed"
 """The maps of published ports: those of all addresses of the host, and those of one."""
+
+
+class Family:
+    """A version of IP: its `number`, how many bytes an address has and where it is in the header, what nft calls it."""
+
+    __slots__ = ("destination", "kind", "loopback", "number", "size", "source")
+
+    def __init__(self, number: int, size: int, offset: int, kind: int, loopback: tuple[int, int]) -> None:
+        self.number = number
+        self.size = size
+        self.source, self.destination = offset, offset + size
+        self.kind = kind
+        self.loopback = loopback
+
+    @property
+    def behind(self) -> int:
+        """The register behind an address in NFT_REG_1."""
+        return NFT_REG32_00 + self.size // 4
+
+
+IPV4 = Family(NFPROTO_IPV4, 4, 12, _TYPE_ADDRESS, (127 << 24, 8))
+IPV6 = Family(NFPROTO_IPV6, 16, 8, _TYPE_ADDRESS6, (1, 128))
 
 
 class Nftables(Netlink):
@@ -132,22 +154,22 @@ class Nftables(Netlink):
         body = _header(family) + text(NFTA_TABLE_NAME, name)
         return self.ask(Message(_kind(NFT_MSG_GETTABLE), 0, body, f"table {name}", _MISSING)) is not None
 
-    def tables(self, prefix: str) -> list[str]:
-        """List the tables of family ip whose names begin with `prefix`; none where the kernel has no nf_tables."""
-        found = self.dump(Message(_kind(NFT_MSG_GETTABLE), 0, _header(), "tables", _MISSING))
+    def tables(self, prefix: str, family: int = NFPROTO_IPV4) -> list[str]:
+        """List the tables of a family whose names begin with `prefix`; none where the kernel has no nf_tables."""
+        found = self.dump(Message(_kind(NFT_MSG_GETTABLE), 0, _header(family), "tables", _MISSING))
         names = [string(attributes(body[4:]).get(NFTA_TABLE_NAME, b"")) for body in found]
         return [name for name in names if name.startswith(prefix)]
 
-    def drops_by_policy(self, table: str, chain: str) -> bool:
-        """Tell whether a base chain of family ip exists and drops what no rule of it decided."""
-        body = _header() + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, chain)
+    def drops_by_policy(self, table: str, chain: str, family: int = NFPROTO_IPV4) -> bool:
+        """Tell whether a base chain exists and drops what no rule of it decided."""
+        body = _header(family) + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, chain)
         reply = self.ask(Message(_kind(NFT_MSG_GETCHAIN), 0, body, f"chain {table} {chain}", _MISSING))
         policy = attributes(reply[4:]).get(NFTA_CHAIN_POLICY) if reply else None
         return policy is not None and int.from_bytes(policy, "big") == NF_DROP
 
-    def commented(self, table: str, chain: str, comment: str) -> list[int]:
+    def commented(self, table: str, chain: str, comment: str, family: int = NFPROTO_IPV4) -> list[int]:
         """List the handles of the rules of one chain that carry `comment`; none where there is no such chain."""
-        body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+        body = _header(family) + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
         wanted = _comment(comment)
         handles = []
         for reply in self.dump(Message(_kind(NFT_MSG_GETRULE), 0, body, f"chain {table} {chain}", _MISSING)):
@@ -158,72 +180,87 @@ class Nftables(Netlink):
 
 
 def new_table(
-    name: str, bridge: str, network: int, prefix: int, *, internal: bool = False, icc: bool = True
+    name: str,
+    bridge: str,
+    subnet: tuple[int, int],
+    *,
+    family: Family = IPV4,
+    internal: bool = False,
+    icc: bool = True,
+    masquerade: bool = True,
 ) -> list[Message]:
     """Make the table of a bridge (see the module's text); one of that name must not exist.
 
-    `internal`: nothing of it is forwarded to elsewhere. `icc`: its containers reach each other.
+    `subnet` is its lowest address and prefix. `internal`: nothing of it is forwarded to elsewhere. `icc`: its
+    containers reach each other. `masquerade`: they go out under the host's address.
     """
     about = f"nftables table {name} cannot be made"
-    create = NLM_F_CREATE | NLM_F_EXCL
+    number = family.number
     there, inward = _interface(NFT_META_OIFNAME, bridge), _interface(NFT_META_IIFNAME, bridge)
     elsewhere = _interface(NFT_META_OIFNAME, bridge, NFT_CMP_NEQ)
     dnat = _flags(NFT_CT_STATUS, _IPS_DST_NAT)
-    source, loopback = _addresses(_SOURCE_ADDRESS, network, prefix), _addresses(_SOURCE_ADDRESS, *_LOOPBACK)
-    masquerade = _expression("masq")
-    closed = [_rule(name, "forward", (inward, elsewhere, _verdict(NF_DROP)))] if internal else []
+    source, loopback = _addresses(family, family.source, *subnet), _addresses(family, family.source, *family.loopback)
+    masq = _expression("masq")
+    rules: list[tuple[str, tuple[bytes, ...]]] = [
+        ("guard", (inward, _addresses(family, family.destination, *family.loopback), _verdict(NF_DROP))),
+        *((chain, rule) for chain in ("prerouting", "output") for rule in _translations(family)),
+        *([("forward", (inward, elsewhere, _verdict(NF_DROP)))] if internal else ()),
+        ("forward", (there, *_flags(NFT_CT_STATE, _ESTABLISHED_RELATED), _verdict(NF_ACCEPT))),
+        ("forward", (there, *dnat, _verdict(NF_ACCEPT))),
+        ("forward", (inward, there, _verdict(NF_ACCEPT if icc else NF_DROP))),
+        ("forward", (there, _verdict(NF_DROP))),
+        *([("postrouting", (source, elsewhere, masq))] if masquerade else ()),
+        ("postrouting", (source, there, *dnat, masq)),
+        *([("postrouting", (loopback, there, masq))] if family is IPV4 else ()),
+    ]
+    chains = (
+        ("guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW),
+        ("prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST),
+        ("output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST),
+        ("forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER),
+        ("postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
+    )
+    create = NLM_F_CREATE | NLM_F_EXCL
     return [
-        Message(_kind(NFT_MSG_NEWTABLE), create, _header() + text(NFTA_TABLE_NAME, name), about),
-        _map(name, PORTS, 1, (_TYPE_PROTOCOL, _TYPE_SERVICE)),
-        _map(name, ADDRESSED, 2, (_TYPE_ADDRESS, _TYPE_PROTOCOL, _TYPE_SERVICE)),
-        _base_chain(name, "guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW),
-        _base_chain(name, "prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST),
-        _base_chain(name, "output", "nat", NF_INET_LOCAL_OUT, NF_IP_PRI_NAT_DST),
-        _base_chain(name, "forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER),
-        _base_chain(name, "postrouting", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC),
-        _rule(name, "guard", (inward, _addresses(_DESTINATION_ADDRESS, *_LOOPBACK), _verdict(NF_DROP))),
-        *(_rule(name, chain, rule) for chain in ("prerouting", "output") for rule in _translations()),
-        *closed,
-        _rule(name, "forward", (there, *_flags(NFT_CT_STATE, _ESTABLISHED_RELATED), _verdict(NF_ACCEPT))),
-        _rule(name, "forward", (there, *dnat, _verdict(NF_ACCEPT))),
-        _rule(name, "forward", (inward, there, _verdict(NF_ACCEPT if icc else NF_DROP))),
-        _rule(name, "forward", (there, _verdict(NF_DROP))),
-        _rule(name, "postrouting", (source, elsewhere, masquerade)),
-        _rule(name, "postrouting", (source, there, *dnat, masquerade)),
-        _rule(name, "postrouting", (loopback, there, masquerade)),
+        Message(_kind(NFT_MSG_NEWTABLE), create, _header(number) + text(NFTA_TABLE_NAME, name), about),
+        _map(family, name, PORTS, 1, (_TYPE_PROTOCOL, _TYPE_SERVICE)),
+        _map(family, name, ADDRESSED, 2, (family.kind, _TYPE_PROTOCOL, _TYPE_SERVICE)),
+        *(_base_chain(number, name, *chain) for chain in chains),
+        *(_rule(name, chain, rule, family=number) for chain, rule in rules),
     ]
 
 
-def new_port(table: str, where: tuple[int, int, int], to: tuple[int, int]) -> Message:
+def new_port(table: str, where: tuple[int, int, int], to: tuple[int, int], family: Family = IPV4) -> Message:
     """Publish a port: `where` is (the host's address, 0 for all; protocol number; port), `to` (address, port)."""
-    data = nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, to[0].to_bytes(4, "big") + _port(to[1])))
+    value = to[0].to_bytes(family.size, "big") + _port(to[1])
+    data = nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, value))
     about = f"port {where[2]} cannot be published"
-    return Message(_kind(NFT_MSG_NEWSETELEM), NLM_F_CREATE, _element(table, where, data), about)
+    return Message(_kind(NFT_MSG_NEWSETELEM), NLM_F_CREATE, _element(family, table, where, data), about)
 
 
-def delete_port(table: str, where: tuple[int, int, int]) -> Message:
+def delete_port(table: str, where: tuple[int, int, int], family: Family = IPV4) -> Message:
     """Publish a port no longer; one that is not, or whose table is gone, is no error (but undoes its transaction)."""
     about = f"port {where[2]} cannot be freed"
-    return Message(_kind(NFT_MSG_DELSETELEM), 0, _element(table, where, b""), about, (errno.ENOENT,))
+    return Message(_kind(NFT_MSG_DELSETELEM), 0, _element(family, table, where, b""), about, (errno.ENOENT,))
 
 
-def delete_table(name: str) -> Message:
+def delete_table(name: str, family: int = NFPROTO_IPV4) -> Message:
     """Delete a table with all that is in it."""
-    body = _header() + text(NFTA_TABLE_NAME, name)
+    body = _header(family) + text(NFTA_TABLE_NAME, name)
     return Message(_kind(NFT_MSG_DELTABLE), 0, body, f"nftables table {name} cannot be deleted")
 
 
-def pass_through(table: str, chain: str, bridge: str, comment: str) -> list[Message]:
+def pass_through(table: str, chain: str, bridge: str, comment: str, family: int = NFPROTO_IPV4) -> list[Message]:
     """Append rules that accept what comes from `bridge` and goes to it to a chain that others own."""
     return [
-        _rule(table, chain, (_interface(key, bridge), _expression("counter"), _verdict(NF_ACCEPT)), comment)
+        _rule(table, chain, (_interface(key, bridge), _expression("counter"), _verdict(NF_ACCEPT)), comment, family)
         for key in (NFT_META_IIFNAME, NFT_META_OIFNAME)
     ]
 
 
-def delete_rule(table: str, chain: str, handle: int) -> Message:
+def delete_rule(table: str, chain: str, handle: int, family: int = NFPROTO_IPV4) -> Message:
     """Delete one rule by its handle."""
-    body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+    body = _header(family) + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
     body += attribute(NFTA_RULE_HANDLE, handle.to_bytes(8, "big"))
     return Message(_kind(NFT_MSG_DELRULE), 0, body, f"a rule of {table} {chain} cannot be deleted")
 
@@ -240,17 +277,19 @@ def _be32(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack(">i" if value < 0 else ">I", value))
 
 
-def _base_chain(table: str, name: str, kind: str, hook: int, priority: int) -> Message:
+def _base_chain(family: int, table: str, name: str, kind: str, hook: int, priority: int) -> Message:
     where = nested(NFTA_CHAIN_HOOK, _be32(NFTA_HOOK_HOOKNUM, hook), _be32(NFTA_HOOK_PRIORITY, priority))
-    body = _header() + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, name) + where
+    body = _header(family) + text(NFTA_CHAIN_TABLE, table) + text(NFTA_CHAIN_NAME, name) + where
     body += _be32(NFTA_CHAIN_POLICY, NF_ACCEPT) + text(NFTA_CHAIN_TYPE, kind)
     return Message(
         _kind(NFT_MSG_NEWCHAIN), NLM_F_CREATE, body, f"chain {name} of nftables table {table} cannot be made"
     )
 
 
-def _rule(table: str, chain: str, expressions: tuple[bytes, ...], comment: str = "") -> Message:
-    body = _header() + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
+def _rule(
+    table: str, chain: str, expressions: tuple[bytes, ...], comment: str = "", family: int = NFPROTO_IPV4
+) -> Message:
+    body = _header(family) + text(NFTA_RULE_TABLE, table) + text(NFTA_RULE_CHAIN, chain)
     body += nested(NFTA_RULE_EXPRESSIONS, *expressions)
     if comment:
         body += attribute(NFTA_RULE_USERDATA, _comment(comment))
@@ -291,19 +330,21 @@ def _flags(key: int, bits: int) -> tuple[bytes, ...]:
     return load, _masked(4, struct.pack("=I", bits)), _compare(NFT_CMP_NEQ, bytes(4))
 
 
-def _addresses(offset: int, network: int, prefix: int) -> bytes:
+def _addresses(family: Family, offset: int, network: int, prefix: int) -> bytes:
     """Compare the address at `offset` of the header with a network."""
-    mask = (0xFFFFFFFF << (32 - prefix) & 0xFFFFFFFF).to_bytes(4, "big")
-    load = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, 4)
-    return load + _masked(4, mask) + _compare(NFT_CMP_EQ, network.to_bytes(4, "big"))
+    bits = 8 * family.size
+    mask = ((1 << bits) - (1 << (bits - prefix))).to_bytes(family.size, "big")
+    load = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, offset, family.size)
+    compared = _compare(NFT_CMP_EQ, network.to_bytes(family.size, "big"))
+    return load + _masked(family.size, mask) + compared
 
 
 def _payload(register: int, base: int, offset: int, length: int) -> bytes:
     return _expression("payload", _be32(1, register), _be32(2, base), _be32(3, offset), _be32(4, length))
 
 
-def _translations() -> tuple[tuple[bytes, ...], ...]:
-    """Write the rules that send a published port to its container."""
+def _translations(family: Family) -> tuple[tuple[bytes, ...], ...]:
+    """Write the rules that send a published port to its container; IPv6's own loopback cannot be left that way."""
 
     def protocol(register: int) -> bytes:
         return _expression("meta", _be32(1, register), _be32(2, NFT_META_L4PROTO))
@@ -314,34 +355,37 @@ def _translations() -> tuple[tuple[bytes, ...], ...]:
     def lookup(name: str) -> bytes:
         return _expression("lookup", text(1, name), _be32(2, NFT_REG_1), _be32(3, NFT_REG_1))
 
-    target = (_be32(1, NFT_NAT_DNAT), _be32(2, NFPROTO_IPV4), _be32(3, NFT_REG_1), _be32(5, NFT_REG32_01))
+    target = (_be32(1, NFT_NAT_DNAT), _be32(2, family.number), _be32(3, NFT_REG_1), _be32(5, family.behind))
     nat = _expression("nat", *target)
-    address = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, _DESTINATION_ADDRESS, 4)
+    address = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, family.destination, family.size)
     fib = _expression(
         "fib", _be32(1, NFT_REG_1), _be32(2, NFT_FIB_RESULT_ADDRTYPE), _be32(3, NFTA_FIB_F_DADDR)
     ) + _compare(NFT_CMP_EQ, struct.pack("=I", _RTN_LOCAL))
+    if family is IPV6:
+        fib = address + _compare(NFT_CMP_NEQ, family.loopback[0].to_bytes(family.size, "big")) + fib
     return (
-        (address, protocol(NFT_REG32_01), port(NFT_REG32_02), lookup(ADDRESSED), nat),
-        (fib, protocol(NFT_REG_1), port(NFT_REG32_01), lookup(PORTS), nat),
+        (address, protocol(family.behind), port(family.behind + 1), lookup(ADDRESSED), nat),
+        (fib, protocol(NFT_REG_1), port(NFT_REG32_00 + 1), lookup(PORTS), nat),
     )
 
 
-def _map(table: str, name: str, number: int, key: tuple[int, ...]) -> Message:
+def _map(family: Family, table: str, name: str, number: int, key: tuple[int, ...]) -> Message:
     kind = 0
     for part in key:
         kind = kind << 6 | part
-    body = _header() + text(NFTA_SET_TABLE, table) + text(NFTA_SET_NAME, name) + _be32(NFTA_SET_FLAGS, NFT_SET_MAP)
-    body += _be32(NFTA_SET_KEY_TYPE, kind) + _be32(NFTA_SET_KEY_LEN, 4 * len(key))
-    body += _be32(NFTA_SET_DATA_TYPE, _TYPE_ADDRESS << 6 | _TYPE_SERVICE) + _be32(NFTA_SET_DATA_LEN, 8)
+    length = 4 * len(key) + (family.size - 4) * (family.kind in key)
+    body = _header(family.number) + text(NFTA_SET_TABLE, table) + text(NFTA_SET_NAME, name)
+    body += _be32(NFTA_SET_FLAGS, NFT_SET_MAP) + _be32(NFTA_SET_KEY_TYPE, kind) + _be32(NFTA_SET_KEY_LEN, length)
+    body += _be32(NFTA_SET_DATA_TYPE, family.kind << 6 | _TYPE_SERVICE) + _be32(NFTA_SET_DATA_LEN, family.size + 4)
     body += _be32(NFTA_SET_ID, number)
     return Message(_kind(NFT_MSG_NEWSET), NLM_F_CREATE, body, f"map {name} of nftables table {table} cannot be made")
 
 
-def _element(table: str, where: tuple[int, int, int], data: bytes) -> bytes:
+def _element(family: Family, table: str, where: tuple[int, int, int], data: bytes) -> bytes:
     address, protocol, port = where
-    key = (address.to_bytes(4, "big") if address else b"") + bytes((protocol, 0, 0, 0)) + _port(port)
+    key = (address.to_bytes(family.size, "big") if address else b"") + bytes((protocol, 0, 0, 0)) + _port(port)
     element = nested(NFTA_LIST_ELEM, nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, key)), data)
-    body = _header() + text(NFTA_SET_ELEM_LIST_TABLE, table)
+    body = _header(family.number) + text(NFTA_SET_ELEM_LIST_TABLE, table)
     body += text(NFTA_SET_ELEM_LIST_SET, ADDRESSED if address else PORTS)
     return body + nested(NFTA_SET_ELEM_LIST_ELEMENTS, element)
 

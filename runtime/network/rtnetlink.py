@@ -1,7 +1,7 @@
 """Ask the kernel for links, addresses and routes, and make them: what of rtnetlink(7) a container needs.
 
 Standard library alone, and usable under `python -I -S`. Addresses are numbers (IPv4, host byte order of Python's int)
-or dotted text, as said; link-layer addresses are texts like `02:42:0a:c8:00:02`.
+or IPv6, which is asked for by its family; link-layer addresses are texts like `02:42:0a:c8:00:02`.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ VETH_INFO_PEER = 1
 IFA_ADDRESS = 1
 IFA_LOCAL = 2
 IFA_BROADCAST = 4
+IFA_F_NODAD = 0x02
 
 RTA_DST = 1
 RTA_OIF = 4
@@ -116,24 +117,24 @@ class Rtnetlink(Netlink):
         """List all links of the namespace."""
         return [Link(body) for body in self.dump(Message(RTM_GETLINK, 0, _link_body(), "links"))]
 
-    def addresses(self) -> list[tuple[int, int, int]]:
-        """List the IPv4 addresses of the namespace as (link index, address, prefix length)."""
+    def addresses(self, family: int = AF_INET) -> list[tuple[int, int, int]]:
+        """List the addresses of one family in the namespace as (link index, address, prefix length)."""
         found = []
-        for body in self.dump(Message(RTM_GETADDR, 0, _ADDRESS.pack(AF_INET, 0, 0, 0, 0), "addresses")):
-            family, prefix, _, _, index = _ADDRESS.unpack_from(body)
+        for body in self.dump(Message(RTM_GETADDR, 0, _ADDRESS.pack(family, 0, 0, 0, 0), "addresses")):
+            version, prefix, _, _, index = _ADDRESS.unpack_from(body)
             values = attributes(body[_ADDRESS.size :])
             local = values.get(IFA_LOCAL) or values.get(IFA_ADDRESS)
-            if family == AF_INET and local:
+            if version == family and local:
                 found.append((index, int.from_bytes(local, "big"), prefix))
         return found
 
-    def routes(self) -> list[tuple[int, int]]:
-        """List the destinations of all IPv4 routes, of every table, as (network, prefix length); default is /0."""
+    def routes(self, family: int = AF_INET) -> list[tuple[int, int]]:
+        """List the destinations of all routes, of every table, as (network, prefix length); default is /0."""
         found = []
-        for body in self.dump(Message(RTM_GETROUTE, 0, _ROUTE.pack(AF_INET, 0, 0, 0, 0, 0, 0, 0, 0), "routes")):
-            family, prefix = body[0], body[1]
+        for body in self.dump(Message(RTM_GETROUTE, 0, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0), "routes")):
+            version, prefix = body[0], body[1]
             destination = attributes(body[_ROUTE.size :]).get(RTA_DST, bytes(4))
-            if family == AF_INET:
+            if version == family:
                 found.append((int.from_bytes(destination, "big"), prefix))
         return found
 
@@ -200,20 +201,29 @@ def link_up(name: str) -> Message:
     return Message(RTM_SETLINK, 0, body, f"link {name} cannot be set up")
 
 
-def new_address(index: int, address: int, prefix: int) -> Message:
-    """Give the link with `index` an IPv4 address in a network of `prefix` bits; one that it has is no error."""
-    raw = address.to_bytes(4, "big")
-    broadcast = (address | ((1 << (32 - prefix)) - 1)).to_bytes(4, "big")
-    body = _ADDRESS.pack(AF_INET, prefix, 0, 0, index)
-    body += attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw) + attribute(IFA_BROADCAST, broadcast)
+def new_address(index: int, address: int, prefix: int, family: int = AF_INET) -> Message:
+    """Give the link with `index` an address in a network of `prefix` bits; one that it has is no error.
+
+    An IPv6 address is used at once, without asking whether another has it.
+    """
+    raw = address.to_bytes(_size(family), "big")
+    flags = IFA_F_NODAD if family == AF_INET6 else 0
+    body = _ADDRESS.pack(family, prefix, flags, 0, index)
+    body += attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
+    if family == AF_INET:
+        body += attribute(IFA_BROADCAST, (address | ((1 << (32 - prefix)) - 1)).to_bytes(4, "big"))
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, "address cannot be set", (errno.EEXIST,))
 
 
-def new_default_route(gateway: int) -> Message:
+def new_default_route(gateway: int, family: int = AF_INET) -> Message:
     """Route everything through `gateway`, which a link of the namespace reaches already."""
-    body = _ROUTE.pack(AF_INET, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0)
-    body += attribute(RTA_GATEWAY, gateway.to_bytes(4, "big"))
+    body = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0)
+    body += attribute(RTA_GATEWAY, gateway.to_bytes(_size(family), "big"))
     return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, "default route cannot be set", (errno.EEXIST,))
+
+
+def _size(family: int) -> int:
+    return 4 if family == AF_INET else 16
 
 
 def _link_body(*, index: int = 0, attributes: tuple[bytes, ...] = ()) -> bytes:
