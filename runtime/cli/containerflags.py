@@ -61,7 +61,7 @@ FLAGS = (
     Flag("--label", "-l", kind="texts", metavar="NAME=VALUE", help="Set a label"),
     Flag("--label-file", kind="texts", metavar="FILE", help="Read labels from a file"),
     Flag("--log-driver", kind="text", metavar="NAME", help="json-file, local or none"),
-    Flag("--log-opt", kind="texts", metavar="NAME=VALUE", help="max-size, max-file, labels or env"),
+    Flag("--log-opt", kind="texts", metavar="NAME=VALUE", help="max-size, max-file, labels, env, tag…"),
     Flag("--mac-address", kind="text", metavar="MAC", help="Its link-layer address"),
     Flag("--memory", "-m", kind="text", metavar="SIZE", help="Limit of memory, as 512m"),
     Flag("--memory-reservation", kind="text", metavar="SIZE", help="Soft limit of memory"),

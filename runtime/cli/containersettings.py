@@ -91,7 +91,7 @@ def read_host_config(args: Arguments) -> HostConfig:
         "CapDrop": list(args.texts("cap-drop")),
         "ContainerIDFile": args.text("cidfile") or "",
         "RestartPolicy": read_restart(args.text("restart") or "no"),
-        "LogConfig": read_log_config(args),
+        "LogConfig": _log_config(args),
         "Dns": [_dns(text) for text in args.texts("dns")],
         "DnsOptions": list(args.texts("dns-option")),
         "DnsSearch": list(args.texts("dns-search")),
@@ -157,28 +157,13 @@ def read_healthcheck(args: Arguments) -> Healthcheck | None:
     return check
 
 
-_LOG_OPTIONS = {"json-file": ("max-size", "max-file", "labels", "env"), "local": ("max-size", "max-file"), "none": ()}
+def _log_config(args: Arguments) -> LogConfig:
+    driver, options = args.text("log-driver") or "json-file", args.texts("log-opt")
+    if driver == "json-file" and not options:
+        return {"Type": driver, "Config": {}}
+    from runtime.cli.logflags import read_log_config  # lazy: only where something is asked for
 
-
-def read_log_config(args: Arguments) -> LogConfig:
-    """Read `--log-driver` and `--log-opt`. Raises UsageError for what is not written here."""
-    driver = args.text("log-driver") or "json-file"
-    known: tuple[str, ...] | None = _LOG_OPTIONS.get(driver)
-    if known is None:
-        raise UsageError(f"--log-driver {driver} cannot be had", hint="there are json-file, local and none")
-    options = dict(map(_assigned("--log-opt"), args.texts("log-opt")))
-    for name, value in options.items():
-        if name not in known:
-            raise UsageError(
-                f"unknown log opt '{name}' for {driver} log driver", hint=", ".join(known) or "it has none"
-            )
-        if name == "max-size":
-            flagged("--log-opt", value, parse_size)
-        if name == "max-file" and not (value.isdecimal() and int(value) > 0):
-            raise UsageError(f"invalid value for max-file: {value}", hint="1 or more")
-    if int(options.get("max-file", "1")) > 1 and "max-size" not in options and driver == "json-file":
-        raise UsageError("max-size must be set with max-file > 1")
-    return {"Type": driver, "Config": options}
+    return read_log_config(driver, dict(map(_assigned("--log-opt"), options)))
 
 
 def read_restart(text: str) -> RestartPolicy:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.containers.logs import LogReader, Record
-from runtime.containers.records import Container, Containers
+from runtime.containers.records import Containers
 from runtime.context import Context
 from runtime.errors import PybuildError, UsageError
 from runtime.store import Store
@@ -54,7 +54,11 @@ def run(args: Arguments, context: Context) -> int:
             raise PybuildError(
                 "configured logging driver does not support reading", hint="it was made with --log-driver none"
             )
-        details = _details(container) if args.switch("details") else b""
+        told = b""
+        if args.switch("details"):
+            from runtime.cli.logflags import details
+
+            told = details(container)
         with LogReader(containers.directory(container.id) / "log") as log, store.idle():
             if since is not None:
                 log.since = since
@@ -63,27 +67,12 @@ def run(args: Arguments, context: Context) -> int:
                 log.skip_to_last(int(tail))
             while True:
                 last = not args.switch("follow") or not containers.is_running(container)
-                _print(log.read(), args.switch("timestamps"), details)
+                _print(log.read(), args.switch("timestamps"), told)
                 if last or log.ended or (until is not None and context.now() > until):
                     return 0
                 import time  # only for those who wait
 
                 time.sleep(_INTERVAL)
-
-
-def _details(container: Container) -> bytes:
-    """Return the labels and variables that the log options name, as `logs --details` shows them before each line."""
-    options = (container.host_config.get("LogConfig") or {}).get("Config") or {}
-    variables = dict(entry.partition("=")[::2] for entry in container.config.get("Env") or ())
-    found = {
-        name: values[name]
-        for option, values in (("labels", container.config.get("Labels") or {}), ("env", variables))
-        for name in options.get(option, "").split(",")
-        if name in values
-    }
-    return (
-        ",".join(f"{name}={value}" for name, value in sorted(found.items())).encode("utf-8", "surrogateescape") + b" "
-    )
 
 
 def _print(records: Iterator[Record], timestamps: bool, details: bytes) -> None:

@@ -28,7 +28,7 @@ def log_limits(host: HostConfig) -> tuple[int, int] | None:
     if config.get("Type") == "none":
         return None
     local = config.get("Type") == "local"
-    size = parse_size(options["max-size"]) if "max-size" in options else _LOCAL_SIZE if local else 0
+    size = parse_size(options["max-size"], base=1000) if "max-size" in options else _LOCAL_SIZE if local else 0
     return size, int(options.get("max-file", _LOCAL_FILES if local else 1))
 
 

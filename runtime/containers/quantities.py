@@ -38,13 +38,13 @@ class Ulimit(TypedDict):
     Hard: int
 
 
-def parse_size(text: str) -> int:
-    """Return bytes for `512m`, `1.5g`, `64KiB`, `1048576`: units are powers of 1024."""
+def parse_size(text: str, *, base: int = 1024) -> int:
+    """Return bytes for `512m`, `1.5g`, `64KiB`, `1048576`: units are powers of `base`."""
     match = _SIZE.fullmatch(text)
     if match is None or match[1].startswith("-"):
         raise UsageError(f"invalid size: '{text}'", hint="write a number with b, k, m, g or t behind it, as 512m")
     amount = float(match[1]) if "." in match[1] else int(match[1])
-    return int(amount * 1024 ** _POWERS[match[2].lower()])
+    return int(amount * base ** _POWERS[match[2].lower()])
 
 
 def parse_swap(text: str) -> int:
