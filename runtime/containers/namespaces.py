@@ -10,6 +10,7 @@ from frozen import Frozen
 from runtime.containers.documents import HostConfig
 from runtime.errors import Conflict, UsageError
 from runtime.oci.runtimespec import bind
+from runtime.sandbox.rootfs import in_user_namespace
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
@@ -90,7 +91,10 @@ def spaces_of(containers: Containers, host: HostConfig) -> Spaces:
         )
     if ipc == "host":
         mounts.append(bind("/dev/shm", "/dev/shm"))
-    return Spaces(modes=modes, mounts=tuple(mounts), without=("/dev/shm",) if ipc == "none" else ())
+    without = ["/dev/shm"] if ipc == "none" else []
+    if ipc == "host" and in_user_namespace() and not os.path.isdir("/dev/mqueue"):
+        without.append("/dev/mqueue")  # the machine's queues can be bound there and not mounted, and it shows none
+    return Spaces(modes=modes, mounts=tuple(mounts), without=tuple(without))
 
 
 def _running(containers: Containers, mode: str, kind: str) -> Container:

@@ -26,6 +26,7 @@ or the four bytes of an errno from the stub. The end of file after "ready" says 
 from __future__ import annotations
 
 import os
+import time
 from _socket import (
     AF_UNIX,
     CMSG_LEN,
@@ -64,6 +65,8 @@ _NAMESPACES = {
     "mount": sys.CLONE_NEWNS,
 }
 
+_END_SECONDS = 5.0
+
 _PLACES = {
     "ipc": sys.CLONE_NEWIPC,
     "uts": sys.CLONE_NEWUTS,
@@ -80,6 +83,7 @@ class Child:
     `pid` is seen from the caller; `pidfd` polls readable when it has ended; `terminal` is the master end of its
     pseudo-terminal (the caller closes it) or None. `mountpoints` are the paths, absolute in the rootfs and in order of
     creation, of files and directories that did not exist there and were made to mount on: a build removes them again.
+    `tree` names the mount namespace of a container whose processes no pid namespace ends; empty where one does.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class Child:
         self.terminal = terminal
         self.mountpoints = mountpoints
         self.cgroup = cgroup
+        self.tree = ""
 
 
 def launch(
@@ -129,6 +134,8 @@ def launch(
         pid = _fork(setup, ours)
         theirs.close()
         started = _supervise(setup, ours, pid, cgroup, attach)
+        if not new & sys.CLONE_NEWPID:
+            started.tree = os.readlink(f"/proc/{pid}/ns/mnt")
     except BaseException:
         if pid:
             _destroy(pid)
@@ -224,8 +231,27 @@ def wait(started: Child) -> int:
     os.close(started.pidfd)
     if started.cgroup:
         started.cgroup.remove()
+    if started.tree:
+        _end_all(started.tree)
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
+
+
+def _end_all(tree: str) -> None:
+    """Kill what is left in a mount namespace, until there is nothing: its processes may go on forking."""
+    deadline = time.monotonic() + _END_SECONDS
+    found = True
+    while found and time.monotonic() < deadline:
+        found = False
+        for name in os.listdir("/proc"):
+            try:
+                if name.isdecimal() and os.readlink(f"/proc/{name}/ns/mnt") == tree:
+                    os.kill(int(name), 9)
+                    found = True
+            except OSError:  # gone, or not ours
+                continue
+        if found:
+            time.sleep(0.002)
 
 
 def _cgroup(request: dict[str, Any]) -> tuple[cgroups.Cgroup | None, bool]:
