@@ -148,11 +148,20 @@ def read_lock(directory: Path) -> Lock | None:
         return None
     except OSError as error:
         raise PybuildError(f"{path} cannot be read: {error.strerror}") from error
+    return _parsed(data, str(path))
+
+
+def parse_lock(data: bytes, title: str) -> Lock:
+    """Read the lock file of a context that is no directory, and is called `title`; raises DocumentError."""
+    return _parsed(data, f"{FILE} in {title}")
+
+
+def _parsed(data: bytes, shown: str) -> Lock:
     try:
         return decode_lock(data)
     except DocumentError as error:
         hint = error.hint or "remove the file and let `pybuild lock` write it again"
-        raise DocumentError(f"{path}: {error.message}", hint=hint) from error
+        raise DocumentError(f"{shown}: {error.message}", hint=hint) from error
 
 
 def decode_lock(data: bytes) -> Lock:

@@ -6,6 +6,7 @@ An image is what the store has under its name, else what a registry says; the ot
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from builder.lock import Lock, Pin, reference_of
@@ -23,6 +24,7 @@ from runtime.registry.memory import Memory
 from runtime.registry.session import Session
 
 if TYPE_CHECKING:
+    from builder.namedcontexts import NamedContext
     from grammar.graph import InstructionGraph
     from runtime.registry.credentials import CredentialSource
     from runtime.store.facade import Store
@@ -41,22 +43,40 @@ class Names(Frozen):
         return (*map(str, self.images), *urls, *(source.pin_name for source in self.trees))
 
 
-def named(store: Store, text: str, *, build_args: Mapping[str, str], platform: str, host: str) -> Names:
+def named(
+    store: Store,
+    text: str,
+    *,
+    build_args: Mapping[str, str],
+    platform: str,
+    host: str,
+    contexts: Mapping[str, NamedContext] | None = None,
+) -> Names:
     """List what any stage of a Dockerfile names; what a digest, an id, a commit or a checksum pins is left out.
 
-    What the triggers and the variables of a base lead to is found where that base is in the store. Raises
-    DockerfileError.
+    What the triggers and the variables of a base lead to is found where that base is in the store. The `contexts` that
+    are images, URLs or repositories are named as well. Raises DockerfileError.
     """
-    dockerfile = parse(text)
-    whole = build_graph(dockerfile, None, build_args, platform, build_platform=host)
+    contexts = contexts or {}
+    stages = {name: context.place for name, context in contexts.items() if context.kind == "stage"}
+    graph_of = partial(
+        build_graph,
+        parse(text),
+        build_args=build_args,
+        platform=platform,
+        build_platform=host,
+        named_contexts=contexts.keys() - stages.keys(),
+        stage_contexts=stages,
+    )
+    whole = graph_of()
     images: dict[str, Reference] = {}
-    urls: set[str] = set()
-    trees: dict[str, GitSource] = {}
+    urls = {context.place for context in contexts.values() if context.kind == "web"}
+    sources = [parse_git(context.place) for context in contexts.values() if context.kind == "git"]
+    trees = {source.pin_name: source for source in sources if not _is_pinned(source)}
     targets = [name for name in whole.stage_names if name]  # what is neither named nor needed cannot be built
     for target in (None, *targets):
-        graph = build_graph(dockerfile, target, build_args, platform, build_platform=host) if target else whole
-        graph = _with_triggers(store, graph)
-        for name in _names(graph):
+        graph = _with_triggers(store, graph_of(target=target) if target else whole)
+        for name in (*_names(graph), *(context.place for context in contexts.values() if context.kind == "image")):
             reference = reference_of(name)
             if reference is not None and reference.digest is None:
                 images[str(reference.tagged())] = reference.tagged()
@@ -64,7 +84,7 @@ def named(store: Store, text: str, *, build_args: Mapping[str, str], platform: s
             for word in filter(is_remote, copy.sources):
                 if not is_git(word):
                     urls.update(() if copy.checksum else (word,))
-                elif not _is_pinned(source := parse_git(word), copy):
+                elif not _is_pinned(source := parse_git(word), copy.checksum):
                     trees[source.pin_name] = source
     return Names(
         images=tuple(images[name] for name in sorted(images)),
@@ -137,8 +157,8 @@ def _remotes(store: Store, names: Names, known: Lock, again: frozenset[str]) -> 
     return {"urls": urls, "git": git}
 
 
-def _is_pinned(source: GitSource, copy: Copy) -> bool:
-    return is_commit(source.ref) or is_commit(source.checksum) or is_commit(copy.checksum or "")
+def _is_pinned(source: GitSource, checksum: str | None = None) -> bool:
+    return is_commit(source.ref) or is_commit(source.checksum) or is_commit(checksum or "")
 
 
 def _additions(store: Store, graph: InstructionGraph) -> Iterator[Copy]:

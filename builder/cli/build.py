@@ -132,7 +132,7 @@ def _nowhere(_event: object) -> None:
 def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
     """Open what a build needs, do it, close everything; faults of the Dockerfile get its name."""
     from builder.buildlogs import logged
-    from builder.cli.building import Building, Surroundings, explain
+    from builder.cli.building import Building, Surroundings, explain, remote_pins
     from builder.cli.inputs import Wanted, open_inputs, remotes_opener
     from builder.failures import explained
     from builder.namedcontexts import NamedContexts
@@ -152,9 +152,10 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
         remotes = remotes_opener(store, context, reporter, request.options, stack)
         wanted = Wanted(context=request.context, dockerfile=request.dockerfile, build_args=request.build_args)
         inputs = stack.enter_context(open_inputs(wanted, store, remotes))
-        contexts = stack.enter_context(
-            NamedContexts(request.contexts, store, remotes, keep_git_dir=wanted.keep_git_dir)
+        pinned = remotes_opener(
+            store, context, reporter, request.options, stack, lambda: remote_pins(request, inputs, reporter)
         )
+        contexts = stack.enter_context(NamedContexts(request.contexts, store, pinned, keep_git_dir=wanted.keep_git_dir))
         around = Surroundings(
             request=request, inputs=inputs, contexts=contexts, store=store, server=server, reporter=reporter
         )

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from builder.cachetransfer.importing import SharedCache
     from builder.cli.buildflags import BuildRequest
     from builder.cli.inputs import Inputs
+    from builder.lock import RemotePins
     from builder.namedcontexts import NamedContexts
-    from builder.options import BuildOptions
     from builder.plan import Plan
     from builder.reporter import Reporter
     from builder.stepclient import StepServer
@@ -55,7 +55,8 @@ class Building:
 
     def __init__(self, around: Surroundings) -> None:
         self._around = around
-        self._options = _pinned_options(around)
+        pins = remote_pins(around.request, around.inputs, around.reporter)
+        self._options = replace(around.request.options, pins=pins)
         self._warned: set[object] = set()
         self.solvers: list[Solver] = []
 
@@ -176,15 +177,14 @@ class Building:
         return export(built, store, self._options, around.reporter, outputs=outputs, names=names)
 
 
-def _pinned_options(around: Surroundings) -> BuildOptions:
-    """Give the wishes of the command line, with what `pybuild.lock` says of URLs and git refs."""
-    lock = around.inputs.lock
-    if lock is None and not around.request.locked:
-        return around.request.options
+def remote_pins(request: BuildRequest, inputs: Inputs, reporter: Reporter) -> RemotePins | None:
+    """Give what the lock file says of URLs and git refs; None where there is none and none is needed."""
+    lock = inputs.lock
+    if lock is None and not request.locked:
+        return None
     from builder.lock import RemotePins
 
-    pins = RemotePins(lock, locked=around.request.locked, warn=around.reporter.warn)
-    return replace(around.request.options, pins=pins)
+    return RemotePins(lock, locked=request.locked, warn=reporter.warn)
 
 
 def explain(building: Building, around: Surroundings, image: str | None) -> None:

@@ -2,7 +2,8 @@
 
 The context is a directory, a repository, the URL of an archive or of a Dockerfile, or standard input, which holds an
 archive or a Dockerfile. `--file` names a file here for a directory, one inside of the context for all else; it may
-also be a URL, or "-". A context that came as a whole has no ignore file: it holds what was meant.
+also be a URL, or "-". A context that came as a whole has no ignore file: it holds what was meant. Its `pybuild.lock`
+counts all the same.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from runtime.errors import NotFound, PybuildError, UsageError
 
 if TYPE_CHECKING:
     from builder.interfaces import BuildContext
-    from builder.lock import Lock
+    from builder.lock import Lock, RemotePins
     from builder.options import BuildOptions
     from builder.remote.sources import Remotes
     from builder.reporter import Reporter
@@ -47,9 +48,12 @@ class Inputs(Frozen):
     @property
     def lock(self) -> Lock | None:
         """What the context's lock file pins; None where it has none. Raises DocumentError, PybuildError."""
-        from builder.lock import read_lock
+        from builder.lock import FILE, parse_lock, read_lock
 
-        return None if self.directory is None else read_lock(self.directory)
+        if self.directory is not None:
+            return read_lock(self.directory)
+        text = _read(self.context, FILE)
+        return None if text is None else parse_lock(text.encode(errors="surrogateescape"), self.context.title)
 
 
 class Wanted(Frozen):
@@ -66,9 +70,17 @@ class Wanted(Frozen):
 
 
 def remotes_opener(
-    store: Store, context: Context, reporter: Reporter, options: BuildOptions, stack: ExitStack
+    store: Store,
+    context: Context,
+    reporter: Reporter,
+    options: BuildOptions,
+    stack: ExitStack,
+    pins: Callable[[], RemotePins | None] = lambda: None,
 ) -> Callable[[], Remotes]:
-    """Return what opens the way to remote sources when it is first called; `stack` closes it."""
+    """Return what opens the way to remote sources when it is first called; `stack` closes it.
+
+    `pins` give what is pinned of them.
+    """
     opened: list[Remotes] = []
 
     def open_remotes() -> Remotes:
@@ -78,7 +90,12 @@ def remotes_opener(
 
             agents = stack.enter_context(Agents(context, options.ssh))
             remotes = Remotes(
-                store, context, reporter, secrets=options.secrets, agent=lambda: agents.socket_of(DEFAULT)
+                store,
+                context,
+                reporter,
+                secrets=options.secrets,
+                agent=lambda: agents.socket_of(DEFAULT),
+                pins=pins(),
             )
             opened.append(stack.enter_context(remotes))
         return opened[0]

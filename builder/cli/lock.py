@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.cli.buildflags import read_build_args
+from builder.cli.buildflags import STANDARD_INPUT, read_build_args
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import one_line
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _FLAGS = (
     Flag("--build-arg", kind="texts", metavar="NAME[=VALUE]", help="Set a build-time variable"),
+    Flag(
+        "--build-context", kind="texts", metavar="NAME=WHERE", help="A further context, whose source is pinned as well"
+    ),
     CREDENTIALS,
     Flag("--file", "-f", kind="text", metavar="FILE", help="Name of the Dockerfile (default: PATH/Dockerfile)"),
     Flag("--format", kind="text", metavar="FORMAT", help="'json' prints the lock file"),
@@ -85,15 +89,20 @@ def _lock(args: Arguments, context: Context, directory: str, choose: Callable[[N
     from builder.cli.contexts import read_dockerfile
     from builder.failures import explained
     from builder.lock import read_lock, write_lock
+    from builder.namedcontexts import read_contexts
     from builder.pinning import named, pinned
+    from builder.remote.words import is_remote
     from runtime.oci.platforms import host_platform, parse_platform
     from runtime.store import Store
 
     form = args.text("format")
     if form not in (None, "json"):
         raise UsageError(f"--format cannot be '{form}'", hint="json is all there is")
-    if directory == "-":
-        raise UsageError("a lock file needs a directory", hint="name the directory of the build")
+    if directory == STANDARD_INPUT or (":" in directory and not os.path.exists(directory) and is_remote(directory)):
+        raise UsageError(
+            f"{directory}: a lock file is written into the directory of a build, and that is none",
+            hint="lock where the files come from: `build --locked` reads the pybuild.lock inside of any context",
+        )
     source = read_dockerfile(args.text("file"), directory, context)
     host = host_platform()
     platform = parse_platform(args.text("platform") or str(host))
@@ -106,6 +115,7 @@ def _lock(args: Arguments, context: Context, directory: str, choose: Callable[[N
                 build_args=read_build_args(args.texts("build-arg"), context.environ),
                 platform=str(platform),
                 host=str(host),
+                contexts=read_contexts(args.texts("build-context")),
             )
         lock = pinned(store, names, earlier, anew=choose(names), credentials=credential_source(args, context))
     if lock != earlier:

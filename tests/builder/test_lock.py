@@ -13,6 +13,7 @@ import pytest
 from builder.bases import Bases, Wanted
 from builder.failures import InstructionFailed
 from builder.lock import FILE, Lock, Pin, RemotePins, decode_lock, read_lock, write_lock
+from builder.namedcontexts import read_contexts
 from builder.pinning import Names, named, pinned
 from builder.progress.events import Event, StepStarted, Warned
 from builder.remote.sources import Remotes
@@ -137,6 +138,24 @@ ADD https://user:secret@host.example/e /e
 def _lock(store: Store, server: ScriptedServer, earlier: Lock | None = None, *, anew: bool = False) -> Lock:
     reference = parse_reference(f"{server.host}/team/app").tagged()
     return pinned(store, Names(images=(reference,)), earlier, anew=[str(reference)] if anew else [])
+
+
+def test_named_contexts_are_named_and_what_they_hide_is_not(store: Store) -> None:
+    words = [
+        "base=docker-image://real:1",
+        "other=https://example.com/x.tar",
+        "tree=https://example.com/y.git#main",
+        "fixed=https://example.com/z.git#" + "a" * 40,
+        "dep=target:first",
+    ]
+    text = "FROM base AS first\nFROM plain\nCOPY --from=dep / /\nCOPY --from=other / /\nCOPY --from=fixed / /\n"
+    names = named(store, text, build_args={}, platform=HOST, host=HOST, contexts=read_contexts(words))
+    assert names.all() == (
+        "docker.io/library/plain:latest",
+        "docker.io/library/real:1",
+        "https://example.com/x.tar",
+        "https://example.com/y.git#main",
+    )
 
 
 def test_a_missing_pin_is_the_registrys_digest(store: Store, registry: MemoryRegistry, server: ScriptedServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import json
 import lzma
@@ -14,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.cli import build
+from builder.cli import build, lock
 from frozen import replace
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context
-from runtime.errors import NotFound, PybuildError, UsageError
+from runtime.errors import DocumentError, NotFound, PybuildError, UsageError
 from runtime.oci.references import parse_reference
 from runtime.store import Store
 from runtime.store.archive import save
@@ -159,6 +160,36 @@ def test_a_context_that_cannot_be_had_is_an_error_with_a_way_out(
     assert isinstance(caught.value, error) or isinstance(caught.value.__cause__, PybuildError)
     assert said in caught.value.message
     assert caught.value.hint or said == "is no file"
+
+
+def test_a_lock_file_inside_of_any_context_counts(command: Command, web: Web, git: Git, tmp_path: Path) -> None:
+    wanted, moved = web.put("/file", "1"), git.commit({"f": "1"})
+    context: dict[str, str] = {
+        "Dockerfile": f"FROM scratch\nADD {wanted} /file\nCOPY --from=tree f /f\n",
+        "pybuild.lock": json.dumps(
+            {
+                "version": 1,
+                "images": {},
+                "urls": {wanted: {"digest": "sha256:" + hashlib.sha256(b"1").hexdigest()}},
+                "git": {f"{git.url}#": {"commit": moved}},
+            }
+        ),
+    }
+    data = archive(context)
+    words = ("--build-context", f"tree={git.url}", "--no-cache")
+    command("--locked", *words, "-", stdin=data)
+    git.commit({"f": "2"})
+    command("--locked", *words, web.put("/context.tar", data))
+    locked = command.id
+    command(*words, "-", stdin=data)
+    assert command.id != locked
+    with pytest.raises(PybuildError, match="is not in pybuild.lock"):
+        command("--locked", *words, "-", stdin=archive({"Dockerfile": context["Dockerfile"]}))
+    with pytest.raises(DocumentError, match="pybuild.lock in the context on standard input"):
+        command("--locked", "-", stdin=archive({"Dockerfile": "FROM scratch\n", "pybuild.lock": "{"}))
+    for place in ("-", git.url):
+        with pytest.raises(UsageError, match="a lock file is written into the directory of a build"):
+            lock.run(read_arguments(lock.VERB, (place,)), command.context)
 
 
 NAMED = """\
