@@ -10,10 +10,17 @@ A log that may not grow for ever is rotated between two pieces: `log` becomes `l
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
 _NAMES = (b"stdout", b"stderr")
+
+_SPARE = 4 << 20
+"""Bytes of the disk that a log leaves free: with none at all no command could even look or remove something."""
+
+_BETWEEN_LOOKS = 1 << 20
+"""Bytes that are written between two looks at what is free."""
 
 
 class LogFile:
@@ -27,6 +34,7 @@ class LogFile:
         self._largest = largest
         self._files = files
         self._open()
+        self._unseen = 0
         self._lost = 0
         self._second = -1
         self._prefix = ""
@@ -43,12 +51,22 @@ class LogFile:
         if self._lost:
             record = lines(stamp, b"stderr", b"pybuild: %d bytes of log were lost\n" % self._lost) + record
         try:
+            self._spare(len(record))
             if self._largest and self._size and self._size + len(record) > self._largest:
                 self._rotate()
             self._append(record)
             self._lost = 0
         except OSError:
             self._lost += len(data)
+
+    def _spare(self, size: int) -> None:
+        """Count what is written, and look at times whether the disk has room. Raises OSError where it has not."""
+        self._unseen -= size
+        if self._unseen < 0 or self._lost:
+            disk = os.fstatvfs(self._fd)
+            if disk.f_bavail * disk.f_frsize < _SPARE + size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._unseen = _BETWEEN_LOOKS
 
     def _rotate(self) -> None:
         """Begin a new file; the oldest goes."""

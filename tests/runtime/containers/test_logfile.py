@@ -42,3 +42,17 @@ def test_a_full_disk_leaves_no_half_line_and_is_told_later(tmp_path: Path, monke
         [b"stderr", b"F", b"pybuild: 4 bytes of log were lost"],
         [b"stderr", b"F", b"three"],
     ]
+
+
+def test_a_log_leaves_room_for_others_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    log = LogFile(fd)
+    disk = os.statvfs(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstatvfs", lambda _fd: os.statvfs_result((*disk[:4], 1, *disk[5:])))
+        log.write(False, b"lost\n")
+        assert (tmp_path / "log").read_bytes() == b""
+    log.write(False, b"kept\n")
+    os.close(fd)
+    texts = [line.split(b" ", 3)[3] for line in (tmp_path / "log").read_bytes().splitlines()]
+    assert texts == [b"pybuild: 5 bytes of log were lost", b"kept"]
