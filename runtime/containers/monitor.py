@@ -512,6 +512,7 @@ def main(control: int) -> None:
     if received is None:
         os._exit(0)
     plan, fds = received
+    launcher.hold(plan["request"])
     monitor = Monitor(plan, fds, Client(sock, starter=True))
     signal.signal(signal.SIGTERM, monitor.terminate)
     kind = protocol.FAILED

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["Child", "LaunchFailure", "enter", "launch", "wait"]
+__all__ = ["Child", "LaunchFailure", "enter", "hold", "launch", "wait"]
 
 # in this order namespaces are joined: the user's first, as it gives the right to the others
 _NAMESPACES = {
@@ -148,6 +148,22 @@ def launch(
         if ours:
             ours.close()
     return started
+
+
+def hold(request: dict[str, Any]) -> None:
+    """Keep namespaces of other containers open that `request` names by path, for as long as this process lives.
+
+    When the command is started again a process' number may be another's. What cannot be opened is left to `launch`.
+    """
+    spec = request["spec"]
+    named = [(entry, "path") for entry in (spec.get("linux") or {}).get("namespaces") or () if entry.get("path")]
+    named += [(entry, "namespace") for entry in spec.get("mounts") or () if entry.get("namespace")]
+    for entry, key in named:
+        try:
+            fd = os.open(entry[key], os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        entry[key] = f"/proc/{os.getpid()}/fd/{fd}"
 
 
 def enter(request: dict[str, Any], stdio: tuple[int, int, int], target: int, cgroup: cgroups.Cgroup | None) -> Child:
@@ -265,6 +281,8 @@ def _cgroup(request: dict[str, Any]) -> tuple[cgroups.Cgroup | None, bool]:
         return None, False
     rootless = rootfs.in_user_namespace()
     cgroup = cgroups.create(name, resources, rootless=rootless)
+    if cgroup is None and "/" in name:
+        raise refused("cgroup", f"{name.rpartition('/')[0]}: no control group can be made here, and so none below it")
     limited = not rootless and cgroup is not None and ("devices" in cgroup.paths or "" in cgroup.paths)
     return cgroup, limited
 
