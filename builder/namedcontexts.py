@@ -106,6 +106,23 @@ class NamedContexts:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._contexts
+
+    def changed(self, name: str) -> int | None:
+        """Return when a context was last changed, in seconds; None for what is local, or an image."""
+        context = self._contexts[name]
+        if context.kind == "git":
+            from builder.remote.words import parse_git
+
+            return self._remotes().time_of(parse_git(context.place))
+        if context.kind == "web":
+            from builder.epoch import time_of_file
+
+            remotes = self._remotes()
+            return time_of_file(remotes.file(context.place), context.place, self._store, remotes)
+        return None
+
     def is_empty(self, name: str) -> bool:
         """Tell whether a context stands for nothing, as `scratch` does."""
         return self._contexts[name].kind == "scratch"

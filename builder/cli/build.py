@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TYPE_CHECKING
 
 from builder.cli.buildflags import FLAGS, BuildRequest, read_request
@@ -13,7 +16,7 @@ from frozen import replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
 from runtime.context import Context
-from runtime.errors import StepFailed
+from runtime.errors import StepFailed, UsageError
 from runtime.oci.digests import chain_ids
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ def run(args: Arguments, context: Context) -> int:
     if request.call is not None:
         return _answer(request, request.call, context)
     mode = resolve_mode(request.progress, context.stderr, context.environ)
+    _prepare_files(request)
     try:
         exported = _build(request, context, mode)
     except StepFailed as error:
@@ -45,9 +49,11 @@ def run(args: Arguments, context: Context) -> int:
             _open_failed(request, context, error)
         raise
     if request.iidfile is not None:
-        request.iidfile.write_text(exported.id)
+        _write("iidfile", request.iidfile, exported.id)
     if request.metadata_file is not None:
-        _write_metadata(request.metadata_file, exported)
+        from builder.cli.building import metadata
+
+        _write("metadata-file", request.metadata_file, json.dumps(metadata(exported), indent=2) + "\n")
     if mode == "quiet" and not request.writes_to_stdout and request.explain != "json":
         context.stdout.write(f"{exported.id}\n")
     return 0
@@ -157,7 +163,13 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
         )
         contexts = stack.enter_context(NamedContexts(request.contexts, store, pinned, keep_git_dir=wanted.keep_git_dir))
         around = Surroundings(
-            request=request, inputs=inputs, contexts=contexts, store=store, server=server, reporter=reporter
+            request=request,
+            inputs=inputs,
+            contexts=contexts,
+            remotes=pinned,
+            store=store,
+            server=server,
+            reporter=reporter,
         )
         building = Building(around)
         exported = None
@@ -173,7 +185,38 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
                 explain(building, around, None if exported is None else exported.id)
 
 
-def _write_metadata(path: Path, exported: Exported) -> None:
-    from builder.cli.building import metadata
+def _prepare_files(request: BuildRequest) -> None:
+    """Refuse files that could not be written at the end; an id of an earlier build does not outlive a failed one."""
+    for flag, path in (("iidfile", request.iidfile), ("metadata-file", request.metadata_file)):
+        if path is None:
+            continue
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            if path.is_symlink():
+                continue  # it is made where the link leads, or told about at the end
+            if not path.parent.is_dir():
+                raise _unwritable(flag, path, os.strerror(errno.ENOENT)) from None
+            if not os.access(path.parent, os.W_OK | os.X_OK):
+                raise _unwritable(flag, path, os.strerror(errno.EACCES)) from None
+            continue
+        except OSError as error:
+            raise _unwritable(flag, path, error.strerror) from error
+        if S_ISDIR(status.st_mode):
+            raise _unwritable(flag, path, os.strerror(errno.EISDIR))
+        if not os.access(path, os.W_OK):
+            raise _unwritable(flag, path, os.strerror(errno.EACCES))
+        if flag == "iidfile" and S_ISREG(status.st_mode):
+            with suppress(OSError):
+                path.unlink()
 
-    path.write_text(json.dumps(metadata(exported), indent=2) + "\n")
+
+def _write(flag: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise _unwritable(flag, path, error.strerror) from error
+
+
+def _unwritable(flag: str, path: Path, reason: str | None) -> UsageError:
+    return UsageError(f"--{flag} {path} cannot be written: {reason}", hint="name a file in a directory of yours")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from builder.cli.calls import Call, read_call
 from builder.cli.limits import FLAGS as LIMITS
 from builder.cli.limits import read_limits
-from builder.epoch import read_epoch
+from builder.epoch import is_seconds
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
@@ -106,6 +106,8 @@ class BuildRequest(Frozen):
     call: Call | None
     target: str | None
     build_args: Mapping[str, str]
+    epoch: str
+    """What SOURCE_DATE_EPOCH is said to be, perhaps by a word; empty where only the file may say it."""
     platforms: tuple[str, ...]
     host_platform: str
     names: tuple[Reference, ...]
@@ -166,6 +168,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         call=read_call(args.text("call"), check=args.switch("check")),
         target=args.text("target"),
         build_args=build_args,
+        epoch=_epoch(args, build_args),
         platforms=_platforms(args.texts("platform"), host),
         host_platform=host,
         names=names,
@@ -277,7 +280,7 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         no_cache=args.switch("no-cache"),
         no_cache_stages=frozenset(filters),
         labels=_labels(args.texts("label")),
-        epoch=_epoch(args, build_args),
+        epoch=int(epoch) if is_seconds(epoch := _epoch(args, build_args)) else None,
         explain=_explain(args) is not None,
         on_failure=_on_failure(args),
         jobs=jobs or max(2, len(os.sched_getaffinity(0))),
@@ -315,9 +318,8 @@ def _argument_files(paths: Sequence[str]) -> Iterator[str]:
                 yield text
 
 
-def _epoch(args: Arguments, build_args: Mapping[str, str]) -> int | None:
-    text = args.text("timestamp") or args.text("source-date-epoch") or build_args.get("SOURCE_DATE_EPOCH", "")
-    return read_epoch(text)
+def _epoch(args: Arguments, build_args: Mapping[str, str]) -> str:
+    return args.text("timestamp") or args.text("source-date-epoch") or build_args.get("SOURCE_DATE_EPOCH", "")
 
 
 def _labels(words: Sequence[str]) -> dict[str, str]:

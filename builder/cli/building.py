@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.bases import Bases
 from builder.crew import Crew
-from builder.epoch import file_epoch
+from builder.epoch import NAME, Words, file_word, is_seconds, line_of
 from builder.exporters.export import Exported, export
 from builder.exporters.outputs import Output
 from builder.graphcache import load_graph
@@ -20,6 +20,7 @@ from builder.policy import collect_slice, read_cache_policy
 from builder.records import Records
 from builder.solver import BuildResult, Solver, solve_together
 from frozen import Frozen, replace
+from grammar.errors import DockerfileError
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
     from builder.lock import RemotePins
     from builder.namedcontexts import NamedContexts
     from builder.plan import Plan
+    from builder.remote.sources import Remotes
     from builder.reporter import Reporter
     from builder.stepclient import StepServer
+    from grammar.graph import InstructionGraph
     from runtime.oci.references import Reference
     from runtime.store import Store
 
@@ -45,6 +48,7 @@ class Surroundings(Frozen):
     request: BuildRequest
     inputs: Inputs
     contexts: NamedContexts
+    remotes: Callable[[], Remotes]
     store: Store
     server: StepServer
     reporter: Reporter
@@ -57,6 +61,8 @@ class Building:
         self._around = around
         pins = remote_pins(around.request, around.inputs, around.reporter)
         self._options = replace(around.request.options, pins=pins)
+        self._build_args = around.request.build_args
+        self._epoch_settled = False
         self._warned: set[object] = set()
         self.solvers: list[Solver] = []
 
@@ -126,22 +132,13 @@ class Building:
     def _plan(self, target: str | None, also: Sequence[str], platform: str) -> Plan:
         around = self._around
         request, inputs, reporter = around.request, around.inputs, around.reporter
-        graph = load_graph(
-            around.store.context,
-            inputs.source.text,
-            target=target,
-            also=also,
-            build_args=request.build_args,
-            platform=platform,
-            host=request.host_platform,
-            named_contexts=request.contexts,
-        )
+        graph = self._graph(target, also, platform)
+        if self._settle_epoch(graph, platform):
+            graph = self._graph(target, also, platform)
         for warning in graph.warnings:
             if (warning.message, warning.line) not in self._warned:
                 self._warned.add((warning.message, warning.line))
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
-        if self._options.epoch is None:
-            self._options = replace(self._options, epoch=file_epoch(graph))
         if request.rewrite and self._options.epoch is None:
             hint = "set SOURCE_DATE_EPOCH, or write --timestamp SECONDS"
             raise UsageError("rewrite-timestamp needs a time", hint=hint)
@@ -150,6 +147,43 @@ class Building:
         if not self.solvers:
             warn_of_findings(plan, inputs.ignore, reporter)
         return plan
+
+    def _graph(self, target: str | None, also: Sequence[str], platform: str) -> InstructionGraph:
+        around = self._around
+        return load_graph(
+            around.store.context,
+            around.inputs.source.text,
+            target=target,
+            also=also,
+            build_args=self._build_args,
+            platform=platform,
+            host=around.request.host_platform,
+            named_contexts=around.request.contexts,
+        )
+
+    def _settle_epoch(self, graph: InstructionGraph, platform: str) -> bool:
+        """Find SOURCE_DATE_EPOCH where the file says it, or a word; True where the build's arguments change by that."""
+        around = self._around
+        word = around.request.epoch or file_word(graph)
+        if self._options.epoch is not None or not word or self._epoch_settled:
+            return False
+        self._epoch_settled = True
+
+        def graph_of(stage: str) -> InstructionGraph:
+            return self._graph(stage, (), platform)
+
+        words = Words(around.store, around.inputs, around.contexts, around.remotes, graph_of)
+        try:
+            seconds = words.seconds(word, graph)
+        except UsageError as error:
+            if around.request.epoch:
+                raise
+            raise DockerfileError(error.message, line=line_of(graph), hint=error.hint) from error
+        self._options = replace(self._options, epoch=seconds)
+        if is_seconds(word):
+            return False
+        self._build_args = {**self._build_args, NAME: "" if seconds is None else str(seconds)}
+        return True
 
     def _note_request(self, exported: Exported, target: str | None) -> None:
         """Let `pybuild verify` know how the images that are kept were built."""

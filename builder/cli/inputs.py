@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.buildflags import STANDARD_INPUT
 from builder.cli.contexts import LARGEST, decoded, read_dockerfile
+from builder.epoch import newest_file, time_of_file
 from builder.failures import SourceText
 from frozen import Frozen, replace
 from runtime.errors import NotFound, PybuildError, UsageError
@@ -38,12 +39,16 @@ _CHUNK = 1 << 20
 
 
 class Inputs(Frozen):
-    """A Dockerfile and its context; `directory` is the context's where it is one of the caller's, `ignore` its own."""
+    """A Dockerfile and its context; `directory` is the context's where it is one of the caller's, `ignore` its own.
+
+    `changed` gives when the context was last changed, in seconds; None for one that is local.
+    """
 
     source: SourceText
     context: BuildContext
     directory: Path | None = None
     ignore: IgnoreFile | None = None
+    changed: Callable[[], int | None] = lambda: None
 
     @property
     def lock(self) -> Lock | None:
@@ -156,7 +161,8 @@ def _from_standard_input(wanted: Wanted, store: Store, remotes: Callable[[], Rem
     with path.open("rb") as file:
         tree = unpack_context(store, file, "the context on standard input")
     path.unlink()
-    return _with_dockerfile(wanted, tree, remotes, store.context)
+    inputs = _with_dockerfile(wanted, tree, remotes, store.context)
+    return replace(inputs, changed=lambda: newest_file(tree))
 
 
 def _from_elsewhere(wanted: Wanted, store: Store, remotes: Callable[[], Remotes], stack: ExitStack) -> Inputs:
@@ -169,7 +175,8 @@ def _from_elsewhere(wanted: Wanted, store: Store, remotes: Callable[[], Remotes]
         source = parse_git(word)
         keep = wanted.keep_git_dir if source.keep_git_dir is None else source.keep_git_dir
         tree = remotes().open_tree(remotes().tree(source, keep_git_dir=keep))
-        return _with_dockerfile(wanted, tree, remotes, store.context)
+        inputs = _with_dockerfile(wanted, tree, remotes, store.context)
+        return replace(inputs, changed=lambda: remotes().time_of(source))
     return _from_url(wanted, word, store, remotes, stack)
 
 
@@ -183,7 +190,8 @@ def _from_url(wanted: Wanted, url: str, store: Store, remotes: Callable[[], Remo
     file = remotes().verified(remotes().file(url), url, None)
     if is_archive(file.path):
         tree = open_archive_at(url, store, remotes(), f"the context {shown}")
-        return _with_dockerfile(wanted, tree, remotes, store.context)
+        inputs = _with_dockerfile(wanted, tree, remotes, store.context)
+        return replace(inputs, changed=lambda: time_of_file(file, url, store, remotes()))
     place = store.workspace() / f"url-{store.context.token(12)}"
     place.mkdir(mode=0o755)
     data = file.path.read_bytes() if file.size <= LARGEST else b" " * (LARGEST + 1)
@@ -194,7 +202,11 @@ def _from_url(wanted: Wanted, url: str, store: Store, remotes: Callable[[], Remo
         os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
     opened = open_directory(store, place, f"the context {shown}")
     stack.callback(opened.close)
-    inputs = Inputs(source=SourceText(name=file.name, text=text), context=opened)
+    inputs = Inputs(
+        source=SourceText(name=file.name, text=text),
+        context=opened,
+        changed=lambda: time_of_file(file, url, store, remotes()),
+    )
     if wanted.dockerfile is None:
         return inputs
     if wanted.dockerfile == STANDARD_INPUT or _is_url(wanted.dockerfile):

@@ -85,6 +85,16 @@ class GitTrees:
         self._asker.store.database.ensure("builder.git", _VERSION, _TABLES)
         return self._commit(source, fetch=True).id
 
+    def time_of(self, source: GitSource) -> int:
+        """Return when the commit of a ref was made, in seconds."""
+        self._asker.store.database.ensure("builder.git", _VERSION, _TABLES)
+        commit = self._commit(source, fetch=True)
+        repository = self._repository(source.remote)
+        if not repository.has(commit.id):
+            self._refuse_offline(source.remote)
+            repository.fetch(commit)
+        return repository.time_of(commit.id)
+
     def open_tree(self, tree: RemoteTree) -> DirectoryContext:
         """Return the files of a tree, which stay until the build ends."""
         key = _tree_key(tree.source, tree.commit, tree.keep_git_dir)

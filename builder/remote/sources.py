@@ -77,6 +77,10 @@ class Remotes:
         """Ask which commit a ref is now, fetching nothing of it."""
         return self._trees.commit_of(source)
 
+    def time_of(self, source: GitSource) -> int:
+        """Return when the commit of a ref was made, in seconds."""
+        return self._trees.time_of(source)
+
     def open_tree(self, tree: RemoteTree) -> DirectoryContext:
         """Return the files of a tree, which stay until the build ends."""
         return self._trees.open_tree(tree)

@@ -33,7 +33,7 @@ class Addition(Frozen):
 def check(copy: Copy, word: str) -> None:
     """Refuse a word, a checksum or flags that cannot be meant, before anything is asked for. Raises UsageError."""
     if is_git(word):
-        _git_source(copy, word)
+        git_source(copy, word)
         if copy.unpack:
             raise UsageError(f"--unpack says nothing of a git repository: {word}", hint="leave the flag out")
         return
@@ -48,7 +48,7 @@ def find(copy: Copy, word: str, given: Given) -> Addition:
     """Return what a word means now. Raises NotFetched where that is not known and `given.fetch` is False."""
     remotes = _remotes(given)
     if is_git(word):
-        source = _git_source(copy, word)
+        source = git_source(copy, word)
         keep = copy.keep_git_dir if copy.keep_git_dir is not None else source.keep_git_dir
         return Addition(found=remotes.tree(source, keep_git_dir=bool(keep), fetch=given.fetch))
     file = remotes.file(word, copy.checksum, fetch=given.fetch)
@@ -70,7 +70,8 @@ def path_in(addition: Addition) -> bytes:
     return os.fsencode(addition.name)
 
 
-def _git_source(copy: Copy, word: str) -> GitSource:
+def git_source(copy: Copy, word: str) -> GitSource:
+    """Read a repository's word, with the commit that the instruction wants. Raises UsageError."""
     source = parse_git(word)
     if copy.checksum is None:
         return source

@@ -16,6 +16,7 @@ from frozen import replace
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context
 from runtime.errors import NotFound, PybuildError, UsageError
+from runtime.store import Store
 
 
 @dataclass
@@ -64,6 +65,22 @@ def test_the_id_and_the_facts_go_to_files(command: Command, tmp_path: Path) -> N
         "containerimage.digest": out.strip(),
         "image.name": "docker.io/library/app:latest",
     }
+
+
+@pytest.mark.parametrize("flag", ["--iidfile", "--metadata-file"])
+@pytest.mark.parametrize("place", ["no/such/file", "src", "src/Dockerfile/x"])
+def test_a_file_that_cannot_be_written_is_refused_before_the_build(command: Command, flag: str, place: str) -> None:
+    with pytest.raises(UsageError, match=f"{flag} {place} cannot be written: "):
+        command("-t", "app", flag, place, "src")
+    with Store.open(command.context) as store:
+        assert store.images.resolve("docker.io/library/app:latest") is None
+
+
+def test_a_build_that_fails_leaves_no_id_of_an_earlier_one(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "id").write_text("sha256:old")
+    with pytest.raises(PybuildError):
+        command("-q", "--iidfile", "id", "--target", "none", "src")
+    assert not (tmp_path / "id").exists()
 
 
 def test_a_file_of_another_name_is_relative_to_the_working_directory(command: Command, tmp_path: Path) -> None:

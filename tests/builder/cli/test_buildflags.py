@@ -91,7 +91,6 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
         ("-t", "UPPER"),
         ("-t", "a@sha256:" + "0" * 64),
         ("-q", "--progress", "plain"),
-        ("--build-arg", "SOURCE_DATE_EPOCH=yesterday"),
     ],
     ids=" ".join,
 )

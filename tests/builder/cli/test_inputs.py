@@ -11,6 +11,7 @@ import lzma
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -72,12 +73,12 @@ def git(tmp_path: Path) -> Iterator[Git]:
         yield repository
 
 
-def archive(files: Mapping[str, str]) -> bytes:
+def archive(files: Mapping[str, str], times: Mapping[str, int] | None = None) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size, member.uid = len(content), 7
+            member.size, member.uid, member.mtime = len(content), 7, (times or {}).get(name, 0)
             tar.addfile(member, io.BytesIO(content.encode()))
     return out.getvalue()
 
@@ -162,6 +163,84 @@ def test_a_context_that_cannot_be_had_is_an_error_with_a_way_out(
     assert caught.value.hint or said == "is no file"
 
 
+class Dated:
+    """Builds with SOURCE_DATE_EPOCH; gives the seconds that the image was created at, None where it was now."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+
+    def __call__(self, *words: str, stdin: bytes = b"") -> int | None:
+        self.command("--no-cache", *words, stdin=stdin)
+        with Store.open(self.command.context) as store:
+            created = store.images.require(self.command.id).config.created or ""
+        seconds = int(datetime.fromisoformat(created).timestamp())
+        return None if seconds == self.command.context.now() // 10**9 else seconds
+
+
+@pytest.fixture
+def dated(command: Command) -> Dated:
+    command.context = replace(command.context, now=lambda: 10**18)
+    return Dated(command)
+
+
+def test_the_epoch_is_that_of_a_remote_context(dated: Dated, web: Web, git: Git) -> None:
+    git.commit({"Dockerfile": COPY_ALL}, seconds=1_500_000_000)
+    arg = ("--build-arg", "SOURCE_DATE_EPOCH=context")
+    assert dated(*arg, git.url) == 1_500_000_000
+    data = archive({"Dockerfile": COPY_ALL, "x": "1"}, times={"x": 1_400_000_000, "Dockerfile": 1_300_000_000})
+    assert dated(*arg, "-", stdin=data) == 1_400_000_000
+    assert dated(*arg, web.put("/plain.tar", data)) == 1_400_000_000
+    modified = 1_700_000_000
+    assert dated("--source-date-epoch", "context", web.put("/c.tar", data, modified=modified)) == 1_700_000_000
+    assert dated(*arg, web.put("/D", COPY_ALL, modified=modified)) == 1_700_000_000
+    assert dated(*arg, web.put("/D2", COPY_ALL)) is None
+    assert dated(*arg, "-", stdin=COPY_ALL.encode()) is None
+
+
+def test_the_epoch_is_that_of_a_further_context_or_a_stage(dated: Dated, web: Web, git: Git) -> None:
+    git.commit({"f": ""}, seconds=1_500_000_000)
+    Path("ctx").mkdir()
+    text = f"""\
+ARG SOURCE_DATE_EPOCH=source
+FROM scratch AS source
+ARG REF=main
+ADD {git.url}#$REF /
+FROM scratch
+ARG SOURCE_DATE_EPOCH
+ENV E=$SOURCE_DATE_EPOCH
+COPY --from=source f /
+"""
+    assert dated("-", stdin=text.encode()) == 1_500_000_000
+    with Store.open(dated.command.context) as store:
+        assert store.images.require(dated.command.id).config.config.env[-1] == "E=1500000000"
+    stdin = b"FROM scratch\nENV A=1\n"
+    url = web.put("/f.tar", archive({"f": ""}, times={"f": 1_400_000_000}))
+    for where, seconds in ((git.url, 1_500_000_000), (url, 1_400_000_000), ("ctx", None)):
+        words = ("--build-context", f"other={where}", "--source-date-epoch", "Other")
+        assert dated(*words, "-", stdin=stdin) == seconds
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("FROM x", "must use FROM scratch"),
+        ("FROM scratch", "must contain exactly one remote ADD"),
+        ("FROM scratch\nADD a /", "must contain exactly one remote ADD source"),
+        ("FROM scratch\nADD https://a/b /\nADD https://a/c /", "must contain exactly one remote ADD"),
+        ("FROM scratch\nENV A=1", "must hold ARG and ADD alone, no ENV"),
+        ("FROM scratch", "invalid SOURCE_DATE_EPOCH: nothing"),
+    ],
+)
+def test_a_word_that_gives_no_epoch_is_refused(command: Command, stage: str, said: str) -> None:
+    word = "nothing" if "nothing" in said else "source"
+    text = f"{stage.replace('FROM scratch', 'FROM scratch AS source', 1).replace('FROM x', 'FROM x AS source')}\n"
+    with pytest.raises((PybuildError, UsageError), match=said):
+        command("--timestamp", word, "-", stdin=f"{text}FROM scratch\nLABEL a=1\n".encode())
+    with pytest.raises(PybuildError, match=said) as caught:
+        command("-", stdin=f"ARG SOURCE_DATE_EPOCH={word}\n{text}FROM scratch\nLABEL a=1\n".encode())
+    assert "Dockerfile:" in caught.value.message
+
+
 def test_a_lock_file_inside_of_any_context_counts(command: Command, web: Web, git: Git, tmp_path: Path) -> None:
     wanted, moved = web.put("/file", "1"), git.commit({"f": "1"})
     context: dict[str, str] = {
@@ -183,9 +262,9 @@ def test_a_lock_file_inside_of_any_context_counts(command: Command, web: Web, gi
     locked = command.id
     command(*words, "-", stdin=data)
     assert command.id != locked
-    with pytest.raises(PybuildError, match="is not in pybuild.lock"):
+    with pytest.raises(PybuildError, match=r"is not in pybuild\.lock"):
         command("--locked", *words, "-", stdin=archive({"Dockerfile": context["Dockerfile"]}))
-    with pytest.raises(DocumentError, match="pybuild.lock in the context on standard input"):
+    with pytest.raises(DocumentError, match=r"pybuild\.lock in the context on standard input"):
         command("--locked", "-", stdin=archive({"Dockerfile": "FROM scratch\n", "pybuild.lock": "{"}))
     for place in ("-", git.url):
         with pytest.raises(UsageError, match="a lock file is written into the directory of a build"):
