@@ -34,7 +34,6 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Run it; returns its exit status, 126 and 127 where it cannot be started, 1 where the container does not run."""
-    from runtime.cli.containersettings import read_variables
     from runtime.containers.execute import Command, execute
     from runtime.containers.records import Containers
     from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
@@ -45,7 +44,11 @@ def run(args: Arguments, context: Context) -> int:
     detach, tty, stdin = args.switch("detach"), args.switch("tty"), args.switch("interactive")
     if tty and stdin and not detach and not os.isatty(0):
         raise UsageError("the input device is not a TTY", hint="leave -t out where standard input is no terminal")
-    variables = read_variables(args, context)
+    variables: dict[str, str | None] = {}
+    if args.texts("env") or args.texts("env-file"):
+        from runtime.cli.containersettings import read_variables  # lazy: 10 ms
+
+        variables = read_variables(args, context)
     command = Command(
         args=args.words[1:],
         env=tuple(f"{name}={value}" for name, value in variables.items() if value is not None),

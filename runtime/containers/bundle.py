@@ -13,9 +13,9 @@ from runtime.containers.records import Container, Containers
 from runtime.containers.removal import cgroup_name
 from runtime.containers.security import filter_of, read_security
 from runtime.containers.users import Identity, find_identity
+from runtime.containers.variables import environment
 from runtime.errors import UsageError
 from runtime.oci.runtimespec import (
-    DEFAULT_PATH,
     Resources,
     User,
     bind,
@@ -142,22 +142,6 @@ def rootfs_of(containers: Containers, container: Container, image: Image) -> dic
         # What is thrown away anyway need not reach the disk.
         "volatile": container.auto_remove,
     }
-
-
-def environment(container: Container, home: str) -> list[str]:
-    """Return the variables as the command gets them: Docker's own, then the record's, HOME where nobody set it."""
-    config = container.config
-    variables = {"PATH": DEFAULT_PATH, "HOSTNAME": config.get("Hostname", "")}
-    if config.get("Tty"):
-        variables["TERM"] = "xterm"
-    for entry in config.get("Env") or ():
-        name, equals, value = entry.partition("=")
-        if equals:
-            variables[name] = value
-        else:
-            variables.pop(name, None)  # `-e NAME` of a variable that is not set takes it away
-    variables.setdefault("HOME", home)
-    return [f"{name}={value}" for name, value in variables.items()]
 
 
 def resources_of(host: HostConfig) -> Resources:

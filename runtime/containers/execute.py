@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.containers import protocol
-from runtime.containers.bundle import environment
 from runtime.containers.client import Outcome, Session
 from runtime.containers.lifecycle import connect
 from runtime.containers.protocol import frame
@@ -16,6 +15,7 @@ from runtime.containers.records import Container, Containers
 from runtime.containers.security import filter_of, read_security
 from runtime.containers.terminal import window
 from runtime.containers.users import find_identity
+from runtime.containers.variables import environment
 from runtime.errors import Conflict
 from runtime.oci.runtimespec import User, container_spec, resolve_capabilities
 
@@ -98,21 +98,23 @@ def execute(
     running = containers.is_running(container)
     if running and containers.state(container) == "paused":
         raise Conflict(
-            f"Container {container.id} is paused, unpause the container before exec",
+            f"Container {container.name} is paused, unpause the container before exec",
             hint=f"pybuild unpause {container.name}",
         )
     sock = connect(containers, container) if running else None
     if sock is None:
         raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
     attached = 0 if detach else protocol.OUT | protocol.ERR | (protocol.IN if command.stdin else 0)
+    identity = containers.store.context.token(64)
     plan = {
+        "id": identity,
         "request": describe(containers, container, command),
         "tty": command.tty,
         "stdin": command.stdin and not detach,
         "attached": attached,
     }
-    words = " ".join(command.args)
-    containers.record_event(container, f"exec_create: {words}")
+    words = f"{command.args[0]} {' '.join(command.args[1:])}"
+    containers.record_event(container, f"exec_create: {words}", execID=identity)
     with sock:
         sock.sendall(frame(protocol.EXEC, marshal.dumps(plan)))
         session = Session(
@@ -121,13 +123,11 @@ def execute(
             stdin=0 if command.stdin and not detach else None,
             proxy=False,
             keys=keys,
-            started=lambda _pid: containers.record_event(container, f"exec_start: {words}"),
+            started=lambda _pid: containers.record_event(container, f"exec_start: {words}", execID=identity),
             until_started=detach,
         )
         with containers.store.idle():
             outcome = session.run()
-    if outcome.kind == "exited":
-        containers.record_event(container, "exec_die", exitCode=str(outcome.code))
     return outcome
 
 

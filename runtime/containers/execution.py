@@ -4,15 +4,20 @@ It lives beside the monitor, in the same user namespace, which is what gives it 
 namespaces. Nothing of the monitor's stays open here: above all not the lock on `alive`, which says that the monitor is
 there. Where the monitor dies the container's first process does, and with it all of its pid namespace.
 
-The payload of EXEC is a dict as marshal writes it: `request` (launcher.enter), `tty`, `stdin`, `attached` (flags).
+The payload of EXEC is a dict as marshal writes it: `request` (launcher.enter), `tty`, `stdin`, `attached` (flags), and
+the `id` of a command; a transfer of files has none. While a command runs this process holds a lock on `execs/ID` in the
+container's directory, which is the monitor's working directory; the end is an event of the journal.
 """
 
 from __future__ import annotations
 
+import fcntl
 import marshal
 import os
+import time
 
 from runtime.containers import protocol
+from runtime.containers.condition import write_journal
 from runtime.containers.monitor import Monitor
 from runtime.containers.peer import Client
 from runtime.containers.plumbing import signal_pipe
@@ -58,7 +63,26 @@ class Execution(Monitor):
         return launcher.enter(self.plan["request"], stdio, self.target, self.cgroup)
 
     def begun(self, child: launcher.Child) -> None:
-        """Do nothing: only the client wants to know."""
+        """Leave a mark with the pid for as long as the command runs."""
+        if "id" in self.plan:
+            try:
+                os.makedirs("execs", 0o700, exist_ok=True)
+                mark = os.open(f"execs/{self.plan['id']}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(mark, fcntl.LOCK_EX)
+                os.write(mark, b"%d\n" % child.pid)
+            except OSError:
+                pass  # a full disk, or the container is being removed
+
+    def done(self, code: int) -> None:
+        """Take the mark away and leave word of the end."""
+        if "id" in self.plan:
+            try:
+                os.unlink(f"execs/{self.plan['id']}")
+                directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except OSError:
+                return
+            write_journal(directory, time.time_ns(), "exec_die", execID=self.plan["id"], exitCode=str(code))
+            os.close(directory)
 
     def finish(self, kind: int, payload: bytes) -> None:
         """Tell the client how it ended, and wait until it has read all that was for it."""
@@ -105,6 +129,7 @@ def execute(monitor: Monitor, client: Client, payload: bytes) -> NoReturn:
             execution.launch()
             kind = protocol.EXITED
             code = execution.run()
+            execution.done(code)
         except launcher.LaunchFailure as failure:
             code, text = failure.exit_code, str(failure)
         except OSError as error:

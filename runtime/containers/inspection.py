@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from typing import TYPE_CHECKING
@@ -126,7 +127,7 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": _apparmor(container),
-        "ExecIDs": None,
+        "ExecIDs": exec_ids(containers.directory(container.id)),
         "HostConfig": _host_config(container),
         "GraphDriver": _graph_driver(containers, container),
         "Mounts": [{key: value for key, value in point.items() if key != "ImageID"} for point in container.mounts],
@@ -192,6 +193,26 @@ def _state(containers: Containers, container: Container) -> dict[str, object]:
             "Log": health_log(directory),
         }
     return document
+
+
+def exec_ids(directory: Path) -> list[str] | None:
+    """Return the ids of the further commands that run in a container, None for none."""
+    try:
+        names = sorted(os.listdir(directory / "execs"))
+    except OSError:
+        return None
+    return [name for name in names if _is_held(directory / "execs" / name)] or None
+
+
+def _is_held(mark: Path) -> bool:
+    try:
+        with open(mark, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def health_log(directory: Path) -> list[dict[str, object]]:

@@ -260,6 +260,9 @@ class Containers:
         for name in ("exit", "started", "socket", "paused", "condition", "health", "stopped"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
+        with suppress(FileNotFoundError):
+            for name in os.listdir(marks := self.directory(container.id) / "execs"):
+                os.unlink(marks / name)
 
     def handed_over(self, container: Container, monitor: str, network: dict[str, object]) -> None:
         """Record that a monitor (named as store.leases does) is about to run the container; comes before it is told.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import tarfile
@@ -65,8 +66,15 @@ def test_exec_needs_a_container_that_runs(running: Program) -> None:
 
 
 def test_a_detached_exec_goes_on_by_itself(running: Program) -> None:
-    running("exec", "-d", "one", "sleep", "1234")
-    assert "sleep 1234" in running.text("exec", "one", "ps")
+    running("exec", "-d", "one", "sh", "-c", "until [ -e /go ]; do sleep 0.05; done")
+    assert "until" in running.text("exec", "one", "ps")
+    (identity,) = json.loads(running.text("inspect", "-f", "{{json .ExecIDs}}", "one"))
+    running("exec", "one", "touch", "/go")
+    _until(running, "{{json .ExecIDs}}", "null")
+    words = ("events", "--since", "1m", "--until", "0s", "-f", "container=one")
+    form = f'{{{{if eq .Actor.Attributes.execID "{identity}"}}}}{{{{.Action}}}}{{{{end}}}}'
+    told = [line for line in running.text(*words, "--format", form).splitlines() if line]
+    assert [line.partition(":")[0] for line in told] == ["exec_create", "exec_start", "exec_die"]
 
 
 def test_a_made_container_starts_stops_and_starts_again(box: Program) -> None:
@@ -105,7 +113,7 @@ def test_a_paused_container_stands_still_until_it_is_unpaused_or_stopped(running
     running("pause", "one")
     assert running.text("inspect", "-f", "{{.State.Status}}", "one") == "paused"
     assert running.text("ps", "--format", "{{.Status}}").endswith("(Paused)")
-    assert b"is paused" in running("exec", "one", "true", status=1).stderr
+    assert b"Container one is paused" in running("exec", "one", "true", status=1).stderr
     running("unpause", "one")
     running("exec", "one", "true")
     running("pause", "one")
