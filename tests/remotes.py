@@ -7,7 +7,7 @@ import os
 import socketserver
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -19,7 +19,10 @@ LONG_AGO = 1_000_000_000
 
 @dataclass
 class Page:
-    """One URL: `status` other than 200 answers so; `cuts` answers first break off in the middle."""
+    """One URL: `status` other than 200 answers so; `cuts` answers first break off in the middle.
+
+    With `ranges` the rest of the content can be asked for alone; `shift` is by how much such an answer is wrong.
+    """
 
     content: bytes = b""
     status: int = 200
@@ -27,6 +30,8 @@ class Page:
     etag: bool = False
     modified: int | None = None
     cuts: int = 0
+    ranges: bool = False
+    shift: int = 0
     authorization: str = ""
 
 
@@ -37,6 +42,8 @@ class Web:
     address: str
     pages: dict[str, Page] = field(default_factory=dict)
     asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    answered: Callable[[], object] = lambda: None
+    """Called after each answer."""
 
     def url(self, path: str) -> str:
         return f"http://{self.address}{path}"
@@ -63,10 +70,16 @@ class Web:
             status = 401
         elif status == 200 and same:
             status = 304
+        body = b"" if status == 304 else page.content
+        wanted = handler.headers.get("Range", "")
+        still = handler.headers.get("If-Range") in (None, headers.get("ETag"), headers.get("Last-Modified"))
+        if page.ranges and status == 200 and wanted and still:
+            first = int(wanted.removeprefix("bytes=").removesuffix("-")) + page.shift
+            status, body = (206, body[first:]) if first < len(body) else (416, b"")
+            headers["Content-Range"] = f"bytes {first}-{len(page.content) - 1}/{len(page.content)}"
         handler.send_response(status)
         for name, value in headers.items():
             handler.send_header(name, value)
-        body = b"" if status == 304 else page.content
         handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         if page.cuts and body:
@@ -74,6 +87,7 @@ class Web:
             body = body[: len(body) // 2]
             handler.close_connection = True
         handler.wfile.write(body)
+        self.answered()
 
 
 @contextmanager

@@ -71,6 +71,74 @@ class Download(Frozen):
         return headers
 
 
+class Arrival:
+    """A file on its way: what has come of it, and its digests so far. A context manager; what is not kept is deleted.
+
+    An answer that breaks off is gone on with where the server knows ranges and can tell that the file is still the same
+    (RFC 9110, 13.1.5 and 14.2), or a checksum will.
+    """
+
+    def __init__(self, downloads: Downloads, url: str, checksum: str, shown: str) -> None:
+        self.url = url
+        self.checksum = checksum
+        self.shown = shown
+        self.path = downloads.workspace_file()
+        self._algorithm = checksum.partition(":")[0] or "sha256"
+        self._begin()
+
+    def _begin(self) -> None:
+        self.size = 0
+        self.etag = self.modified = ""
+        self._content, self._checked = sha256(), new_hash(self._algorithm)
+
+    def __enter__(self) -> Arrival:
+        fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+        self._file = open(fd, "wb")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def take(self, response: Response, progress: Callable[[int], None]) -> None:
+        """Take an answer's body to its end; `progress` is told how many bytes have come in all."""
+        if response.status != 206:
+            self._begin()
+            self._file.seek(0)
+            self._file.truncate()
+            self.etag, self.modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
+        while piece := response.read(_CHUNK):
+            self._file.write(piece)
+            self._content.update(piece)
+            if self._algorithm != "sha256":
+                self._checked.update(piece)
+            self.size += len(piece)
+            progress(self.size)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def rest(self) -> dict[str, str]:
+        """Return the headers that ask for what is still to come; none where all has to come again."""
+        same = self.etag if self.etag.startswith('"') else self.modified
+        if not self.size or not (same or self.checksum):
+            return {}
+        return {"Range": f"bytes={self.size}-", **({"If-Range": same} if same else {})}
+
+    def goes_on_with(self, response: Response) -> bool:
+        """Tell whether an answer is the whole file again, or begins where the one before broke off."""
+        unit, _, places = response.headers.get("Content-Range", "").partition(" ")
+        return response.status == 200 or (unit == "bytes" and places.startswith(f"{self.size}-"))
+
+    @property
+    def digest(self) -> Digest:
+        return parse_digest("sha256:" + self._content.hexdigest())
+
+    @property
+    def found(self) -> str:
+        """The digest in the kind that the checksum has."""
+        return str(self.digest) if self._algorithm == "sha256" else f"{self._algorithm}:{self._checked.hexdigest()}"
+
+
 class Downloads:
     """The files and rows of one store. Thread-safe."""
 
@@ -114,46 +182,32 @@ class Downloads:
                 "UPDATE builder_downloads SET used = ? WHERE url = ?", (self._store.context.now(), download.url)
             )
 
-    def receive(
-        self, url: str, response: Response, checksum: str, progress: Callable[[int], None], shown: str
-    ) -> Download:
-        """Stream the body of an answer into the store; `progress` is told how many bytes have come.
+    def arrival(self, url: str, checksum: str, shown: str) -> Arrival:
+        """Return what takes the body of a URL's answer into the store; to be entered."""
+        return Arrival(self, url, checksum, shown)
 
-        Raises DigestMismatch, with both digests, where it is not what `checksum` says, and keeps nothing then.
-        """
-        temporary = self._store.workspace() / f"download-{self._store.context.token(12)}"
-        algorithm = checksum.partition(":")[0] or "sha256"
-        content, checked = sha256(), new_hash(algorithm)
-        size = 0
-        try:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-            with open(fd, "wb") as file:
-                while piece := response.read(_CHUNK):
-                    file.write(piece)
-                    content.update(piece)
-                    if algorithm != "sha256":
-                        checked.update(piece)
-                    size += len(piece)
-                    progress(size)
-                file.flush()
-                os.fsync(file.fileno())
-            found = content.hexdigest() if algorithm == "sha256" else checked.hexdigest()
-            if checksum and f"{algorithm}:{found}" != checksum:
-                raise DigestMismatch(
-                    f"{shown}: checksum mismatch",
-                    expected=checksum,
-                    actual=f"{algorithm}:{found}",
-                    hint="the file is another one than was meant: check the URL, then the checksum",
-                )
-            digest = parse_digest("sha256:" + content.hexdigest())
-            self._place(temporary, digest)
-        finally:
-            temporary.unlink(missing_ok=True)
-        etag, modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
-        download = Download(url=url, digest=digest, size=size, etag=etag, modified=modified)
+    def kept(self, arrival: Arrival) -> Download:
+        """Give a whole file its name. Raises DigestMismatch, with both digests, where it is not what was to come."""
+        checksum, found = arrival.checksum, arrival.found
+        if checksum and found != checksum:
+            raise DigestMismatch(
+                f"{arrival.shown}: checksum mismatch",
+                expected=checksum,
+                actual=found,
+                hint="the file is another one than was meant: check the URL, then the checksum",
+            )
+        digest = arrival.digest
+        self._place(arrival.path, digest)
+        download = Download(
+            url=arrival.url, digest=digest, size=arrival.size, etag=arrival.etag, modified=arrival.modified
+        )
         # By its digest a file is known also when its URL leads elsewhere: something may have pinned it.
         self._remember(download, {str(digest), checksum or str(digest)})
         return download
+
+    def workspace_file(self) -> Path:
+        """Return a new name for a file that is on its way."""
+        return self._store.workspace() / f"download-{self._store.context.token(12)}"
 
     def _place(self, temporary: Path, digest: Digest) -> None:
         path = self.path(digest)

@@ -17,12 +17,14 @@ from frozen import Frozen
 from runtime.oci.digests import Digest
 
 if TYPE_CHECKING:
-    from builder.remote.files import Download, Downloads
+    from builder.remote.files import Arrival, Download, Downloads
     from builder.remote.web import WebClient
     from builder.reporter import Vertex
     from runtime.registry.answers import Response
     from runtime.registry.transport import Tries
 
+_PROGRESS = 1 << 16
+"""Bytes that make up for a connection that broke."""
 _CHECKSUMS = {"sha256": 64, "sha384": 96, "sha512": 128}
 
 
@@ -123,20 +125,38 @@ class WebFiles:
         from runtime.registry.answers import heals
 
         shown = without_password(url)
-        with self._asker.reporter.working(f"[internal] load remote file {shown}") as vertex:
+        downloads = self._downloads()
+        with (
+            self._asker.reporter.working(f"[internal] load remote file {shown}") as vertex,
+            downloads.arrival(url, pin, shown) as arrival,
+        ):
             while True:
+                before = arrival.size
                 try:
                     with response:
-                        download = self._downloads().receive(url, response, pin, _Progress(vertex, response), shown)
+                        arrival.take(response, _Progress(vertex, response, before))
                     break
                 except RegistryError as error:
                     if not heals(error):
                         raise
+                    if arrival.size - before > _PROGRESS:
+                        tries.progress()
                     tries.again(error)
-                    response = self._client().get(url, {}, tries=tries)
+                    response = self._rest(url, arrival, tries)
+            download = downloads.kept(arrival)
             vertex.status(f"transferring: {_size(download.size)}", key="transfer", done=True)
         self._checked.add(download.digest)
         return download
+
+    def _rest(self, url: str, arrival: Arrival, tries: Tries) -> Response:
+        """Ask for what did not come before a connection broke, or for all of it where that cannot be told apart."""
+        headers = arrival.rest()
+        if headers:
+            response = self._client().get(url, headers, tries=tries, expect=(200, 206, 416))
+            if arrival.goes_on_with(response):
+                return response
+            response.close()
+        return self._client().get(url, {}, tries=tries)
 
     def _downloads(self) -> Downloads:
         from builder.remote.files import Downloads  # only where something is remote
@@ -168,15 +188,17 @@ def check_checksum(text: str) -> str:
 class _Progress:
     """Shows how much of a file has come, a few times a second."""
 
-    def __init__(self, vertex: Vertex, response: Response) -> None:
+    def __init__(self, vertex: Vertex, response: Response, before: int) -> None:
+        """`before` bytes have come already, which the answer does not count if it is the rest."""
         self._vertex = vertex
-        self._total = response.headers.get("Content-Length", "")
+        length = response.headers.get("Content-Length", "")
+        self._total = int(length) + (before if response.status == 206 else 0) if length.isdecimal() else 0
         self._next = 0
 
     def __call__(self, size: int) -> None:
         if size >= self._next:
             self._next = size + (8 << 20)
-            total = f" / {_size(int(self._total))}" if self._total.isdecimal() else ""
+            total = f" / {_size(self._total)}" if self._total else ""
             self._vertex.status(f"transferring: {_size(size)}{total}", key="transfer")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,44 @@ def test_an_answer_that_breaks_off_is_asked_for_again(remote: Bench, web: Web) -
     url = web.put("/f", b"x" * 1000, cuts=1)
     with remote.build() as sources:
         assert sources.file(url).size == 1000
+    assert len(web.asked) == 2
+
+
+CONTENT = bytes(range(256)) * 1000
+
+
+@pytest.mark.parametrize(
+    ("page", "pinned", "asked"),
+    [
+        ({"etag": True}, False, [None, 128000, 192000]),
+        ({"modified": 1_700_000_000}, False, [None, 128000, 192000]),
+        ({}, False, [None, None, None]),
+        ({}, True, [None, 128000, 192000]),
+        ({"etag": True, "shift": 7}, False, [None, 128000, None]),
+        ({"etag": True, "shift": 1 << 20}, False, [None, 128000, None, 128000, None]),
+        ({"etag": True, "ranges": False}, False, [None, 128000, 128000]),
+    ],
+    ids=["by its tag", "by its time", "unknown", "by its checksum", "wrong part", "no such part", "no ranges"],
+)
+def test_what_came_before_a_connection_broke_is_not_asked_for_again(
+    remote: Bench, web: Web, page: dict[str, Any], pinned: bool, asked: list[int | None]
+) -> None:
+    url = web.put("/f", CONTENT, cuts=2, **{"ranges": True, **page})
+    with remote.build() as sources:
+        file = sources.file(url, checksum(CONTENT) if pinned else None)
+        assert file.digest == checksum(CONTENT)
+        assert file.path.read_bytes() == CONTENT
+    ranges = [headers.get("range") for _, headers in web.asked]
+    assert ranges == [None if first is None else f"bytes={first}-" for first in asked]
+
+
+def test_a_file_that_changes_while_it_comes_is_taken_anew(remote: Bench, web: Web) -> None:
+    url = web.put("/f", CONTENT, cuts=1, ranges=True, etag=True)
+    page = web.pages["/f"]
+    changed = CONTENT[::-1]
+    web.answered = lambda: setattr(page, "content", changed)
+    with remote.build() as sources:
+        assert sources.file(url).digest == checksum(changed)
     assert len(web.asked) == 2
 
 
