@@ -234,7 +234,6 @@ def import_all(store: Store, offered: Offered) -> tuple[int, int, tuple[str, ...
     for alias, key in offered.document.aliases.items():
         if known.lookup(key) is not None:
             known.add_alias(alias, key)
-    store.snapshots.settle()
     mounts = 0
     for mount in offered.document.mounts:
         try:

@@ -196,7 +196,6 @@ def _write_archive(
 ) -> Written:
     if output.type == "docker" and len(images) > 1:
         raise UsageError("docker exporter does not support several platforms", hint="write type=oci")
-    store.snapshots.settle()
     vertex.status("exporting layers")
     written = write_documents(store, images, output)
     _show(vertex, written, images)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO
 
 from frozen import Frozen, replace
@@ -27,7 +29,7 @@ from runtime.store.leases import Lease, lease
 from runtime.store.referrers import Referrers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from runtime.oci.platforms import Platform
     from runtime.oci.references import Reference
@@ -40,6 +42,10 @@ _ROOM = 1 << 30
 """Bytes that any layer may unpack to."""
 _RATIO = 256
 """Times its own size that a larger layer may unpack to; real ones stay below 30."""
+_QUIET = 60.0
+"""Seconds after which the kernel has written what came before, so that a sync costs nothing."""
+_SLICE = 0.1
+"""Seconds between two looks at the cancellation."""
 _REFERRERS = 256
 """Manifests that speak of one image and are brought with it."""
 
@@ -72,6 +78,7 @@ def pull(
     """
     reference = reference.tagged()
     target = str(reference.digest or reference.tag)
+    store.settle(quiet=_QUIET)
     repository = session.repository(reference)
     current = _unchanged(store, reference, repository, platform) if named else None
     with lease(store) as held:
@@ -109,9 +116,18 @@ def _unchanged(store: Store, reference: Reference, repository: Repository, platf
         head = repository.head_manifest(str(reference.tag))
         top = head.digest if head else None
     known = {item.digest for item in image.digests if item.name == reference.name}
-    if top is None or top not in known:
+    if top is None or top not in known or not _is_whole(store, image):
         return None
     return Pulled(reference=reference, image=image, digest=top, changed=False)
+
+
+def _is_whole(store: Store, image: Image) -> bool:
+    """Tell whether each layer of an image is here, or its blob: a power cut may have taken one, or the user."""
+    chain = chain_ids(image.config.diff_ids)
+    return all(
+        store.snapshots.get(chain_id) is not None or store.images.layers.remembered(diff_id) is not None
+        for diff_id, chain_id in zip(image.config.diff_ids, chain, strict=True)
+    )
 
 
 class _Known:
@@ -132,6 +148,42 @@ class _Known:
         if self._store.blobs.has(digest):
             return self._store.blobs.read(digest, limit)
         return self._repository.read_blob(digest, size, limit=limit)
+
+
+class _Turn(Frozen):
+    """A layer to unpack; `below` is set when its parent is here (None: it is already), `done` when itself is."""
+
+    layer: Descriptor
+    arrival: Arrival
+    diff_id: DiffID
+    chain_id: ChainID
+    parent: ChainID | None
+    below: Event | None
+    done: Event
+
+
+def _turns(layers: Sequence[Descriptor], config: ImageConfig, arrivals: Mapping[Digest, Arrival]) -> list[_Turn]:
+    """List what arrives, the lowest layer first: each is unpacked beside others, few need to know what lies below."""
+    turns: list[_Turn] = []
+    parent: ChainID | None = None
+    below: Event | None = None
+    for layer, diff_id, chain_id in zip(layers, config.diff_ids, chain_ids(config.diff_ids), strict=True):
+        done: Event | None = None
+        if layer.digest in arrivals:
+            done = Event()
+            turns.append(
+                _Turn(
+                    layer=layer,
+                    arrival=arrivals[layer.digest],
+                    diff_id=diff_id,
+                    chain_id=chain_id,
+                    parent=parent,
+                    below=below,
+                    done=done,
+                )
+            )
+        parent, below = chain_id, done
+    return turns
 
 
 class _Pull:
@@ -242,27 +294,37 @@ class _Pull:
             else:
                 work = partial(download, self._store, self._repository, layer, arrival, self._progress)
                 downloads.append(self._session.submit(work))
-        parent: ChainID | None = None
-        compared: list[tuple[DiffID, Descriptor]] = []
-        for layer, diff_id, chain_id in zip(layers, config.diff_ids, chain, strict=True):
-            if layer.digest in arrivals and self._unpack(arrivals[layer.digest], layer, parent, diff_id, chain_id):
-                compared.append((diff_id, layer))
-            parent = chain_id
+        turns = _turns(layers, config, arrivals)
+        compared = self._session.in_turn([partial(self._unpack, turn) for turn in turns])
         self._session.wait(downloads)
-        for diff_id, layer in compared:
-            self._store.images.layers.remember(diff_id, layer)
+        for turn, made in zip(turns, compared, strict=True):
+            if made:
+                self._store.images.layers.remember(turn.diff_id, turn.layer)
 
-    def _unpack(
-        self, arrival: Arrival, layer: Descriptor, parent: ChainID | None, diff_id: DiffID, chain_id: ChainID
-    ) -> bool:
+    def _unpack(self, turn: _Turn) -> bool:
         """Unpack one layer, as far as it has arrived; tells whether this compared its blob with its diff ID."""
-        arrival.wait_begun()
-        limit = max(_ROOM, layer.size * _RATIO)
-        done = self._store.images.layers.unpack(
-            parent, diff_id, chain_id, lambda: self._opened(arrival, layer), limit=limit
+
+        def wait(seconds: float | None) -> bool:
+            end = None if seconds is None else monotonic() + seconds
+            while turn.below is not None and not turn.below.wait(_SLICE):
+                self._session.check()
+                if end is not None and monotonic() > end:
+                    return False
+            return True
+
+        layer = turn.layer
+        turn.arrival.wait_begun()
+        made = self._store.images.layers.unpack(
+            turn.parent,
+            turn.diff_id,
+            turn.chain_id,
+            lambda: self._opened(turn.arrival, layer),
+            limit=max(_ROOM, layer.size * _RATIO),
+            below=wait,
         )
+        turn.done.set()
         self._progress(BlobProgress(key=layer.digest, phase="complete", done=layer.size, total=layer.size))
-        return done
+        return made
 
     @contextmanager
     def _opened(self, arrival: Arrival, layer: Descriptor) -> Iterator[BinaryIO]:

@@ -6,6 +6,7 @@ short slices, so that signals are seen.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -71,7 +72,25 @@ class Session:
 
     def submit(self, work: Callable[[], _T]) -> Future[_T]:
         """Let one of the threads do something; its failure stops the session."""
+        return self._pool.submit(self._guarded(work))
 
+    def in_turn(self, work: Sequence[Callable[[], _T]]) -> list[_T]:
+        """Do several things, begun in their order, in as many threads as there are processors; results in order.
+
+        Each may wait for blobs, and for those before it. A failure stops the session.
+        """
+        if len(work) < 2:
+            return [task() for task in work]
+        from concurrent.futures import ThreadPoolExecutor
+
+        workers = max(1, min(len(work), len(os.sched_getaffinity(0)), JOBS))
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="layer") as pool:
+            try:
+                return self.wait([pool.submit(self._guarded(task)) for task in work])
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _guarded(self, work: Callable[[], _T]) -> Callable[[], _T]:
         def guarded() -> _T:
             try:
                 self.check()
@@ -80,7 +99,7 @@ class Session:
                 self.fail(error)
                 raise
 
-        return self._pool.submit(guarded)
+        return guarded
 
     def wait(self, futures: Sequence[Future[_T]]) -> list[_T]:
         """Wait for work and give what came of it, in order; raises the session's first failure."""
@@ -119,15 +138,8 @@ class Session:
             return [work[0]()]
         from concurrent.futures import ThreadPoolExecutor
 
-        def guarded(task: Callable[[], _T]) -> _T:
-            try:
-                return task()
-            except BaseException as error:
-                self.fail(error)
-                raise
-
         with ThreadPoolExecutor(max_workers=max(1, min(len(work), JOBS)), thread_name_prefix="image") as pool:
             try:
-                return self.wait([pool.submit(guarded, task) for task in work])
+                return self.wait([pool.submit(self._guarded(task)) for task in work])
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)

@@ -1,6 +1,10 @@
-"""Keep blobs in `ROOT/images/blobs/ALGORITHM/HEX`: nothing has that name before it is whole and on the disk.
+"""Keep blobs in `ROOT/images/blobs/ALGORITHM/HEX`: nothing has that name before it is whole and verified.
 
 Layout: OCI image-spec, image-layout.md § Blobs. Who writes what is there already writes for nothing, but does no harm.
+
+Nobody waits for the disk. A blob that was not synced yet has no write permission (0444, else 0644), which its inode
+had before it had the name, so that no power cut separates the two; which boot it came under stands in the database.
+One that another boot left so is read and compared before it counts as being here. `settle` syncs.
 """
 
 from __future__ import annotations
@@ -8,20 +12,24 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from runtime.errors import BlobMissing, DigestMismatch, DocumentError, StoreError
 from runtime.oci.digests import HEX_LENGTHS, Digest, algorithm_of, digest_of, hex_of, is_digest, parse_digest
+from runtime.store.leases import boot_mark
 from runtime.store.placement import disk_error
 
 if TYPE_CHECKING:
     from runtime.store.facade import Store
 
 CHUNK = 1 << 20
+_UNSETTLED, _SETTLED = 0o444, 0o644
+_TABLES = ("CREATE TABLE IF NOT EXISTS unsettled_blobs(digest TEXT PRIMARY KEY, boot TEXT NOT NULL)",)
 
 
 class BlobWriter:
@@ -78,7 +86,7 @@ class BlobWriter:
         return digest
 
     def commit(self) -> tuple[Digest, int]:
-        """Verify, sync, and name the blob; returns digest and size. Raises DigestMismatch."""
+        """Verify and name the blob; returns digest and size. Raises DigestMismatch."""
         digest = self.verify()
         if not self._store.has(digest):
             self._store.admit(self._path, digest)
@@ -92,6 +100,9 @@ class BlobStore:
         self._store = store
         self.cancel = store.context.cancel
         self._directory = store.layout.images / "blobs"
+        self._trusted: set[Digest] = set()
+        """Unsettled ones that came under this boot."""
+        store.database.ensure("blobs", 1, _TABLES)
 
     def path(self, digest: Digest) -> Path:
         """Give the file of a blob, whether it exists or not."""
@@ -110,6 +121,11 @@ class BlobStore:
 
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob for reading, to be closed by the caller; raises BlobMissing."""
+        if self._status(digest) is None:
+            raise BlobMissing(digest)
+        return self._open(digest)
+
+    def _open(self, digest: Digest) -> BinaryIO:
         try:
             return open(self.path(digest), "rb")
         except FileNotFoundError:
@@ -175,26 +191,34 @@ class BlobStore:
 
     def verify(self, digest: Digest) -> None:
         """Read a blob and compare; raises DigestMismatch or BlobMissing."""
-        actual = hashlib.new(algorithm_of(digest))
-        with self.open(digest) as file:
-            while data := file.read(CHUNK):
-                self._store.context.cancel.check()
-                actual.update(data)
-        found = f"{algorithm_of(digest)}:{actual.hexdigest()}"
-        if found != digest:
-            raise DigestMismatch(f"blob {digest} is damaged", expected=digest, actual=found)
+        with self._open(digest) as file:
+            self._compare(digest, file)
 
     def admit(self, path: Path, digest: Digest) -> None:
-        """Sync a file of the workspace, which the caller compared to `digest`, and rename it to its name."""
+        """Rename a file of the workspace, which the caller compared to `digest`, to its name."""
         target = self.path(parse_digest(digest))
         try:
             target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            os.chmod(path, 0o644)
-            _sync(path)
+            os.chmod(path, _UNSETTLED)
+            with self._store.database.write() as connection:
+                connection.execute("INSERT OR REPLACE INTO unsettled_blobs VALUES(?, ?)", (digest, self._boot))
             os.rename(path, target)
-            _sync(target.parent)
         except OSError as error:
             raise self.failed(error) from error
+
+    def unsettled(self) -> tuple[Digest, ...]:
+        """List the blobs that came under this boot and may not be on the disk yet, the latest last."""
+        rows = self._store.database.read("SELECT digest FROM unsettled_blobs WHERE boot = ? ORDER BY rowid", self._boot)
+        return tuple(Digest(row[0]) for row in rows)
+
+    def settled(self, digests: Iterable[Digest]) -> None:
+        """Hear that blobs are on the disk."""
+        digests = tuple(digests)
+        for digest in digests:
+            with suppress(FileNotFoundError):
+                os.chmod(self.path(digest), _SETTLED)
+        with self._store.database.write() as connection:
+            connection.executemany("DELETE FROM unsettled_blobs WHERE digest = ?", [(digest,) for digest in digests])
 
     def failed(self, error: OSError) -> StoreError:
         """Put an error of the disk into a sentence; for BlobWriter."""
@@ -205,12 +229,36 @@ class BlobStore:
             status = os.lstat(self.path(digest))
         except FileNotFoundError:
             return None
-        return status if stat.S_ISREG(status.st_mode) else None
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_mode & stat.S_IWUSR or digest in self._trusted or self._is_sound(digest):
+            return status
+        return None
 
+    def _is_sound(self, digest: Digest) -> bool:
+        """Tell whether a blob that was not synced is what it was, by its boot or by its content."""
+        row = self._store.database.one("SELECT boot FROM unsettled_blobs WHERE digest = ?", digest)
+        if row is not None and row[0] == self._boot:
+            self._trusted.add(digest)
+            return True
+        try:
+            with self._open(digest) as file:
+                self._compare(digest, file)
+                os.fsync(file.fileno())
+        except (DigestMismatch, StoreError, OSError):
+            return False
+        self.settled((digest,))
+        return True
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _compare(self, digest: Digest, file: BinaryIO) -> None:
+        actual = hashlib.new(algorithm_of(digest))
+        while data := file.read(CHUNK):
+            self._store.context.cancel.check()
+            actual.update(data)
+        found = f"{algorithm_of(digest)}:{actual.hexdigest()}"
+        if found != digest:
+            raise DigestMismatch(f"blob {digest} is damaged", expected=digest, actual=found)
+
+    @cached_property
+    def _boot(self) -> str:
+        return boot_mark()

@@ -90,7 +90,7 @@ def _blobs(store: Store) -> Iterator[tuple[Digest, str]]:
         try:
             store.blobs.verify(digest)
         except PybuildError as error:
-            if store.blobs.has(digest):
+            if store.blobs.path(digest).exists():
                 yield digest, error.message
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import StoreError
+from runtime.oci.digests import hex_of
 from runtime.store import leases, placement
 from runtime.store.database import Database
 from runtime.store.locks import Lock, held
@@ -112,6 +114,25 @@ class Store:
                 self._workspace_lock.acquire(self.context.cancel, exclusive=False)
                 self._workspace = path
             return self._workspace
+
+    def settle(self, *, quiet: float = 0) -> None:
+        """Sync all blobs and layers that are not on the disk for certain; this takes as long as the disk needs.
+
+        With `quiet`, only where nothing came for that many seconds: the kernel has written it by then. What stays
+        unsettled is compared when it is used after the next start of the machine. Raises StoreError.
+        """
+        blobs, snapshots = self.blobs.unsettled(), self.snapshots.unsettled()
+        if not blobs and not snapshots:
+            return
+        newest = [*map(self.blobs.path, blobs[-1:]), *(self.layout.snapshots / hex_of(last) for last in snapshots[-1:])]
+        if quiet and any(_is_young(path, quiet) for path in newest):
+            return
+        try:
+            placement.sync_file_system(self.layout.root)
+        except OSError as error:
+            raise placement.disk_error(self.layout.root, "syncing", error) from error
+        self.blobs.settled(blobs)
+        self.snapshots.settled(snapshots)
 
     def trash_name(self) -> Path:
         """Give a new name in `ROOT/trash` to rename something to that is to be deleted."""
@@ -219,3 +240,10 @@ class Store:
             self._workspace = None
             if self._workspace_lock is not None:
                 self._workspace_lock.close()
+
+
+def _is_young(path: Path, seconds: float) -> bool:
+    try:
+        return os.stat(path).st_ctime > time.time() - seconds
+    except FileNotFoundError:
+        return False

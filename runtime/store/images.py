@@ -162,7 +162,6 @@ class ImageStore:
         """
         parsed = decode_config(config)
         size = self._size(parsed)
-        self._store.snapshots.settle()
         image_id = self._store.blobs.put(config)
         now = self._store.context.now()
         with self._database.write() as connection:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
@@ -32,6 +32,10 @@ TABLES = (
         size INTEGER NOT NULL,
         PRIMARY KEY (diff_id, digest)) WITHOUT ROWID""",
 )
+
+
+_PATIENCE = 2.0
+"""Seconds for which a layer that waits for those below keeps others from unpacking it as well."""
 
 
 class Watcher(Protocol):
@@ -206,20 +210,31 @@ class LayerBlobs:
         opened: Callable[[], AbstractContextManager[BinaryIO]],
         *,
         limit: int | None = None,
+        below: Callable[[float | None], bool] | None = None,
     ) -> bool:
         """Make the snapshot of a layer on top of `parent` of a blob; False, with nothing opened, where it is there.
 
         One process unpacks a layer, others wait for it. `limit` is how many bytes it may have uncompressed, where it
-        is compressed and a stranger's. Raises LayerError, DigestMismatch, StoreError where the disk
+        is compressed and a stranger's. With `below`, `parent` may still be on its way, and `below` waits for it: at
+        most so many seconds, telling whether it is there. Raises LayerError, DigestMismatch, StoreError where the disk
         does not take it, and what reading raises.
         """
-        with self._store.locked("unpack", chain_id):
+        with ExitStack() as lock:
+            lock.enter_context(self._store.locked("unpack", chain_id))
             if self._store.snapshots.get(chain_id) is not None:
                 return False
+
+            def ready() -> None:
+                # Whoever makes the layers below may wait for this very lock, which stands for many layers.
+                if below is not None and not below(_PATIENCE):
+                    lock.close()
+                    below(None)
+
             with opened() as file:
                 what = f"layer {diff_id}"
+                plain = decompressed(file, what, limit=limit)
                 try:
-                    self._store.snapshots.apply(parent, decompressed(file, what, limit=limit), expected=diff_id)
+                    self._store.snapshots.apply(parent, plain, expected=diff_id, ready=ready if below else None)
                 except LayerError as error:
                     raise LayerError(f"{what}: {error.message}", entry=error.entry, hint=error.hint) from error
                 except OSError as error:

@@ -93,6 +93,20 @@ def disk_error(root: Path, doing: str, error: OSError) -> StoreError:
     )
 
 
+def sync_file_system(path: Path) -> None:
+    """Call syncfs(2), which Python does not have: one call for all files, where fsync would be one for each."""
+    import ctypes  # lazy: 3 ms
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if libc.syncfs(ctypes.c_int(fd)) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), os.fspath(path))
+    finally:
+        os.close(fd)
+
+
 def _unescape(text: str) -> str:
     """Undo mountinfo's octal escapes of blanks, tabs, newlines and backslashes."""
     if "\\" not in text:

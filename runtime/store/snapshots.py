@@ -19,7 +19,8 @@ cut may have taken a part, is read and compared before it is used, and a miss if
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from runtime.context import Cancel
     from runtime.store.database import Row
     from runtime.store.facade import Store
+    from runtime.store.layers.unpack import Turn
     from runtime.store.plain import PlainTree
 
 __all__ = ["LayerDigests", "Preparation", "Snapshot", "SnapshotStore", "TimePolicy", "next_chain"]
@@ -73,7 +75,7 @@ _STACK = """WITH RECURSIVE stack(chain_id, parent, backing, depth) AS (
     UNION ALL SELECT s.chain_id, s.parent, s.backing, depth + 1 FROM snapshots s
     JOIN stack ON s.chain_id = stack.parent)
     SELECT chain_id, parent, backing FROM stack ORDER BY depth"""
-_UNSETTLED = "SELECT chain_id FROM snapshots WHERE boot = ?"
+_UNSETTLED = "SELECT chain_id FROM snapshots WHERE boot = ? ORDER BY rowid"
 _MOST_BELOW = 250
 """Overlayfs takes 500 directories: with more layers than this below it, none stands on another."""
 _BARE_ROOT = Metadata("directory", 0o755, 0, 0)
@@ -125,10 +127,15 @@ class Preparation:
         for path in (self.upperdir.parent, self.upperdir, self.workdir):
             path.mkdir(mode=0o700)
         self._root = _BARE_ROOT
-        if self.lowerdirs:
-            with _opened(self.lowerdirs[0]) as (fd,):
-                self._root = read_metadata(fd, b".")
+        self._take_root()
         self._dress_root()
+
+    def put_on(self, parent: ChainID, *, dress: bool) -> None:
+        """Learn what a layer lies on that was made before that was here; `dress` its root like the one below, too."""
+        self.parent, self.lowerdirs = parent, self._snapshots.stack(parent)
+        if dress:
+            self._take_root()
+            self._dress_root()
 
     def rootfs(self, *, below: Sequence[Path] = ()) -> dict[str, object]:
         """Describe the tree for a sandbox (the request's `rootfs`): an overlay mount, or a directory with all of it.
@@ -189,6 +196,11 @@ class Preparation:
         self._dress_root()
         return self._snapshots.publish(self, digests, unpacked=False)
 
+    def _take_root(self) -> None:
+        if self.lowerdirs:
+            with _opened(self.lowerdirs[0]) as (fd,):
+                self._root = read_metadata(fd, b".")
+
     def _dress_root(self) -> None:
         """Give the layer's root the metadata of the root below; its tar has no entry for it."""
         with _opened(self.upperdir) as (fd,):
@@ -200,6 +212,7 @@ class SnapshotStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._turns = threading.Lock()
         self._database = store.database
         self._database.ensure("snapshots", _VERSION, _TABLES, migrations=_MIGRATIONS)
 
@@ -211,9 +224,9 @@ class SnapshotStore:
         return self._usable(row) or (self._recovered(row) if self._is_doubtful(row) else None)
 
     def list(self) -> tuple[Snapshot, ...]:
-        """Give all layers, parents before what lies on them."""
-        rows = self._database.read("SELECT chain_id FROM snapshots ORDER BY rowid")
-        return tuple(found for row in rows if (found := self.get(row["chain_id"])) is not None)
+        """Give all layers, parents before what lies on them, also those that are to be compared before their use."""
+        rows = self._database.read(f"SELECT {_COLUMNS} FROM snapshots ORDER BY rowid")
+        return tuple(found for row in rows if (found := self._existing(row)) is not None)
 
     def stack(self, chain_id: ChainID) -> tuple[Path, ...]:
         """Give the directories of a layer and those below it, topmost first, as overlayfs' lowerdirs.
@@ -247,17 +260,32 @@ class SnapshotStore:
         finally:
             remove_tree(directory)
 
-    def apply(self, parent: ChainID | None, stream: BinaryIO, *, expected: DiffID | None = None) -> Snapshot:
+    def apply(
+        self,
+        parent: ChainID | None,
+        stream: BinaryIO,
+        *,
+        expected: DiffID | None = None,
+        ready: Callable[[], None] | None = None,
+    ) -> Snapshot:
         """Unpack an uncompressed layer tar on top of `parent`; `stream` is read to its end.
 
-        Raises LayerError for a bad archive, DigestMismatch where its diff ID is not `expected`; nothing is left then.
+        With `ready`, `parent` need not be here yet: `ready` returns when it is, and is called where the archive cannot
+        be unpacked further without, at its end in any case. Raises LayerError for a bad archive, DigestMismatch where
+        its diff ID is not `expected`; nothing is left then.
         """
-        from runtime.store.layers.unpack import apply_layer  # lazy: 3 ms that a build on known layers does not need
+        # lazy: 3 ms that a build on known layers does not need
+        from runtime.store.layers.unpack import Turn, apply_layer
 
         algorithm = algorithm_of(expected) if expected is not None else "sha256"
-        with self.prepare(parent) as preparation, _opened(preparation.upperdir) as (fd,), self.view(parent) as below:
-            lower = below if parent is not None else None
-            stats = apply_layer(_Watched(stream, self._store.context.cancel), fd, lower=lower, algorithm=algorithm)
+        early = parent is not None and ready is not None
+        with ExitStack() as stack:
+            preparation = stack.enter_context(self.prepare(None if early else parent))
+            (fd,) = stack.enter_context(_opened(preparation.upperdir))
+            turn = stack.enter_context(Turn(self._turns))
+            lower = None if parent is None else stack.enter_context(_Below(self, parent, ready, turn))
+            plain = _Watched(stream, self._store.context.cancel)
+            stats = apply_layer(plain, fd, turn=turn, lower=lower, algorithm=algorithm)
             if expected is not None and stats.diff_id != expected:
                 raise DigestMismatch("layer", expected=expected, actual=stats.diff_id)
             contents = stats.contents
@@ -269,6 +297,8 @@ class SnapshotStore:
                 tar_size=stats.tar_size,
                 checks=content.checks(),
             )
+            if lower is not None and early:
+                preparation.put_on(lower.wait(), dress=not stats.root)
             return self.publish(preparation, digests, unpacked=True)
 
     def publish(self, preparation: Preparation, digests: LayerDigests, *, unpacked: bool) -> Snapshot:
@@ -283,7 +313,7 @@ class SnapshotStore:
             if existing is not None:
                 return existing
             for below in (parent, backing):
-                if below is not None and self.get(below) is None:
+                if below is not None and self._found(below) is None:
                     raise StoreError(
                         f"layer {below} was removed while a layer was made on it", hint="run the command again"
                     )
@@ -317,7 +347,7 @@ class SnapshotStore:
         return found
 
     def unsettled(self) -> tuple[ChainID, ...]:
-        """List the layers that came under this boot and may not be on the disk yet."""
+        """List the layers that came under this boot and may not be on the disk yet, the latest last."""
         return tuple(ChainID(row[0]) for row in self._database.read(_UNSETTLED, self._boot))
 
     def settled(self, chain_ids: Iterable[ChainID]) -> None:
@@ -437,7 +467,9 @@ class SnapshotStore:
 
     def _recovered(self, row: Row) -> Snapshot | None:
         """Compare a layer that another boot left unsynced with its record; what is read now came from the disk."""
-        chain_id = ChainID(row["chain_id"])
+        chain_id, parent = ChainID(row["chain_id"]), row["parent"]
+        if parent is not None and self.get(parent) is None:
+            return None
         try:
             self.verify(chain_id)
         except (StoreError, OSError):
@@ -446,12 +478,14 @@ class SnapshotStore:
         return self._found(chain_id)
 
     def _usable(self, row: Row) -> Snapshot | None:
-        chain_id = ChainID(row["chain_id"])
-        path = self._path(chain_id)
-        if self._is_doubtful(row) or not os.path.isdir(path):
-            return None
         backing = row["backing"]
-        if backing is not None and self._found(backing) is None:
+        if self._is_doubtful(row) or (backing is not None and self._found(backing) is None):
+            return None
+        return self._existing(row)
+
+    def _existing(self, row: Row) -> Snapshot | None:
+        chain_id = ChainID(row["chain_id"])
+        if not os.path.isdir(self._path(chain_id)):
             return None
         return Snapshot(
             chain_id=chain_id,
@@ -462,7 +496,7 @@ class SnapshotStore:
             size=row["size"],
             tar_size=row["tar_size"],
             own_size=row["own_size"],
-            backing=backing,
+            backing=row["backing"],
         )
 
     def _paths(self, row: Row) -> tuple[Path, ...]:
@@ -478,6 +512,46 @@ class SnapshotStore:
         from runtime.store.leases import boot_mark
 
         return boot_mark()
+
+
+class _Below:
+    """The layers below one that is unpacked, looked at only where an entry asks for them; a context manager."""
+
+    def __init__(self, snapshots: SnapshotStore, parent: ChainID, ready: Callable[[], None] | None, turn: Turn) -> None:
+        self._snapshots = snapshots
+        self._parent = parent
+        self._ready = ready
+        self._turn = turn
+        self._opened: MergedView | None = None
+
+    def __enter__(self) -> _Below:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+    def wait(self) -> ChainID:
+        """Return the topmost of them when all are here."""
+        if self._ready is not None:
+            with self._turn.aside():
+                self._ready()
+        return self._parent
+
+    def entry(self, path: bytes) -> Metadata | None:
+        return self._view.entry(path)
+
+    def names(self, path: bytes) -> Iterable[bytes]:
+        return self._view.names(path)
+
+    def open_file(self, path: bytes) -> int:
+        return self._view.open_file(path)
+
+    @property
+    def _view(self) -> MergedView:
+        if self._opened is None:
+            self._opened = self._snapshots.view(self.wait())
+        return self._opened
 
 
 class _Watched:

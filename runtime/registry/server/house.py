@@ -1,4 +1,4 @@
-"""Keep house while the registry serves: end old uploads, drop what nobody needs, collect the store's garbage."""
+"""Keep house while the registry serves: end old uploads, sync, drop what nobody needs, collect the store's garbage."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ class House:
     def _round(self) -> None:
         now = self._storage.store.context.now()
         self._follow_certificate()
+        self._storage.store.settle()
         self._uploads.sweep(now - LIFETIME)
         if self._is_mirror and self._storage.records.drop_unused(now - UNUSED_LIFETIME):
             self._garbage = True

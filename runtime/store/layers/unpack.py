@@ -10,7 +10,9 @@ import errno
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from frozen import Frozen
 from runtime.errors import LayerError
@@ -52,7 +54,8 @@ class LayerStats(Frozen):
 
     `diff_id` and `tar_size` (bytes) are of the whole stream, `size` counts bytes of file content. `dropped_xattrs` are
     names of attributes that the file system or the user namespace refused. `contents` has the sha256 (32 bytes) of
-    each regular file by path; paths of entries that a later one replaced may be in it, too.
+    each regular file by path; paths of entries that a later one replaced may be in it, too. `root`: whether the archive
+    said what its root is like.
     """
 
     diff_id: DiffID
@@ -61,12 +64,58 @@ class LayerStats(Frozen):
     size: int
     dropped_xattrs: tuple[str, ...]
     contents: dict[bytes, bytes]
+    root: bool
+
+
+class Turn:
+    """The right to deal with small files, which one thread of a process has at a time; a context manager.
+
+    A thread that does it all in Python gains nothing from another one beside it: both would wait for the interpreter
+    at each system call. What is large is read, decompressed and written `aside`, meanwhile another thread has the turn.
+    """
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self._lock = lock
+        self._aside = 0
+
+    def __enter__(self) -> Turn:
+        self._lock.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others have the turn during the block; within itself it does nothing."""
+        self._aside += 1
+        if self._aside == 1:
+            self._lock.release()
+        try:
+            yield
+        finally:
+            self._aside -= 1
+            if not self._aside:
+                self._lock.acquire()
+
+
+class _Aside:
+    """A stream that is read aside."""
+
+    def __init__(self, stream: Source, turn: Turn) -> None:
+        self._stream = stream
+        self._turn = turn
+
+    def read(self, size: int, /) -> bytes:
+        with self._turn.aside():
+            return self._stream.read(size)
 
 
 def apply_layer(
     stream: Source,
     root_fd: int,
     *,
+    turn: Turn | None = None,
     lower: Lower | None = None,
     whiteouts: bool = True,
     follow_lower: bool = False,
@@ -78,15 +127,16 @@ def apply_layer(
     hard link to a file that only `lower` has copies it up first. `root_fd` itself changes only if the archive has an
     entry for the root. Without `whiteouts` (an archive that is no layer) `.wh.` names are ordinary; with
     `follow_lower` it is unpacked as into the merged tree, through symlinks of `lower`. `algorithm` is that of the diff
-    ID, `sha256` or `sha512`.
+    ID, `sha256` or `sha512`. `turn` is held by the caller where other threads unpack as well.
 
     Raises LayerError(entry) for an entry that would leave `root_fd` or cannot be read, and OSError as the file system
     gives it; what was unpacked until then stays and is the caller's to drop.
     """
     with StreamDigest(algorithm) as digest, Places(root_fd, lower, follow_lower=follow_lower) as places:
         places.times[b""] = os.fstat(root_fd).st_mtime_ns
-        tar = TarReader(stream, digest)
-        unpacker = _Unpacker(places, lower, whiteouts=whiteouts)
+        turn = turn or Turn(_held())
+        tar = TarReader(_Aside(stream, turn), digest)
+        unpacker = _Unpacker(places, lower, turn, whiteouts=whiteouts)
         for member in tar:
             try:
                 unpacker.add(member, tar)
@@ -105,19 +155,22 @@ def apply_layer(
             size=unpacker.size,
             dropped_xattrs=tuple(sorted(unpacker.dropped)),
             contents=unpacker.contents,
+            root=unpacker.root,
         )
 
 
 class _Unpacker:
     """Applies members one by one; `contents` and the counts grow with them."""
 
-    def __init__(self, places: Places, lower: Lower | None, *, whiteouts: bool) -> None:
+    def __init__(self, places: Places, lower: Lower | None, turn: Turn, *, whiteouts: bool) -> None:
         self.entries = 0
         self.size = 0
         self.dropped: set[str] = set()
         self.contents: dict[bytes, bytes] = {}
+        self.root = False
         self._places = places
         self._lower = lower
+        self._turn = turn
         self._whiteouts = whiteouts
 
     def add(self, member: Member, tar: TarReader) -> None:
@@ -152,6 +205,7 @@ class _Unpacker:
     def _add_root(self, member: Member) -> None:
         if member.typeflag != reader.DIRECTORY:
             raise LayerError("the root of a layer can only be a directory", entry=member.shown)
+        self.root = True
         metadata = _metadata(member)
         self.dropped.update(write_open(self._places.root_fd, metadata, times=False))
         self._places.times[b""] = metadata.mtime_ns
@@ -168,7 +222,8 @@ class _Unpacker:
             elif (whole := tar.whole()) is not None:
                 self.contents[path] = _write_whole(fd, whole)
             else:
-                self.contents[path] = _write(fd, tar.data())
+                with self._turn.aside():
+                    self.contents[path] = _write(fd, tar.data())
             dropped = write_open(fd, _metadata(member))
         finally:
             os.close(fd)
@@ -292,6 +347,12 @@ class _Unpacker:
             os.unlink(name, dir_fd=parent_fd)
             if stat.S_ISLNK(status.st_mode):
                 self._places.removed(path)
+
+
+def _held() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
 
 
 def _metadata(member: Member) -> Metadata:

@@ -10,6 +10,7 @@ import pytest
 from runtime.errors import BlobMissing, DigestMismatch, DocumentError, StoreError
 from runtime.oci.digests import Digest, digest_of, hex_of, sha256_of
 from runtime.store import Store
+from runtime.store.blobs import BlobStore
 
 
 def leftovers(store: Store) -> list[str]:
@@ -52,10 +53,10 @@ def test_what_is_not_committed_is_gone(store: Store) -> None:
 
 
 def test_a_full_disk_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_fd: int) -> None:
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(os, "rename", full)
     with pytest.raises(StoreError, match="No space left"):
         store.blobs.put(b"hello")
     assert list(store.blobs.digests()) == []
@@ -99,3 +100,50 @@ def test_a_symbolic_link_is_no_blob(store: Store, tmp_path: Path) -> None:
     store.blobs.path(digest).unlink()
     store.blobs.path(digest).symlink_to(tmp_path)
     assert not store.blobs.has(digest)
+
+
+def end_boot(store: Store) -> BlobStore:
+    """Make it look as if all that is unsynced came under another boot; gives the blobs as a new process sees them."""
+    with store.database.write() as connection:
+        connection.execute("UPDATE unsettled_blobs SET boot = '00000000'")
+    return BlobStore(store)
+
+
+def damage(store: Store, digest: Digest) -> None:
+    """Do to a blob what a power cut does."""
+    os.truncate(store.blobs.path(digest), 0)
+
+
+def test_a_blob_that_another_boot_left_unsynced_counts_once_it_was_compared(store: Store) -> None:
+    sound, damaged = store.blobs.put(b"sound"), store.blobs.put(b"damaged")
+    damage(store, damaged)
+    assert store.blobs.has(damaged), "what this boot wrote is not read again"
+    blobs = end_boot(store)
+    assert (blobs.has(sound), blobs.has(damaged)) == (True, False)
+    with pytest.raises(BlobMissing):
+        blobs.open(damaged)
+    assert blobs.put(b"damaged") == damaged
+    assert blobs.read(damaged, 10) == b"damaged"
+
+
+def test_a_blob_is_compared_where_nothing_is_known_of_it_but_that_it_was_not_synced(store: Store) -> None:
+    sound, damaged = store.blobs.put(b"sound"), store.blobs.put(b"damaged")
+    damage(store, damaged)
+    with store.database.write() as connection:
+        connection.execute("DELETE FROM unsettled_blobs")  # the transaction went with the power
+    blobs = BlobStore(store)
+    assert (blobs.has(sound), blobs.has(damaged)) == (True, False)
+
+
+def test_a_blob_that_was_synced_is_not_read_again(store: Store) -> None:
+    digest = store.blobs.put(b"synced")
+    store.settle()
+    assert store.blobs.unsettled() == ()
+    damage(store, digest)
+    assert end_boot(store).has(digest), "a settled one is `system check`'s to judge"
+
+
+def test_what_just_came_is_not_waited_for_where_only_what_is_old_is_to_be_synced(store: Store) -> None:
+    digest = store.blobs.put(b"young")
+    store.settle(quiet=3600)
+    assert store.blobs.unsettled() == (digest,)

@@ -204,13 +204,38 @@ def test_directory_without_a_record_is_replaced(store: Store) -> None:
 
 def test_layer_of_another_boot_is_trusted_once_it_was_synced(store: Store) -> None:
     synced = make(store, None, "a")
-    store.snapshots.settle()
-    unsynced = make(store, synced.chain_id, "b")
+    store.settle()
+    end_boot(store)
+    (synced.path / "a").write_text("other")
+    assert store.snapshots.get(synced.chain_id) == synced
+
+
+def test_layer_that_another_boot_left_unsynced_is_compared_before_it_is_used(store: Store) -> None:
+    base = make(store, None, "a")
+    top = make(store, base.chain_id, "b")
+    end_boot(store)
+    assert store.snapshots.get(top.chain_id) == top
+    (base.path / "a").write_text("other")
+    assert store.snapshots.get(base.chain_id) == base, "compared once"
+
+
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_layer_of_which_a_power_cut_took_a_part_is_a_miss_and_can_be_made_again(store: Store, damaged: int) -> None:
+    base = make(store, None, "a")
+    top = make(store, base.chain_id, "b")
+    end_boot(store)
+    layer, name = [(base, "a"), (top, "b")][damaged]
+    os.truncate(layer.path / name, 0)
+    assert store.snapshots.get(top.chain_id) is None
+    assert make(store, None, "a") == base
+    assert make(store, base.chain_id, "b") == top
+    store.snapshots.verify(layer.chain_id)
+
+
+def end_boot(store: Store) -> None:
+    """Make it look as if all that is unsynced came under another boot."""
     with store.database.write() as connection:
         connection.execute("UPDATE snapshots SET boot = '00000000' WHERE boot IS NOT NULL")
-    assert store.snapshots.get(synced.chain_id) == synced
-    assert store.snapshots.get(unsynced.chain_id) is None
-    assert make(store, synced.chain_id, "b") == unsynced
 
 
 def test_layer_on_a_missing_parent_is_refused(store: Store) -> None:
