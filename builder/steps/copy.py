@@ -57,8 +57,8 @@ class CopyStep:
 
     @property
     def linked(self) -> bool:
-        """True for `--link`: the layer is made over an empty tree."""
-        return self.instruction.link
+        """True for `--link`: the layer is made over an empty tree. With `--chmod` it is not, as in BuildKit."""
+        return self.instruction.link and self.instruction.chmod is None
 
     def check(self, build_context: BuildContext) -> None:
         """Refuse sources that are not in the build context, remote ones, and a mode that cannot be read."""
@@ -147,10 +147,11 @@ class CopyStep:
         if not sources and not copy.files and not copy.parents:
             return None
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
-        target = _strip(given.view.resolve(destination))
+        view = None if self.linked else given.view
+        target = _strip(PurePosixPath(destination) if view is None else view.resolve(destination))
         into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
         earlier = None if preparation.backing is None else preparation.backing.path
-        with open_layer(preparation.upperdir, given.view, earlier=earlier, cancel=given.context.cancel) as layer:
+        with open_layer(preparation.upperdir, view, earlier=earlier, cancel=given.context.cancel) as layer:
             layer.make_directory(b"", style)
             if copy.parents:
                 layer.make_directory(target, style)  # also where a pattern matches nothing
