@@ -12,7 +12,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.human import human_size
 from runtime.context import Context
-from runtime.errors import NotFound, PybuildError, UsageError
+from runtime.errors import NotFound, PybuildError
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
@@ -24,7 +24,7 @@ VERB = Verb(
     words=(2, 2),
     needs_store=True,
     flags=(
-        Flag("--archive", "-a", help="Keep the numbers of users and groups"),
+        Flag("--archive", "-a", help="Keep the numbers of users and groups of what is copied out"),
         Flag("--follow-link", "-L", help="Follow a link that is the source"),
         Flag("--quiet", "-q", help="Say nothing of what was copied"),
     ),
@@ -38,9 +38,12 @@ def run(args: Arguments, context: Context) -> int:
 
     source, target = _split(args.words[0]), _split(args.words[1])
     if source[0] and target[0]:
-        raise UsageError("copying between containers is not supported")
+        raise PybuildError("copying between containers is not supported")
     if not source[0] and not target[0]:
-        raise UsageError("must specify at least one container source", hint="write CONTAINER:PATH for one of both")
+        raise PybuildError("must specify at least one container source", hint="write CONTAINER:PATH for one of both")
+    for what, (container_name, path) in (("source", source), ("destination", target)):
+        if not path:
+            raise PybuildError(f"{what} can not be empty", hint=f"as {container_name}:/tmp" if container_name else None)
     with Store.open(context) as store:
         containers = Containers(store)
         container = containers.find(source[0] or target[0])
@@ -48,7 +51,7 @@ def run(args: Arguments, context: Context) -> int:
         if source[0]:
             told = _out(containers, container, source[1], target[1], follow=follow, keep=keep)
         else:
-            told = _into(containers, container, source[1], target[1], follow=follow, keep=keep)
+            told = _into(containers, container, source[1], target[1], follow=follow)
     if told and not args.switch("quiet") and sys.stderr.isatty():
         context.stderr.write(told + "\n")
     return 0
@@ -105,14 +108,14 @@ def _place(target: str, source: str, name: str, is_directory: bool, exists: bool
     if is_directory:
         return target, "" if _contents_only(source) and kind == "directory" else name
     if exists and kind == "directory":
-        raise PybuildError(f'cannot copy directory: "{target}" is a file')
+        raise PybuildError("cannot copy directory", hint=f"{target} is a file")
     if target.endswith("/") and kind != "directory":
-        raise NotFound(f'the directory "{target}" does not exist', hint="make it first, or leave the slash out")
+        raise NotFound("no such directory", hint=f"make {target} first, or leave the slash out")
     plain = target.rstrip("/")
     return posixpath.dirname(plain) or ".", posixpath.basename(plain)
 
 
-def _into(containers: Containers, container: Container, source: str, target: str, *, follow: bool, keep: bool) -> str:
+def _into(containers: Containers, container: Container, source: str, target: str, *, follow: bool) -> str:
     from runtime.containers.copying import Writer, kinds_of, opened
     from runtime.containers.transfer import pack
 
@@ -136,8 +139,7 @@ def _into(containers: Containers, container: Container, source: str, target: str
         raise NotFound(f"Could not find the file {directory} in container {container.name}")
     with opened(containers, container, "unpack", directory) as stream:
         with BufferedWriter(Writer(stream), 1 << 16) as sink:  # type: ignore[type-var]
-            owner = None if keep else (0, 0)
-            pack(sink, source, renamed or ".", follow=follow, owner=owner)
+            pack(sink, source, renamed or ".", follow=follow)  # with the owners they have, as Docker does
         stream.finish()
     size = os.path.getsize(source) if ours == "file" and os.path.exists(source) else 0
     return f"Successfully copied {human_size(size)} to {container.name}:{target}"

@@ -6,6 +6,7 @@ there: modules that would be found in the container (also those behind user name
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -13,9 +14,15 @@ import tarfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
 
 tarfile.pwd = tarfile.grp = None  # type: ignore[attr-defined]  # names come from libraries of the container's own
+
+
+_ATTRIBUTE = "SCHILY.xattr."
+"""What stands before an extended attribute's name in the header of an archive, as star and Docker write it."""
+
+_CAPABILITY = "security.capability"
 
 
 def serve(operation: str, path: str, *, follow: bool = False) -> int:
@@ -52,16 +59,31 @@ def _kind(path: str, *, follow: bool) -> str:
     return "directory" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
 
 
-def pack(sink: BinaryIO, path: str, name: str, *, follow: bool = False, owner: tuple[int, int] | None = None) -> None:
+class _Packed(tarfile.TarFile):
+    """A tar that is written with what files may do beyond their user: capabilities, the one attribute Docker copies."""
+
+    def gettarinfo(  # type: ignore[override]  # None is for what has no place in a tar, as sockets
+        self, name: str, arcname: str | None = None, fileobj: Any = None
+    ) -> tarfile.TarInfo | None:
+        """Describe one file, its capabilities included."""
+        entry = super().gettarinfo(name, arcname, fileobj)
+        if entry is not None and entry.isreg():
+            try:
+                value = os.getxattr(name, _CAPABILITY, follow_symlinks=False)
+            except OSError:
+                return entry
+            entry.pax_headers = {_ATTRIBUTE + _CAPABILITY: value.decode("utf-8", "surrogateescape")}
+        return entry
+
+
+def pack(sink: BinaryIO, path: str, name: str, *, follow: bool = False) -> None:
     """Write a tar of `path` and what lies below it, as `name`. `follow` is for `path` itself alone."""
 
     def changed(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        if owner is not None:
-            entry.uid, entry.gid = owner
         entry.uname = entry.gname = ""
         return entry
 
-    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+    with _Packed.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
         tar.add(os.path.realpath(path) if follow else path, arcname=name, filter=changed)
 
 
@@ -102,6 +124,7 @@ def unpack(
                 continue
             if entry.name:
                 _extract(tar, entry, directory)
+                _give_attributes(place, entry)
                 if entry.isdir():
                     directories.append((place, entry))
     for place, entry in reversed(directories):
@@ -117,10 +140,23 @@ def _stay_inside(directory: str, place: str) -> None:
 
 
 def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, directory: str) -> None:
+    owned = not entry.islnk()  # of a further name the file has all it should have, and a new owner takes some of that
     if sys.version_info >= (3, 12):
-        tar.extract(entry, directory, numeric_owner=True, filter="fully_trusted")
+        tar.extract(entry, directory, set_attrs=owned, numeric_owner=True, filter="fully_trusted")
     else:
-        tar.extract(entry, directory, numeric_owner=True)
+        tar.extract(entry, directory, set_attrs=owned, numeric_owner=True)
+
+
+def _give_attributes(place: str, entry: tarfile.TarInfo) -> None:
+    """Set the extended attributes that came along; what this file system or user cannot have is left out."""
+    for key, value in entry.pax_headers.items():
+        if key.startswith(_ATTRIBUTE):
+            try:
+                name = key.removeprefix(_ATTRIBUTE)
+                os.setxattr(place, name, value.encode("utf-8", "surrogateescape"), follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in (errno.ENOTSUP, errno.EPERM, errno.EACCES):
+                    raise
 
 
 def _clear(place: str, entry: tarfile.TarInfo) -> None:

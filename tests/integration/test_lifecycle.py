@@ -358,3 +358,29 @@ def test_files_are_copied_in_and_out_of_running_and_stopped_containers(running: 
         assert (running.home / "back").read_text() == "text\n"
         assert b"Could not find the file /nosuch" in running("cp", "one:/nosuch", "-", status=1).stderr
         running("stop", "-t", "0", "one")
+
+
+def test_copied_files_keep_owners_and_modes_inside_and_are_ours_outside(running: Program) -> None:
+    source = running.directory("source", {"f": "text\n"})
+    (source / "f").chmod(0o4751)
+    if not running.user:
+        os.chown(source / "f", 33, 44)
+        (source / "f").chmod(0o4751)
+    running("cp", source, "one:/copied")
+    inner = running.text("exec", "one", "stat", "-c", "%a %u %g", "/copied/f")
+    assert inner == ("4751 0 0" if running.user else "4751 33 44")
+    running("cp", "one:/copied/f", running.home / "back")
+    outer = (running.home / "back").stat()
+    assert (outer.st_mode & 0o7777, outer.st_uid) == (0o4751, source.stat().st_uid)
+
+
+def test_what_cannot_be_copied_is_said(running: Program) -> None:
+    for words, message in (
+        (("one:/a", "one:/b"), b"copying between containers is not supported"),
+        (("a", "b"), b"must specify at least one container source"),
+        (("one:", "b"), b"source can not be empty"),
+        (("one:/nosuch", "."), b"Could not find the file /nosuch in container one"),
+        (("/etc", "one:/etc/passwd"), b"cannot copy directory"),
+        (("/etc/hostname", "one:/nosuch/"), b"no such directory"),
+    ):
+        assert message in running("cp", *words, status=1).stderr
