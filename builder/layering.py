@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.earlier import EarlierLayer, NotAbove, is_same
+from builder.filemaker import FileMaker, write_all
 from builder.interfaces import SourceChanged
 from builder.modes import ModeChange
 from builder.trees import Plan, SourceTree, join, plan_copy
@@ -66,17 +67,15 @@ class Style(Frozen):
 class _Directory:
     """A directory of the layer; `fresh` where nothing lies below it, `metadata` is set when all is written.
 
-    `filled` is the number of the copy that alone put something into it: names of one copy never meet. `made` once it
-    is in the upperdir; `earlier` is what it is in the layer that this one stands on.
+    `made` once it is in the upperdir; `earlier` is what it is in the layer that this one stands on.
     """
 
-    __slots__ = ("earlier", "filled", "fresh", "made", "metadata", "taped")
+    __slots__ = ("earlier", "fresh", "made", "metadata", "taped")
 
     def __init__(self, metadata: Metadata, *, fresh: bool, made: bool = False) -> None:
         self.metadata = metadata
         self.fresh = fresh
         self.made = made
-        self.filled = 0
         self.taped = False
         self.earlier: Metadata | None = None
 
@@ -95,6 +94,7 @@ class LayerTree:
         upper: int,
         view: MergedView | None,
         tape: LayerWriter,
+        maker: FileMaker,
         *,
         earlier: EarlierLayer | None = None,
         cancel: Cancel | None = None,
@@ -108,6 +108,7 @@ class LayerTree:
         self._directories: dict[bytes, _Directory] = {}
         self._held: tuple[bytes, int] | None = None
         self._copies = 0
+        self._maker = maker
         self._tape: LayerWriter | None = tape
         self._taped: list[bytes] = []
         self._untaped: list[bytes] = []
@@ -121,6 +122,7 @@ class LayerTree:
         directory = self._directories.get(parent)
         if directory is not None:
             if directory.made:
+                self._maker.wait()
                 with suppress(FileNotFoundError):
                     return read_metadata(self._open(parent), name)
             if directory.fresh:
@@ -146,7 +148,6 @@ class LayerTree:
         metadata = below if below is not None else self._inherit(parent, style)
         fresh = below is None
         if path:
-            self._directories[parent].filled = self._copies
             self._untaped.append(path)
         else:
             fresh = self._view is None
@@ -186,22 +187,18 @@ class LayerTree:
         """Write a file whose content stands in the Dockerfile."""
         self._copies += 1
         self._clear(destination, style)
-        parent, _, name = destination.rpartition(b"/")
         metadata = style.dress(Metadata("file", 0o644, 0, 0, size=len(content), mtime_ns=style.created_ns))
         digest = sha256(content).digest()
         if self._taken(destination, metadata, digest):
             return
-        fd = os.open(name, _NEW_FILE, 0o600, dir_fd=self._open(parent))
-        try:
-            _write(fd, content)
-            write_open(fd, metadata)
-        finally:
-            os.close(fd)
-        self._put_on_tape(destination, metadata, [content], digest)
+        self._make_file(destination, metadata, content, digest)
 
     def finish(self) -> None:
         """Give every directory its metadata, times last: what was written into one has changed them."""
         self._tape_directories()
+        self._maker.wait()
+        if self._maker.incomplete:
+            self._stop_tape()
         if self._earlier is not None:
             self._earlier.end()
         for path, directory in self._directories.items():
@@ -242,7 +239,7 @@ class LayerTree:
         if target in self._directories:
             self._dress(target, metadata)
             return
-        found = None if self._is_alone_in(target.rpartition(b"/")[0]) else self.look_up(target)
+        found = self._in_the_way(target)
         if found is not None and found.kind != "directory":
             if not style.replace:
                 raise PybuildError(
@@ -279,6 +276,9 @@ class LayerTree:
         self._clear(target, style)
         if self._taken(target, metadata, digest):
             return
+        if metadata.kind == "file" and metadata.size <= _CHUNK and metadata.nlink == 1:
+            self._make_file(target, metadata, _content(tree, source, metadata.size, digest), digest)
+            return
         parent, _, name = target.rpartition(b"/")
         directory = self._open(parent)
         if metadata.kind != "file":
@@ -294,6 +294,12 @@ class LayerTree:
                 self._stop_tape()
         finally:
             os.close(out)
+
+    def _make_file(self, target: bytes, metadata: Metadata, content: bytes, digest: bytes) -> None:
+        """Write a small file with one name."""
+        self._make(target.rpartition(b"/")[0])
+        self._put_on_tape(target, metadata, [content], digest)
+        self._maker.put(target, metadata, content)
 
     def _taken(self, path: bytes, metadata: Metadata, digest: bytes) -> bool:
         """Put an entry, no directory, on the tape from the earlier layer if it is the very same there."""
@@ -339,17 +345,17 @@ class LayerTree:
         if self._earlier is not None:
             raise NotAbove
 
-    def _is_alone_in(self, parent: bytes) -> bool:
-        """Tell whether all names in a directory are those of the copy at work, so that no new one can meet another."""
-        directory = self._directories[parent]
-        alone = directory.fresh and directory.filled in (0, self._copies)
-        directory.filled = self._copies if alone else -1
-        return alone
+    def _in_the_way(self, target: bytes) -> Metadata | None:
+        """Return what something new at `target` meets, in the layer or below it."""
+        if self._tape is None or target in self._directories or target.split(b"/") <= self._taped:
+            return self.look_up(target)
+        # All that is in the layer comes before it.
+        fresh = self._directories[target.rpartition(b"/")[0]].fresh
+        return None if fresh or self._view is None else self._view.entry(target)
 
     def _clear(self, target: bytes, style: Style) -> None:
         """Make room for something that is no directory."""
-        parent, _, name = target.rpartition(b"/")
-        found = None if self._is_alone_in(parent) else self.look_up(target)
+        found = self._in_the_way(target)
         if found is None:
             return
         if found.kind == "directory" and not style.replace:
@@ -360,9 +366,11 @@ class LayerTree:
         if target in self._directories:
             self._remove(target)
             return
+        parent, _, name = target.rpartition(b"/")
         if not self._directories[parent].made:
-            return  # it lies in a layer below: the new file hides it
-        with suppress(FileNotFoundError):
+            return
+        self._maker.wait()
+        with suppress(FileNotFoundError):  # it lies in a layer below: the new file hides it
             os.unlink(name, dir_fd=self._open(parent))
             self._stop_tape()
 
@@ -372,6 +380,7 @@ class LayerTree:
 
         parent, _, name = target.rpartition(b"/")
         self._stop_tape()
+        self._maker.wait()
         if target not in self._directories:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=self._open(parent))
@@ -417,7 +426,8 @@ def open_layer(
         fd = os.open(upper, _DIRECTORY)
         stack.callback(os.close, fd)
         old = None if earlier is None else stack.enter_context(EarlierLayer(earlier))
-        layer = LayerTree(fd, view, stack.enter_context(LayerWriter()), earlier=old, cancel=cancel)
+        tape, maker = stack.enter_context(LayerWriter()), stack.enter_context(FileMaker(fd))
+        layer = LayerTree(fd, view, tape, maker, earlier=old, cancel=cancel)
         stack.callback(layer.close)
         yield layer
         layer.finish()
@@ -446,6 +456,27 @@ def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Dige
     raise AssertionError("unreachable")
 
 
+def _content(tree: SourceTree, source: bytes, size: int, digest: bytes) -> bytes:
+    """Read a small regular file. Raises SourceChanged where it does not have `size` bytes with this SHA-256 (raw)."""
+    fd = _open_source(tree, source)
+    try:
+        data = os.read(fd, size + 1)
+        while len(data) < size and (more := os.read(fd, size - len(data))):
+            data += more
+    finally:
+        os.close(fd)
+    if len(data) != size or sha256(data).digest() != digest:
+        raise SourceChanged(os.fsdecode(source))
+    return data
+
+
+def _open_source(tree: SourceTree, source: bytes) -> int:
+    try:
+        return tree.open(source)
+    except FileNotFoundError as error:
+        raise SourceChanged(os.fsdecode(source)) from error
+
+
 def copied(
     tree: SourceTree, source: bytes, out: int, size: int, digest: bytes, cancel: Cancel | None = None
 ) -> Iterator[bytes]:
@@ -453,10 +484,7 @@ def copied(
 
     Raises SourceChanged where it does not have `size` bytes with the SHA-256 `digest` (raw).
     """
-    try:
-        fd = tree.open(source)
-    except FileNotFoundError as error:
-        raise SourceChanged(os.fsdecode(source)) from error
+    fd = _open_source(tree, source)
     found = sha256()
     left = size
     try:
@@ -467,15 +495,9 @@ def copied(
             if cancel is not None:
                 cancel.check()
             found.update(chunk)
-            _write(out, chunk)
+            write_all(out, chunk)
             yield chunk
     finally:
         os.close(fd)
     if left or found.digest() != digest:
         raise SourceChanged(os.fsdecode(source))
-
-
-def _write(fd: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from builder.entries import Entries, Entry
+from builder.pairwork import Pair
 from builder.statcache import digest_stream
 from runtime.errors import NotFound
 from runtime.oci.digests import Digest, parse_digest
@@ -24,6 +26,7 @@ Exclude = Callable[[str], bool]
 """Tells of a path, relative to the copied directory, whether it is left out."""
 
 _LINK_LIMIT = 255
+_BATCH = 256
 
 
 class SourceTree(Protocol):
@@ -85,23 +88,42 @@ def _planned(
 ) -> Iterator[Entry]:
     """Yield the entries of a plan; give each, in bytes, to `update`, and add those with further names to `linked`."""
     seen: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
-    number = 0
-    for relative, metadata, content in tree.walk(path):
-        if exclude is not None and relative and exclude(os.fsdecode(relative)):
-            continue
+    for number, (relative, metadata, content) in enumerate(_digested(tree, path, exclude)):
         first, partner = None, -1
-        if metadata.kind == "file":
-            if metadata.nlink > 1:
-                partner, first, content = seen.get((metadata.device, metadata.inode), (-1, None, content))
-            if not content:
-                content = tree.file_digest(join(path, relative))
-            if first is not None:
-                linked.add(first)
-            elif metadata.nlink > 1:
+        if metadata.nlink > 1 and metadata.kind == "file":
+            partner, first, content = seen.get((metadata.device, metadata.inode), (-1, None, content))
+            if first is None:
                 seen[metadata.device, metadata.inode] = number, relative, content
+            else:
+                linked.add(first)
         update(_line(relative, metadata, content, partner))
-        number += 1
         yield Entry(relative, metadata, content, first)
+
+
+def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterator[tuple[bytes, Metadata, bytes]]:
+    """Walk `path`, and read the files whose digests are not known, those of a batch in two threads.
+
+    Further names of a file come without one.
+    """
+    read: set[tuple[int, int]] = set()
+    walk = tree.walk(path)
+    with Pair(tree.file_digest) as pair:
+        while batch := list(islice(walk, _BATCH)):
+            if exclude is not None:
+                batch = [entry for entry in batch if not entry[0] or not exclude(os.fsdecode(entry[0]))]
+            unknown: list[int] = []
+            for number, (_, metadata, digest) in enumerate(batch):
+                if digest or metadata.kind != "file":
+                    continue
+                if metadata.nlink > 1:
+                    if (metadata.device, metadata.inode) in read:
+                        continue
+                    read.add((metadata.device, metadata.inode))
+                unknown.append(number)
+            digests = pair.map([join(path, batch[number][0]) for number in unknown])
+            for number, digest in zip(unknown, digests, strict=True):
+                batch[number] = (*batch[number][:2], digest)
+            yield from batch
 
 
 def _line(path: bytes, metadata: Metadata, content: bytes, first: int) -> bytes:

@@ -65,6 +65,34 @@ def test_a_new_time_alone_changes_nothing(box: Program, site: Path) -> None:
     assert box.text("build", "-q", site) == first
 
 
+def test_a_layer_that_shares_files_with_an_earlier_one_shows_nothing_of_it(box: Program) -> None:
+    text = (
+        "FROM box\nRUN --network=none mkdir -p /t/d && echo base > /t/gone && echo base > /t/a\nCOPY tree /t/\n"
+        'RUN --network=none stat -c "%h %n" /t/b /t/d/c > /names && echo written >> /t/b\n'
+    )
+    files = {"Dockerfile": text, "tree/a": "1\n", "tree/b": "b\n", "tree/d/c": "c\n", "tree/gone": "here\n"}
+    context = box.directory("sharing", files)
+    look = (*RUN, "s", "sh", "-c", "cat /names /t/a /t/b /t/d/c /t/gone")
+    box("build", "-q", "-t", "first", context)
+    for number in (2, 3):
+        (context / "tree/a").write_text(f"{number}\n")
+        box("build", "-q", "-t", "s", context)
+        assert box.text(*look).splitlines() == ["1 /t/b", "1 /t/d/c", str(number), "b", "written", "c", "here"]
+    box("rmi", "first")
+    box("system", "prune", "-f")
+    box("builder", "prune", "-af")
+    assert box.text(*look).splitlines()[2:4] == ["3", "b"]
+    assert "are sound" in box.text("system", "check")
+    archive = box.home / "s.tar"
+    box("save", "-o", archive, "s")
+    box("rmi", "s")
+    box("load", "-i", archive)
+    assert box.text(*look).splitlines()[2:4] == ["3", "b"]
+    (context / "tree/gone").unlink()
+    box("build", "-q", "-t", "s", context)
+    assert box.text(*look).splitlines()[-1] == "base", "what the image has below shows again"
+
+
 def test_an_ignored_file_is_neither_sent_nor_part_of_the_key(box: Program) -> None:
     files = {"Dockerfile": "FROM box\nCOPY . /c\n", "a": "1", "log/x": "1", ".dockerignore": "log\nDockerfile\n.d*\n"}
     context = box.directory("ignoring", files)
