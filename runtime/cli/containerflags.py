@@ -56,6 +56,7 @@ FLAGS = (
     Flag("--init", help="Run an init that passes signals on and collects orphans"),
     Flag("--interactive", "-i", help="Keep standard input open"),
     Flag("--ip", kind="text", metavar="IP", help="Its address on a network of your own"),
+    Flag("--ip6", kind="text", metavar="IP", help="IPv6 address in a network of the user's"),
     Flag("--ipc", kind="text", metavar="MODE", help="IPC namespace: private, shareable, none, host or container:NAME"),
     Flag("--isolation", kind="text", metavar="NAME", help="default alone"),
     Flag("--label", "-l", kind="texts", metavar="NAME=VALUE", help="Set a label"),
@@ -109,7 +110,6 @@ FLAGS = (
 )
 
 REFUSALS = {
-    "ip6": "networks have IPv4 alone",
     "kernel-memory": "Linux has given this limit up; --memory counts the kernel's memory as well",
     "link": "containers of one network of your own know each other by name",
     "link-local-ip": "containers get no link-local addresses; --ip gives one of a network of your own",

@@ -20,11 +20,15 @@ VERB_CREATE = Verb(
     needs_store=True,
     flags=(
         Flag("--attachable", help="Accepted: any container may join"),
+        Flag("--aux-address", kind="texts", metavar="NAME=IP", help="An address that no container gets"),
         Flag("--driver", "-d", kind="text", metavar="DRIVER", help="bridge"),
         Flag("--gateway", kind="texts", metavar="IP", help="Address of the bridge"),
         Flag("--internal", help="No way out, and none in"),
         Flag("--ip-range", kind="texts", metavar="SUBNET", help="Part of the subnet that containers get"),
-        Flag("--ipv6", hidden=True),
+        Flag("--ipam-driver", kind="text", metavar="DRIVER", help="default"),
+        Flag("--ipam-opt", kind="texts", metavar="NAME=VALUE", help="Accepted and shown"),
+        Flag("--ipv4", help="IPv4 addresses; they cannot be switched off"),
+        Flag("--ipv6", help="IPv6 addresses as well"),
         Flag("--label", kind="texts", metavar="NAME=VALUE", help="Set a label"),
         Flag(
             "--opt",
@@ -33,11 +37,9 @@ VERB_CREATE = Verb(
             metavar="NAME=VALUE",
             help="com.docker.network.driver.mtu, … or mtu, icc, bridge",
         ),
-        Flag("--subnet", kind="texts", metavar="SUBNET", help="Its addresses, as 10.9.0.0/24"),
-        *(
-            Flag(name, kind="texts", hidden=True)
-            for name in ("--aux-address", "--config-from", "--ipam-driver", "--ipam-opt", "--scope")
-        ),
+        Flag("--scope", kind="text", metavar="SCOPE", help="local"),
+        Flag("--subnet", kind="texts", metavar="SUBNET", help="Its addresses, as 10.9.0.0/24 or fd00:9::/64"),
+        Flag("--config-from", kind="text", hidden=True),
         Flag("--config-only", hidden=True),
         Flag("--ingress", hidden=True),
     ),
@@ -70,8 +72,10 @@ VERB_CONNECT = Verb(
         Flag("--alias", kind="texts", metavar="NAME", help="Another name of the container there"),
         Flag("--ip", kind="text", metavar="IP", help="Its address"),
         Flag("--mac-address", kind="text", metavar="MAC", help="Its link-layer address"),
-        *(Flag(name, kind="texts", hidden=True) for name in ("--driver-opt", "--ip6", "--link", "--link-local-ip")),
-        Flag("--gw-priority", kind="integer", hidden=True),
+        Flag("--gw-priority", kind="integer", metavar="NUMBER", help="The highest is the container's way out"),
+        Flag("--ip6", kind="text", metavar="IP", help="Its IPv6 address"),
+        Flag("--link", kind="texts", metavar="NAME[:ALIAS]", help="What it calls another container of the network"),
+        *(Flag(name, kind="texts", hidden=True) for name in ("--driver-opt", "--link-local-ip")),
     ),
 )
 VERB_DISCONNECT = Verb(
@@ -84,27 +88,20 @@ VERB_DISCONNECT = Verb(
 )
 
 _REFUSED = {
-    "aux-address": "no address is kept free; give a smaller --ip-range",
     "config-from": "there are no configurations to copy",
     "config-only": "there are no configurations to copy",
     "driver-opt": "links have no options",
-    "gw-priority": "the first network with a way out is the gateway",
-    "ingress": "there is one host only",
-    "ip6": "networks have IPv4 alone",
-    "ipam-driver": "addresses are leased by pybuild itself",
-    "ipam-opt": "addresses are leased by pybuild itself",
-    "ipv6": "networks have IPv4 alone",
-    "link": "containers of one network know each other's names; use --alias",
-    "link-local-ip": "networks have IPv4 alone",
-    "scope": "there is one host only",
+    "ingress": "Ingress network can only be global scope network, and there is one host only",
+    "link-local-ip": "links have the address that goes with their link-layer address",
 }
 
 
 def run_create(args: Arguments, context: Context) -> int:
     """Make a network and print its id."""
     from runtime.network.networks import Networks  # lazy: 12 ms
+    from runtime.network.pools import Wishes
 
-    _refuse(args, "aux-address config-from config-only ingress ipam-driver ipam-opt ipv6 scope")
+    _refuse(args, "config-from config-only ingress")
     driver = args.text("driver") or "bridge"
     if driver in ("host", "null", "none"):
         raise UsageError(f'only one instance of "{driver.replace("none", "null")}" network is allowed')
@@ -112,20 +109,32 @@ def run_create(args: Arguments, context: Context) -> int:
         raise NotFound(
             f"could not find plugin {driver} in v1 plugin registry: plugin not found", hint="there is: bridge"
         )
-    values = {}
-    for flag in ("subnet", "gateway", "ip-range"):
-        texts = args.texts(flag)
-        if len(texts) > 1:
-            raise UsageError(f"--{flag} can be given once: a network has one subnet")
-        values[flag] = texts[0] if texts else ""
+    if args.given("ipv4") and not args.switch("ipv4"):
+        reason = "" if args.switch("ipv6") else "IPv4 or IPv6 must be enabled: "
+        raise UsageError(f"{reason}--ipv4=false cannot be had: names and ports are served over IPv4")
+    if (args.text("ipam-driver") or "default") != "default":
+        raise UsageError(
+            f"--ipam-driver {args.text('ipam-driver')} cannot be had: addresses are leased by pybuild itself"
+        )
+    scope = args.text("scope") or "local"
+    if scope not in ("local", "global"):
+        raise UsageError(f"cannot create a {scope} scoped network: there is one host only", hint="--scope local")
+    wishes = Wishes(
+        subnets=_listed(args, "subnet"),
+        gateways=_listed(args, "gateway"),
+        ranges=_listed(args, "ip-range"),
+        aux=dict(_pair(text) for text in args.texts("aux-address")),
+        ipv6=args.switch("ipv6"),
+        options=dict(_pair(text) for text in args.texts("ipam-opt")),
+    )
     with Store.open(context) as store:
         network = Networks(store).create(
             args.words[0],
-            subnet=values["subnet"],
-            gateway=values["gateway"],
-            ip_range=values["ip-range"],
+            wishes=wishes,
             internal=args.switch("internal"),
-            options=dict(_pair(text) for text in args.texts("opt")),
+            attachable=args.switch("attachable"),
+            scope=scope,
+            driver_options=dict(_pair(text) for text in args.texts("opt")),
             labels=dict(_pair(text) for text in args.texts("label")),
         )
     context.stdout.write(f"{network.id}\n")
@@ -182,15 +191,22 @@ def run_connect(args: Arguments, context: Context) -> int:
     from runtime.containers.membership import connect  # lazy: 20 ms
     from runtime.containers.records import Containers
 
-    _refuse(args, "driver-opt gw-priority ip6 link link-local-ip")
+    _refuse(args, "driver-opt link-local-ip")
     settings: EndpointSettings = {}
     if args.texts("alias"):
         settings["Aliases"] = list(args.texts("alias"))
     address, mac = args.text("ip"), args.text("mac-address")
     if address:
         settings["IPAddress"] = address
+    address6, priority = args.text("ip6"), args.integer("gw-priority")
+    if address6:
+        settings["IPv6Address"] = address6
     if mac:
         settings["MacAddress"] = check_mac(mac)
+    if args.texts("link"):
+        settings["Links"] = list(args.texts("link"))
+    if priority is not None:
+        settings["GwPriority"] = priority
     with Store.open(context) as store:
         containers = Containers(store)
         connect(containers, args.words[0], containers.find(args.words[1]), settings)
@@ -217,6 +233,11 @@ def _refuse(args: Arguments, names: str) -> None:
     for name in names.split():
         if args.given(name):
             raise UsageError(f"--{name} cannot be had: {_REFUSED[name]}")
+
+
+def _listed(args: Arguments, name: str) -> list[str]:
+    """Return the values of a flag that may also hold several, with commas between."""
+    return [part for text in args.texts(name) for part in text.split(",")]
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -75,6 +75,10 @@ def _network(text: str) -> tuple[str, EndpointSettings]:
                 settings.setdefault("Aliases", []).append(value)
             case "ip":
                 settings["IPAddress"] = value
+            case "ip6":
+                settings["IPv6Address"] = value
+            case "gw-priority":
+                settings["GwPriority"] = _priority(text, value)
             case "mac-address":
                 settings["MacAddress"] = check_mac(value)
             case _:
@@ -84,23 +88,37 @@ def _network(text: str) -> tuple[str, EndpointSettings]:
     return name, settings
 
 
+def _priority(text: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise UsageError(
+            f'invalid argument "{text}" for "--network" flag: invalid gw-priority ({value}): invalid syntax'
+        ) from None
+
+
 def _fill(args: Arguments, settings: EndpointSettings) -> None:
     """Add the flags that are about the first network."""
-    aliases, address, mac = args.texts("network-alias"), args.text("ip"), args.text("mac-address")
+    aliases, mac = args.texts("network-alias"), args.text("mac-address")
     if aliases:
         if settings.get("Aliases"):
             raise Conflict("conflicting options: cannot specify both --network-alias and per-network alias")
         settings["Aliases"] = list(aliases)
+    address, address6 = args.text("ip"), args.text("ip6")
     if address:
         if settings.get("IPAddress"):
             raise Conflict("conflicting options: cannot specify both --ip and per-network IPv4 address")
         settings["IPAddress"] = address
+    if address6:
+        if settings.get("IPv6Address"):
+            raise Conflict("conflicting options: cannot specify both --ip6 and per-network IPv6 address")
+        settings["IPv6Address"] = address6
     if mac:
         settings["MacAddress"] = check_mac(mac)
 
 
 def _refuse_wishes(mode: str, settings: EndpointSettings) -> None:
-    if settings.get("IPAddress"):
+    if settings.get("IPAddress") or settings.get("IPv6Address"):
         raise UsageError(
             f"invalid config for network {mode}: user specified IP address is supported on user defined networks only",
             hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runtime.containers.records import Container, Containers
+    from runtime.network.settings import EndpointSettings
     from runtime.store import Store
 
 NEVER = "0001-01-01T00:00:00Z"
@@ -324,6 +325,11 @@ _NO_ENDPOINT: dict[str, object] = {
 }
 
 
+def _asked_addresses(wishes: EndpointSettings) -> dict[str, str] | None:
+    names = {"IPv4Address": wishes.get("IPAddress"), "IPv6Address": wishes.get("IPv6Address")}
+    return {name: address for name, address in names.items() if address} or None
+
+
 def _endpoints(containers: Containers, container: Container, running: bool) -> dict[str, dict[str, object]]:
     """Describe the networks of a container: what it has of them while it runs, and what it asked for."""
     from runtime.containers.membership import endpoint_id, endpoints_of, predefined_id
@@ -341,7 +347,9 @@ def _endpoints(containers: Containers, container: Container, running: bool) -> d
         number = str(facts.get("id") or predefined_id(containers.store, name))
         documents[name] = {
             **_NO_ENDPOINT,
-            "IPAMConfig": {"IPv4Address": wishes["IPAddress"]} if wishes.get("IPAddress") else None,
+            "IPAMConfig": _asked_addresses(wishes),
+            "Links": wishes.get("Links") or None,
+            "GwPriority": wishes.get("GwPriority", 0),
             "Aliases": wishes.get("Aliases") or None,
             "NetworkID": number if running else "",
         }
@@ -353,6 +361,9 @@ def _endpoints(containers: Containers, container: Container, running: bool) -> d
                 "Gateway": facts["gateway"],
                 "IPAddress": facts["address"],
                 "IPPrefixLen": facts["prefix"],
+                "IPv6Gateway": facts.get("gateway6", ""),
+                "GlobalIPv6Address": facts.get("address6", ""),
+                "GlobalIPv6PrefixLen": facts.get("prefix6", 0),
                 "DNSNames": list(dict.fromkeys(names)) if facts.get("id") else None,
             }
     return documents

@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NetworkError, UsageError
 from runtime.network import attach, bridge, home, janitor, leases, namespaces, portrules, publish, resolv, subnets
+from runtime.network.endpoints import Endpoint
 from runtime.network.networks import PREDEFINED, Network, Networks
-from runtime.network.plan import Endpoint, names_document
+from runtime.network.nftables import IPV6
+from runtime.network.plan import names_document
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.network.settings import EndpointSettings
+from runtime.network.ways import way_out
 from runtime.oci.times import rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.network.pools import Pool
     from runtime.store import Store
 
 _CLOSED = {
@@ -98,6 +104,7 @@ def _record_endpoints(
                 **json.loads(row[0]),
                 "networks": endpoints,
                 "ports": ports,
+                "held": json.loads(row[0]).get("held") or json.loads(row[0]).get("ports") or {},
                 **{field: first.get(field) or None for field in ("address", "gateway", "prefix", "mac")},
             }
             connection.execute("UPDATE containers SET network = ? WHERE id = ?", (json.dumps(facts), container.id))
@@ -128,8 +135,6 @@ def _connect_running(containers: Containers, container: Container, name: str, se
         with home.required(context) as at:
             endpoint = Endpoint(store, name, settings, f"container:{container.id}", at)
             try:
-                if endpoint.internal:
-                    endpoint.document["gateway"] = 0
                 attach.join(endpoint.document, container.pid, at.namespace)
                 endpoint.lease.follow(int(container.monitor.partition("-")[0]))
             except OSError as error:
@@ -140,9 +145,13 @@ def _connect_running(containers: Containers, container: Container, name: str, se
                 endpoint.lease.close()
         if endpoint.network is not None:
             _start_names(containers, container)
-        _add_host(containers, container, subnets.dotted(endpoint.lease.address))
-        before = endpoints_of(container)
-        _record_endpoints(containers, container, {**before, name: endpoint.facts}, container.network.get("ports") or {})
+        for own in (endpoint.facts["address"], endpoint.facts.get("address6")):
+            if own:
+                _add_host(containers, container, str(own))
+        endpoints = {**endpoints_of(container), name: endpoint.facts}
+        with home.required(context) as at:
+            ports = _follow_way(containers, container, endpoints, at.namespace)
+        _record_endpoints(containers, container, endpoints, ports)
     finally:
         if users is not None:
             os.close(users)
@@ -196,24 +205,18 @@ def _disconnect_running(containers: Containers, container: Container, name: str)
     if gone is None:
         return
     address = subnets.number(str(gone["address"])) or 0
-    ports = container.network.get("ports") or {}
     try:
         with home.present(containers.store.context) as at:
             namespace = at.namespace if at else namespaces.HERE
             namespaces.within(namespace, lambda: _unplug(bridge.port_name(key, address)))
-            ways = [(other, endpoint) for other, endpoint in endpoints.items() if endpoint.get("gateway")]
-            if ways:
-                attach.route(container.pid, subnets.number(str(ways[0][1]["gateway"])) or 0)
-            if isinstance(ports, dict) and ports and gone.get("gateway"):
-                ports = _move_ports(containers, ports, ways[:1], namespace)
+            ports = _follow_way(containers, container, endpoints, namespace)
     except OSError as error:
         raise NetworkError(f"{container.name} cannot leave {name}: {error.strerror or error}") from error
-    with containers.database.write() as connection:
-        connection.execute(
-            "DELETE FROM network_leases WHERE address = ? AND owner = ?", (address, f"container:{container.id}")
-        )
+    owner, six = f"container:{container.id}", str(gone.get("address6") or "")
+    leases.release_address(containers.database, owner, address, subnets.number6(six) or 0)
     with suppress(OSError):
-        _drop_host(containers, container, str(gone["address"]))
+        for own in filter(None, (str(gone["address"]), six)):
+            _drop_host(containers, container, own)
     _record_endpoints(containers, container, endpoints, ports)
 
 
@@ -222,24 +225,50 @@ def _unplug(port: str) -> None:
         links.delete_link(port)
 
 
+def _follow_way(
+    containers: Containers, container: Container, endpoints: dict[str, dict[str, object]], namespace: int
+) -> dict[str, list[dict[str, str]]]:
+    """Send what a container has for elsewhere, and its published ports, by the way out that it has now, if any.
+
+    Returns the ports that are published now.
+    """
+    before, now = way_out(endpoints_of(container)), way_out(endpoints)
+    held = container.network.get("held") or container.network.get("ports") or {}
+    assert isinstance(held, dict)  # as the start writes it
+    if now == before:
+        return held
+    if now:
+        gateways = [str(endpoints[now]["gateway"]), str(endpoints[now].get("gateway6") or "")]
+        attach.route(container.pid, subnets.number(gateways[0]) or 0, subnets.number6(gateways[1]) or 0)
+    if held:
+        _move_ports(containers, held, endpoints.get(now), now, namespace)
+    return held if now else {}
+
+
 def _move_ports(
     containers: Containers,
     ports: dict[str, list[dict[str, str]]],
-    ways: list[tuple[str, dict[str, object]]],
+    endpoint: dict[str, object] | None,
+    name: str,
     namespace: int,
-) -> dict[str, list[dict[str, str]]]:
-    """Send published ports to the network that is the way out now; there may be none."""
+) -> None:
+    """Send published ports to a container's address in the network `name`; to nowhere where there is no endpoint."""
     key = containers.store.layout.key
-    forwards = publish.forwards(publish.read_documents(ports))
-    namespaces.within(namespace, lambda: portrules.drop(key, forwards))
-    if not ways:
-        return {}
-    name, endpoint = ways[0]
-    network = None if name == "bridge" else Networks(containers.store).find(name)
+    published = publish.read_documents(ports)
+    forwards, forwards6 = publish.forwards(published), publish.forwards6(published)
+    network = None if endpoint is None or name == "bridge" else Networks(containers.store).find(name)
     design = network.design(key) if network else bridge.default(key)
-    address = subnets.number(str(endpoint["address"])) or 0
-    namespaces.within(namespace, lambda: portrules.put(key, design.table, address, forwards))
-    return ports
+
+    def move() -> None:
+        portrules.drop(key, forwards)
+        portrules.drop(key, forwards6, IPV6)
+        if endpoint is not None:
+            portrules.put(key, design.table, subnets.number(str(endpoint["address"])) or 0, forwards)
+            address6 = subnets.number6(str(endpoint.get("address6") or ""))
+            if address6:
+                portrules.put(key, design.table, address6, forwards6, IPV6)
+
+    namespaces.within(namespace, move)
 
 
 def network_id(store: Store, network: Network | None, name: str = "bridge") -> str:
@@ -276,11 +305,11 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
     """Return the Engine API's document of a network with its running members; None and a name for a predefined one."""
     store = containers.store
     number = network_id(store, network, name)
-    config: list[dict[str, str]] = []
+    config: list[dict[str, object]] = []
     if network is not None:
-        config = [{"Subnet": subnets.text(network.subnet), "Gateway": subnets.dotted(network.gateway)}]
-        if network.ip_range:
-            config[0]["IPRange"] = network.ip_range
+        config = [_pool_document(network.pool, subnets.text, subnets.dotted)]
+        if network.pool6 is not None:
+            config.append(_pool_document(network.pool6, subnets.network6, subnets.text6))
     elif name == "bridge":
         leases.ensure_tables(store.database)
         subnet = leases.recorded_subnet(store.database)
@@ -290,13 +319,13 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
         "Name": network.name if network else name,
         "Id": number,
         "Created": rfc3339(network.created if network else 0),
-        "Scope": "local",
+        "Scope": network.scope if network else "local",
         "Driver": driver_of(network, name),
         "EnableIPv4": True,
-        "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Options": {} if network else None, "Config": config},
+        "EnableIPv6": bool(network and network.ipv6),
+        "IPAM": {"Driver": "default", "Options": dict(network.ipam_options) if network else None, "Config": config},
         "Internal": bool(network and network.internal),
-        "Attachable": False,
+        "Attachable": bool(network and network.attachable),
         "Ingress": False,
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": False,
@@ -306,13 +335,27 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
                 "EndpointID": endpoint_id(container, number),
                 "MacAddress": endpoint["mac"],
                 "IPv4Address": f"{endpoint['address']}/{endpoint['prefix']}",
-                "IPv6Address": "",
+                "IPv6Address": f"{endpoint['address6']}/{endpoint['prefix6']}" if endpoint.get("address6") else "",
             }
             for container, (owner, endpoint) in members.items()
         },
         "Options": dict(network.options) if network else {},
         "Labels": dict(network.labels) if network else {},
     }
+
+
+def _pool_document(
+    pool: Pool, whole: Callable[[subnets.Subnet], str], single: Callable[[int], str]
+) -> dict[str, object]:
+    """Describe a subnet; a gateway that nobody asked for is named only where the subnet was chosen as well."""
+    document: dict[str, object] = {"Subnet": whole(pool.subnet)}
+    if pool.ip_range:
+        document["IPRange"] = pool.ip_range
+    if pool.routed:
+        document["Gateway"] = single(pool.gateway)
+    if pool.aux:
+        document["AuxiliaryAddresses"] = dict(pool.aux)
+    return document
 
 
 def driver_of(network: Network | None, name: str) -> str:

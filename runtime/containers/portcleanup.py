@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from runtime.containers.records import Container, Containers
 from runtime.network import home, namespaces, portrules, publish
+from runtime.network.nftables import IPV6
 
 
 def free_ports(containers: Containers, container: Container) -> None:
@@ -26,3 +27,4 @@ def free_ports(containers: Containers, container: Container) -> None:
     ):  # what cannot be done now goes with the bridge
         if at is not None:
             namespaces.within(at.namespace, lambda: portrules.drop(key, publish.forwards(mine)))
+            namespaces.within(at.namespace, lambda: portrules.drop(key, publish.forwards6(mine), IPV6))

@@ -6,9 +6,13 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
     {"mode": "host" | "none"}                      nothing to do
     {"mode": "bridge", "locks", "key",
      "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu",
-     "others": [{"bridge", "port", "mac", "address", "gateway", "prefix", "mtu"}, …],   further networks
+     "link": "eth", or what else its name begins with,
+     "address6", "gateway6", "prefix6",                where it has IPv6
+     "others": [{the same}, …],                        further networks
      "forwards": [[[host address, protocol, port], port inside], …], "table", "to": address, "target": dotted,
+     "forwards6", "to6"                                the same for IPv6
      "sockets": [[protocol, port inside], …],          of the descriptors behind the first of `held`
+     "database", "owner": container ID                 where `target` can be another later
      "dns": {"servers", "database", "containers", "container"},                    absent where there are no names
      "namespace": path}                  absent where the bridges are in the network namespace of the caller
     {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path,
@@ -79,7 +83,7 @@ def _attach_bridges(document: dict[str, Any], pid: int, held: list[int]) -> list
     names: list[int] = []
     try:
         names = namespaces.within(namespace, lambda: _connect(document, pid))
-        if document.get("sockets") or document.get("forwards") or names:
+        if document.get("sockets") or document.get("forwards") or document.get("forwards6") or names:
             return [_attend(document, pid, namespace, sockets, names)]
     finally:
         for fd in names:
@@ -94,8 +98,11 @@ def _connect(document: dict[str, Any], pid: int) -> list[int]:
     with namespaces.inside(pid, Rtnetlink) as links:
         if document.get("dns"):
             links.transact([rtnetlink.link_up("lo")])  # names are asked for there; the launcher does it later
-        for number, endpoint in enumerate(_endpoints(document)):
-            _attach_bridge(links, endpoint, pid, f"eth{number}", bool(document.get("forwards")))
+        used: dict[str, int] = {}
+        for endpoint in _endpoints(document):
+            prefix = endpoint.get("link", "eth")
+            used[prefix] = number = used.get(prefix, -1) + 1
+            _attach_bridge(links, endpoint, pid, f"{prefix}{number}", bool(document.get("forwards")))
     return namespaces.inside(pid, _name_sockets) if document.get("dns") else []
 
 
@@ -130,7 +137,7 @@ def settle(attendants: Sequence[int]) -> None:
 
 
 def join(document: dict[str, Any], pid: int, namespace: int = HERE) -> None:
-    """Connect a container that runs to one more bridge, under the next free name `ethN`. Raises OSError.
+    """Connect a container that runs to one more bridge, under the next free name. Raises OSError.
 
     `namespace` is where the bridge is.
     """
@@ -138,16 +145,19 @@ def join(document: dict[str, Any], pid: int, namespace: int = HERE) -> None:
     def work() -> None:
         with namespaces.inside(pid, Rtnetlink) as links:
             names = {link.name for link in links.links()}
-            number = next(number for number in range(len(names) + 1) if f"eth{number}" not in names)
-            _attach_bridge(links, document, pid, f"eth{number}", False)
+            prefix = document.get("link", "eth")
+            name = next(name for number in range(len(names) + 1) if (name := f"{prefix}{number}") not in names)
+            _attach_bridge(links, document, pid, name, False)
 
     namespaces.within(namespace, work)
 
 
-def route(pid: int, gateway: int) -> None:
-    """Send what a container that runs has for elsewhere through `gateway`, where nothing does so. Raises OSError."""
+def route(pid: int, gateway: int, gateway6: int = 0) -> None:
+    """Send what a container that runs has for elsewhere through `gateway`, whatever did so before. Raises OSError."""
     with namespaces.inside(pid, Rtnetlink) as links:
-        links.transact([rtnetlink.new_default_route(gateway)])
+        links.transact([rtnetlink.new_default_route(gateway, replace=True)])
+        if gateway6:
+            links.transact([rtnetlink.new_default_route(gateway6, rtnetlink.AF_INET6, replace=True)])
 
 
 def start_names(document: dict[str, Any], pid: int) -> None:
@@ -199,7 +209,7 @@ def _attend(document: dict[str, Any], pid: int, namespace: int, sockets: list[in
     container = os.pidfd_open(pid)
     try:
         if child := os.fork():
-            if document.get("forwards"):
+            if document.get("forwards") or document.get("forwards6"):
                 from runtime.network import portrules  # lazy: 2 ms that a container without ports does without
 
                 namespaces.within(namespace, lambda: portrules.publish(document))
@@ -252,10 +262,15 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: 
         links.transact([*rtnetlink.quiet_ipv6(port), rtnetlink.link_up(port)])
         if hairpin:
             links.transact([rtnetlink.hairpin(port)])
-    inside.transact([*rtnetlink.quiet_ipv6(name), rtnetlink.link_up(name)])
+    six = document.get("address6")
+    inside.transact([*(() if six else rtnetlink.quiet_ipv6(name)), rtnetlink.link_up(name)])
     link = inside.link(name)
     if link is None:
         raise OSError(errno.ENODEV, f"{name} vanished from the container's network namespace")
     inside.transact([rtnetlink.new_address(link.index, document["address"], document["prefix"])])
     if document["gateway"]:
         inside.transact([rtnetlink.new_default_route(document["gateway"])])
+    if six:
+        inside.transact([rtnetlink.new_address(link.index, six, document["prefix6"], rtnetlink.AF_INET6)])
+        if document["gateway6"]:
+            inside.transact([rtnetlink.new_default_route(document["gateway6"], rtnetlink.AF_INET6)])

@@ -7,6 +7,7 @@ the container's published ports out of the firewall. Standard library alone, and
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -17,8 +18,9 @@ import threading
 from contextlib import suppress
 
 from runtime.network import janitor, portrules
-from runtime.network.dns import FORMERR, SERVFAIL, Names, Question
+from runtime.network.dns import FORMERR, SERVFAIL, Names, Question, open_database
 from runtime.network.namespaces import HERE, within
+from runtime.network.ways import way_out
 from runtime.sandbox import syscalls
 
 TYPE_CHECKING = False
@@ -31,6 +33,7 @@ _UPSTREAM_PATIENCE = 2.0
 """Seconds to wait for one of the host's name servers."""
 _TCP_PATIENCE = 10.0
 """Seconds that a client of the name server over TCP may be silent."""
+_IPPROTO_SCTP = 132
 _CONNECT_PATIENCE = 30.0
 """Seconds to wait until a container takes a connection."""
 _UDP_PATIENCE = 60.0
@@ -73,8 +76,9 @@ class _Attendant:
         self._workers = threading.BoundedSemaphore(_WORKERS)
         self._guard = threading.Lock()
         self._servers: list[str] = []
+        self._target = _Target(document)
         for fd, (protocol, inner) in zip(ports, document.get("sockets", ()), strict=False):
-            self._open_port(fd, protocol, (document["target"], inner))
+            self._open_port(fd, protocol, inner)
         if names:
             dns = document["dns"]
             self._servers = dns["servers"]
@@ -97,14 +101,17 @@ class _Attendant:
                 with suppress(OSError):
                     self._actions[fd]()
 
-    def _open_port(self, fd: int, protocol: str, target: tuple[str, int]) -> None:
+    def _open_port(self, fd: int, protocol: str, inner: int) -> None:
         sock = socket.socket(fileno=fd)
         sock.setblocking(False)
-        if protocol == "tcp":
-            self._actions[fd] = lambda: self._accept(sock, lambda client: self._relay(client, target))
+        if protocol in ("tcp", "sctp"):
+            kind = socket.IPPROTO_TCP if protocol == "tcp" else _IPPROTO_SCTP
+            self._actions[fd] = lambda: self._accept(
+                sock, lambda client: self._relay(client, (self._target.address(), inner), kind)
+            )
         elif protocol == "udp":
             peers: dict[Any, socket.socket] = {}
-            self._actions[fd] = lambda: self._pass_datagram(sock, target, peers)
+            self._actions[fd] = lambda: self._pass_datagram(sock, inner, peers)
 
     @staticmethod
     def _accept(listener: socket.socket, work: Callable[[socket.socket], None]) -> None:
@@ -172,19 +179,21 @@ class _Attendant:
                 answer = self._answer(message) or self._upstream(message, socket.SOCK_STREAM)
                 client.sendall(struct.pack(">H", len(answer)) + answer)
 
-    def _relay(self, client: socket.socket, target: tuple[str, int]) -> None:
+    def _relay(self, client: socket.socket, target: tuple[str, int], protocol: int) -> None:
         """Carry one connection to the container, each direction until its end; this thread is for it alone."""
         with client, suppress(OSError):
             if self._namespace != HERE:
                 syscalls.setns(self._namespace, syscalls.CLONE_NEWNET)
-            with socket.create_connection(target, _CONNECT_PATIENCE) as inner:
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as inner:
+                inner.settimeout(_CONNECT_PATIENCE)
+                inner.connect(target)
                 inner.settimeout(None)
                 back = threading.Thread(target=_pump, args=(inner, client), daemon=True)
                 back.start()
                 _pump(client, inner)
                 back.join()
 
-    def _pass_datagram(self, sock: socket.socket, target: tuple[str, int], peers: dict[Any, socket.socket]) -> None:
+    def _pass_datagram(self, sock: socket.socket, port: int, peers: dict[Any, socket.socket]) -> None:
         """Pass one datagram on, over a socket of the client's own, and its answers back."""
         data, client = sock.recvfrom(_CHUNK)
         inner = peers.get(client)
@@ -193,10 +202,41 @@ class _Attendant:
                 return
             inner = within(self._namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             inner.settimeout(_UDP_PATIENCE)
-            inner.connect(target)
+            inner.connect((self._target.address(), port))
             peers[client] = inner
             _start(_answers, sock, inner, client, peers)
         inner.send(data)
+
+
+class _Target:
+    """The address at which a container is reached: that of its way out, which changes with the networks it is on."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._address = document.get("target", "")
+        self._path = document.get("database", "")
+        self._owner = document.get("owner", "")
+        self._connection: sqlite3.Connection | None = None
+        self._version: object = None
+        self._guard = threading.Lock()
+
+    def address(self) -> str:
+        """Return it, as the record says where that has changed."""
+        if self._path:
+            with self._guard, suppress(sqlite3.Error, ValueError, KeyError):
+                self._look()
+        return str(self._address)
+
+    def _look(self) -> None:
+        if self._connection is None:
+            self._connection = open_database(self._path)
+        version = self._connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return
+        row = self._connection.execute("SELECT network FROM containers WHERE id = ?", (self._owner,)).fetchone()
+        endpoints = json.loads(row[0]).get("networks") or {} if row else {}
+        if name := way_out(endpoints):
+            self._address = endpoints[name]["address"]
+        self._version = version
 
 
 def _start(work: Callable[..., None], *words: object) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+_SETTINGS6 = "/proc/sys/net/ipv6/conf"
+_LINK_LOCAL = (0xFE80 << 112 | 1, 64)
 _IPTABLES = ("filter", "FORWARD")
 """Table and chain in which iptables-nft, and so Docker, decides what is forwarded."""
 
@@ -42,15 +44,34 @@ class Bridge:
 
 
 class Design:
-    """What a bridge is to be: its `name`, its `table`, and how open it is (nftables.new_table)."""
+    """What a bridge is to be: its `name`, its `table`, and how open it is (nftables.new_table).
 
-    __slots__ = ("icc", "internal", "name", "table")
+    `six` are its IPv6 address and the prefix of the subnet, None for a network without.
+    """
 
-    def __init__(self, name: str, table: str, *, internal: bool = False, icc: bool = True) -> None:
+    __slots__ = ("icc", "internal", "masquerade", "name", "six", "table")
+
+    def __init__(
+        self,
+        name: str,
+        table: str,
+        *,
+        internal: bool = False,
+        icc: bool = True,
+        masquerade: bool = True,
+        six: tuple[int, int] | None = None,
+    ) -> None:
         self.name = name
         self.table = table
         self.internal = internal
         self.icc = icc
+        self.masquerade = masquerade
+        self.six = six
+
+    @property
+    def families(self) -> tuple[nftables.Family, ...]:
+        """The versions of IP that it has tables for."""
+        return (nftables.IPV4, nftables.IPV6) if self.six else (nftables.IPV4,)
 
 
 def default(key: str) -> Design:
@@ -111,7 +132,9 @@ def ensure(design: Design, choose: Callable[[Rtnetlink], tuple[int, int, int]]) 
             with NetworkLock():
                 found = _complete(design, links, rules) or _make(design, links, rules, choose)
         way = links.way_out()
-    _enable_forwarding()
+    _enable_forwarding(_FORWARDING)
+    if design.six:
+        _enable_forwarding6()
     return found, way[1] if way else 0
 
 
@@ -129,7 +152,7 @@ def take_down(key: str, named: Iterable[tuple[str, str]] = ()) -> None:
     """
     first, prefix = table_name(key), user_bridge_name(key, "")
     with Rtnetlink() as links, Nftables() as rules:
-        tables = rules.tables(first)
+        tables = list(dict.fromkeys((*rules.tables(first), *rules.tables(first, nftables.NFPROTO_IPV6))))
         found = [link.name for link in links.links()]
     bridges = {bridge_name(key): first} if bridge_name(key) in found or first in tables else {}
     bridges |= {name: f"{first}_{name[len(prefix) :]}" for name in found if name.startswith(prefix)}
@@ -142,9 +165,12 @@ def take_down(key: str, named: Iterable[tuple[str, str]] = ()) -> None:
 def take_down_one(name: str, table: str) -> None:
     """Delete one bridge, its table, and its entries in other firewalls; what is gone is no error."""
     with Rtnetlink() as links, Nftables() as rules:
-        doomed = [nftables.delete_rule(*_IPTABLES, handle) for handle in rules.commented(*_IPTABLES, table)]
-        if rules.has_table(table):
-            doomed.append(nftables.delete_table(table))
+        doomed = []
+        for family in (nftables.NFPROTO_IPV4, nftables.NFPROTO_IPV6):
+            handles = rules.commented(*_IPTABLES, table, family)
+            doomed += [nftables.delete_rule(*_IPTABLES, handle, family) for handle in handles]
+            if rules.has_table(table, family):
+                doomed.append(nftables.delete_table(table, family))
         if doomed:
             rules.commit(doomed)
         if links.link(name) is not None:
@@ -155,7 +181,10 @@ def take_down_one(name: str, table: str) -> None:
 def _complete(design: Design, links: Rtnetlink, rules: Nftables) -> Bridge | None:
     """Look the bridge up; None where a part of it, or of its rules, is missing."""
     bridge = _look(design, links)
-    if bridge is None or not rules.has_table(design.table) or _blocked(design, rules):
+    if bridge is None or any(
+        not rules.has_table(design.table, family.number) or _blocked(design, rules, family.number)
+        for family in design.families
+    ):
         return None
     return bridge
 
@@ -170,9 +199,9 @@ def _look(design: Design, links: Rtnetlink) -> Bridge | None:
     return None
 
 
-def _blocked(design: Design, rules: Nftables) -> bool:
+def _blocked(design: Design, rules: Nftables, family: int) -> bool:
     """Tell whether another's FORWARD chain drops what it does not know, and does not know us."""
-    return rules.drops_by_policy(*_IPTABLES) and not rules.commented(*_IPTABLES, design.table)
+    return rules.drops_by_policy(*_IPTABLES, family) and not rules.commented(*_IPTABLES, design.table, family)
 
 
 def _make(
@@ -182,24 +211,37 @@ def _make(
     bridge = _look(design, links)
     new = bridge is None
     if bridge is None:
-        bridge = _make_link(name, links, choose)
+        bridge = _make_link(design, links, choose)
     messages = []
-    has_table = rules.has_table(table)
-    if has_table and new:  # of a bridge that somebody deleted by hand: the subnet may be another now
-        messages.append(nftables.delete_table(table))
-    if new or not has_table:
-        messages += nftables.new_table(
-            table, name, (bridge.network, bridge.prefix), internal=design.internal, icc=design.icc
-        )
-    if _blocked(design, rules):
-        messages += nftables.pass_through(*_IPTABLES, name, table)
-    if not has_table:  # before the table: that it is there says that all this was done
-        firewalls.open_ways(rules, name, table)
+    for family in design.families:
+        has_table = rules.has_table(table, family.number)
+        if has_table and new:  # of a bridge that somebody deleted by hand: the subnet may be another now
+            messages.append(nftables.delete_table(table, family.number))
+        if new or not has_table:
+            six = family is nftables.IPV6 and design.six
+            messages += nftables.new_table(
+                table,
+                name,
+                _lowest(*six, 128) if six else (bridge.network, bridge.prefix),
+                family=family,
+                internal=design.internal,
+                icc=design.icc,
+                masquerade=design.masquerade,
+            )
+        if _blocked(design, rules, family.number):
+            messages += nftables.pass_through(*_IPTABLES, name, table, family.number)
+        if not has_table and family is nftables.IPV4:  # before the table: that it is there says that all this was done
+            firewalls.open_ways(rules, name, table)
     rules.commit(messages)
     return bridge
 
 
-def _make_link(name: str, links: Rtnetlink, choose: Callable[[Rtnetlink], tuple[int, int, int]]) -> Bridge:
+def _lowest(address: int, prefix: int, bits: int) -> tuple[int, int]:
+    return address >> (bits - prefix) << (bits - prefix), prefix
+
+
+def _make_link(design: Design, links: Rtnetlink, choose: Callable[[Rtnetlink], tuple[int, int, int]]) -> Bridge:
+    name = design.name
     link = links.link(name)
     if link is not None:
         if link.kind != "bridge":
@@ -212,16 +254,45 @@ def _make_link(name: str, links: Rtnetlink, choose: Callable[[Rtnetlink], tuple[
         raise OSError(f"bridge {name} vanished while it was made")
     with open(f"/proc/sys/net/ipv4/conf/{name}/route_localnet", "wb", buffering=0) as file:
         file.write(b"1\n")  # for the host's loopback to published ports; the table guards the other direction
-    links.transact([rtnetlink.new_address(link.index, gateway, prefix), rtnetlink.link_up(name)])
+    addresses = [rtnetlink.new_address(link.index, gateway, prefix)]
+    if design.six:
+        _write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "0")
+        addresses += [
+            rtnetlink.new_address(link.index, address, bits, rtnetlink.AF_INET6)
+            for address, bits in (design.six, _LINK_LOCAL)
+        ]
+    links.transact([*addresses, rtnetlink.link_up(name)])
     return Bridge(link.index, gateway, prefix)
 
 
-def _enable_forwarding() -> None:
-    with open(_FORWARDING, "rb") as file:
+def _enable_forwarding(path: str) -> None:
+    with open(path, "rb") as file:
         if file.read(1) == b"1":
             return
+    _write(path, "1")
+
+
+def _enable_forwarding6() -> None:
+    """Let the machine be a router for IPv6, and still take its own routes from others where it did."""
+    path = f"{_SETTINGS6}/all/forwarding"
     try:
-        with open(_FORWARDING, "wb", buffering=0) as file:
-            file.write(b"1\n")
+        with open(path, "rb") as file:
+            if file.read(1) == b"1":
+                return
+        for name in os.listdir(_SETTINGS6):
+            accept = f"{_SETTINGS6}/{name}/accept_ra"
+            with open(accept, "rb") as file:
+                learns = file.read(1) == b"1"
+            if learns and name not in ("all", "default", "lo"):
+                _write(accept, "2")  # 1 would be "unless it is a router" (ip-sysctl)
     except OSError as error:
-        raise OSError(error.errno, f"{_FORWARDING} is 0 and cannot be written: {error.strerror}") from error
+        raise OSError(error.errno, f"{path}: {error.strerror}; has the kernel IPv6?") from error
+    _write(path, "1")
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "wb", buffering=0) as file:
+            file.write(f"{text}\n".encode())
+    except OSError as error:
+        raise OSError(error.errno, f"{text} cannot be written to {path}: {error.strerror}") from error

@@ -7,6 +7,7 @@ Standard library alone, and usable under `python -I -S`.
 
 from __future__ import annotations
 
+import _socket
 import fcntl
 import json
 import os
@@ -25,7 +26,7 @@ _RESPONSE, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x0100, 0x0080
 _OPCODE = 0x7800
 _TTL = 600
 """Seconds, as Docker says; programs that keep names ask again after a restart all the same."""
-_REVERSE = ".in-addr.arpa"
+_REVERSE, _REVERSE6 = ".in-addr.arpa", ".ip6.arpa"
 
 
 class Question:
@@ -66,7 +67,7 @@ class Names:
         self._container = container
         self._connection: sqlite3.Connection | None = None
         self._version: object = None
-        self._names: dict[str, list[tuple[str, bytes]]] = {}
+        self._names: dict[str, list[tuple[str, dict[int, bytes]]]] = {}
         self._reverse: dict[str, tuple[str, str]] = {}
         self._turn = 0
         self.isolated = False
@@ -75,7 +76,7 @@ class Names:
     def answer(self, question: Question) -> bytes | None:
         """Answer from the names; None where the question is for somebody else."""
         self._refresh()
-        if question.name.endswith(_REVERSE) and question.kind == PTR:
+        if question.name.endswith((_REVERSE, _REVERSE6)) and question.kind == PTR:
             container, name = self._reverse.get(question.name, ("", ""))
             if container and self._lives(container):
                 return question.answer([(PTR, _encode(name))])
@@ -83,20 +84,21 @@ class Names:
         found = self._names.get(question.name)
         if found is None:
             return None
-        addresses = list(dict.fromkeys(address for container, address in found if self._lives(container)))
-        if not addresses:
+        living = [addresses for container, addresses in found if self._lives(container)]
+        if not living:
             return None
-        if question.kind not in (A, ANY):
-            return question.answer([])  # the name is there, without what was asked for
         self._turn += 1
-        start = self._turn % len(addresses)
-        return question.answer([(A, address) for address in addresses[start:] + addresses[:start]])
+        records = []
+        for kind in (A, AAAA):
+            if question.kind in (kind, ANY):
+                raw = list(dict.fromkeys(addresses[kind] for addresses in living if kind in addresses))
+                start = self._turn % len(raw) if raw else 0
+                records += [(kind, address) for address in raw[start:] + raw[:start]]
+        return question.answer(records)  # none where the name is there, without what was asked for
 
     def _refresh(self) -> None:
         if self._connection is None:
-            self._connection = sqlite3.connect(
-                f"file:{_quoted(self._path)}?mode=ro", uri=True, timeout=2, check_same_thread=False
-            )
+            self._connection = open_database(self._path)
         version = self._connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
@@ -117,12 +119,13 @@ class Names:
                 endpoint = networks.get(network)
                 if endpoint is None or endpoint.get("id") != mine["id"]:
                     continue
-                address = bytes(map(int, endpoint["address"].split(".")))
-                for word in (name, container[:12], *endpoint.get("aliases", ())):
+                addresses = _addresses(endpoint)
+                linked = [alias for alias, other in mine.get("links", ()) if other in (name, container)]
+                for word in (name, container[:12], *endpoint.get("aliases", ()), *linked):
                     for full in (word.lower(), f"{word}.{network}".lower()):
-                        self._names.setdefault(full, []).append((container, address))
-                reverse = ".".join(str(byte) for byte in reversed(address)) + _REVERSE
-                self._reverse[reverse] = container, f"{name}.{network}"
+                        self._names.setdefault(full, []).append((container, addresses))
+                for reverse in map(_backwards, addresses.values()):
+                    self._reverse[reverse] = container, f"{name}.{network}"
 
     def _lives(self, container: str) -> bool:
         """Tell whether a container runs: its row says so until somebody looks."""
@@ -140,6 +143,26 @@ class Names:
         finally:
             os.close(fd)
         return False
+
+
+def _addresses(endpoint: dict[str, Any]) -> dict[int, bytes]:
+    """Return the addresses of a container in one network by the kind of record that they are."""
+    found = {A: _socket.inet_pton(_socket.AF_INET, endpoint["address"])}
+    if endpoint.get("address6"):
+        found[AAAA] = _socket.inet_pton(_socket.AF_INET6, endpoint["address6"])
+    return found
+
+
+def _backwards(address: bytes) -> str:
+    """Write the name under which an address is looked up."""
+    if len(address) == 4:
+        return ".".join(str(byte) for byte in reversed(address)) + _REVERSE
+    return ".".join(reversed(address.hex())) + _REVERSE6
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    """Open the database for reading, by one thread at a time."""
+    return sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=2, check_same_thread=False)
 
 
 def _encode(name: str) -> bytes:

@@ -96,7 +96,9 @@ def clear(locks: str, key: str) -> None:
         path = path.replace(character, escape)
     try:
         with sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_BUSY) as connection:  # never a new, empty one
-            connection.execute("DELETE FROM network_leases")
+            for table in ("network_leases", "network_leases6"):
+                if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+                    connection.execute(f"DELETE FROM {table}")
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'networks'").fetchone():
                 rows = connection.execute("SELECT id, options FROM networks").fetchall()
                 named = [(name, number) for number, text in rows if (name := _given_name(text))]
@@ -115,8 +117,10 @@ def _given_name(options: str) -> str:
     """Return the name that a user gave to a network's bridge, "" where there is none."""
     import json  # lazy: 2 ms, and few networks have options
 
-    name = json.loads(options).get("com.docker.network.bridge.name", "") if options != "{}" else ""
-    return str(name)
+    given = json.loads(options) if options != "{}" else {}
+    return str(
+        next((given[name] for name in ("com.docker.network.bridge.name", "bridge", "name") if name in given), "")
+    )
 
 
 def main(locks: str, key: str) -> None:

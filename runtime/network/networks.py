@@ -6,15 +6,14 @@ what it has now. The three predefined networks (bridge, host, none) have no row.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from frozen import Frozen
+from frozen import Frozen, field
 from runtime.errors import Conflict, NetworkError, NotFound, UsageError
-from runtime.network import bridge, home, namespaces, subnets
+from runtime.network import bridge, home, namespaces, options, pools, subnets
 
 if TYPE_CHECKING:
     from runtime.network.rtnetlink import Rtnetlink
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 PREDEFINED = ("bridge", "host", "none")
 
-_VERSION = 1
+_VERSION = 2
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS networks(
         id TEXT PRIMARY KEY,
@@ -38,58 +37,54 @@ _TABLES = (
         internal INTEGER NOT NULL,
         options TEXT NOT NULL,
         labels TEXT NOT NULL,
-        created INTEGER NOT NULL)""",
+        created INTEGER NOT NULL,
+        more TEXT NOT NULL DEFAULT '{}')""",
 )
-_COLUMNS = ("id", "name", "network", "prefix", "gateway", "first", "last", "ip_range", "created")
+_MIGRATIONS = {1: ("ALTER TABLE networks ADD COLUMN more TEXT NOT NULL DEFAULT '{}'",)}
+_COLUMNS = ("id", "name", "created")
+_PLACE = ("network", "prefix", "gateway", "first", "last", "ip_range")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
-_LINK_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
-_BRIDGE_NAME, _ICC, _MTU = (
-    "com.docker.network.bridge.name",
-    "com.docker.network.bridge.enable_icc",
-    "com.docker.network.driver.mtu",
-)
-_OPTIONS = {"bridge": _BRIDGE_NAME, "name": _BRIDGE_NAME, "icc": _ICC, "mtu": _MTU}
-_KNOWN = (*_OPTIONS.values(), "com.docker.network.bridge.enable_ip_masquerade")
 
 
 class Network(Frozen):
-    """A user's network; addresses are numbers. `fixed`: its subnet was given, so that containers may ask for addresses.
+    """A user's network: its `pool` of IPv4 addresses, and `pool6` where IPv6 addresses were asked for or given.
 
-    `first` and `last` are the addresses that containers get, those of `ip_range` (as 10.9.0.0/28) where there is one.
-    `created` is in nanoseconds.
+    `ipv6` says whether containers get those. `created` is in nanoseconds.
     """
 
     id: str
     name: str
-    network: int
-    prefix: int
-    gateway: int
-    first: int
-    last: int
-    ip_range: str
-    fixed: bool
+    pool: pools.Pool
+    pool6: pools.Pool | None = None
+    ipv6: bool = False
     internal: bool
+    attachable: bool = False
+    scope: str = "local"
+    ipam_options: dict[str, str] = field(default_factory=dict)
     options: dict[str, str]
     labels: dict[str, str]
     created: int
 
     @property
-    def subnet(self) -> subnets.Subnet:
-        """Its lowest address and prefix length."""
-        return self.network, self.prefix
-
-    @property
     def mtu(self) -> int:
         """Bytes; 0 where it is that of the way out."""
-        return int(self.options.get(_MTU, "0"))
+        return options.mtu(self.options)
+
+    @property
+    def link_prefix(self) -> str:
+        """What the names of its links in containers begin with."""
+        return options.link_prefix(self.options)
 
     def design(self, key: str) -> bridge.Design:
         """Say what its bridge is to be, in the root with `key`."""
+        six = self.pool6 if self.ipv6 else None
         return bridge.Design(
-            self.options.get(_BRIDGE_NAME) or bridge.user_bridge_name(key, self.id),
+            options.bridge_name(self.options) or bridge.user_bridge_name(key, self.id),
             bridge.table_name(key, self.id),
             internal=self.internal,
-            icc=self.options.get(_ICC, "true") == "true",
+            icc=options.icc(self.options),
+            masquerade=options.masquerade(self.options),
+            six=(six.gateway, six.prefix) if six else None,
         )
 
 
@@ -99,7 +94,7 @@ class Networks:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.database = store.database
-        self.database.ensure("networks", _VERSION, _TABLES)
+        self.database.ensure("networks", _VERSION, _TABLES, migrations=_MIGRATIONS)
 
     def all(self) -> tuple[Network, ...]:
         """Return them, the oldest first."""
@@ -124,21 +119,22 @@ class Networks:
         self,
         name: str,
         *,
-        subnet: str = "",
-        gateway: str = "",
-        ip_range: str = "",
+        wishes: pools.Wishes | None = None,
         internal: bool = False,
-        options: Mapping[str, str] | None = None,
+        attachable: bool = False,
+        scope: str = "local",
+        driver_options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Network:
-        """Record a new bridge network with a subnet that is free. Raises UsageError, Conflict and NetworkError."""
+        """Record a new bridge network with subnets that are free. Raises UsageError, Conflict and NetworkError."""
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f'invalid network name "{name}"', hint="letters, digits, `_`, `.` and `-`, a letter or digit first"
             )
         if name in (*PREDEFINED, "default"):
             raise Conflict(f"operation is not permitted on predefined {name} network", hint="choose another name")
-        known = _check_options(options or {})
+        known = options.check(driver_options or {})
+        wishes = wishes or pools.Wishes()
         context = self.store.context
         with bridge.NetworkLock(), self.database.write() as connection:
             if connection.execute("SELECT 1 FROM networks WHERE name = ?", (name,)).fetchone():
@@ -147,29 +143,22 @@ class Networks:
             network_id = context.token(64)
             while network_id[:4] in others:  # its bridge is named by these
                 network_id = context.token(64)
-            place = self._place(network_id, subnet, gateway, ip_range)
+            pool, pool6 = self._pools(network_id, wishes)
             made = Network(
                 id=network_id,
                 name=name,
-                network=place[0],
-                prefix=place[1],
-                gateway=place[2],
-                first=place[3],
-                last=place[4],
-                ip_range=str(_cidr(ip_range, "ip-range")) if ip_range else "",
-                fixed=bool(subnet),
+                pool=pool,
+                pool6=pool6,
+                ipv6=wishes.ipv6,
                 internal=internal,
+                attachable=attachable,
+                scope=scope,
+                ipam_options=dict(wishes.options),
                 options=known,
                 labels=dict(labels or {}),
                 created=context.now(),
             )
-            connection.execute(
-                "INSERT INTO networks VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(made.id, made.name, *place, made.ip_range, made.fixed, made.internal),
-                    *(json.dumps(made.options), json.dumps(made.labels), made.created),
-                ),
-            )
+            connection.execute("INSERT INTO networks VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _row_of(made))
         return made
 
     def remove(self, network: Network) -> None:
@@ -204,41 +193,18 @@ class Networks:
         return found
 
     def taken(self) -> list[subnets.Subnet]:
-        """Return the subnets of all user networks."""
+        """Return the IPv4 subnets of all user networks."""
         return [(row[0], row[1]) for row in self.database.read("SELECT network, prefix FROM networks")]
 
-    def _place(self, network_id: str, subnet: str, gateway: str, ip_range: str) -> tuple[int, int, int, int, int]:
-        """Return (network, prefix, gateway, first, last); raises UsageError and NetworkError."""
-        if not subnet:
-            if ip_range or gateway:
-                raise UsageError("no matching subnet for gateway or ip-range", hint="give --subnet as well")
-            network, prefix = subnets.choose(network_id[:10], self._used())
-            return network, prefix, network + 1, network + 2, network + (1 << (32 - prefix)) - 2
-        whole = _cidr(subnet, "subnet")
-        network, prefix = int(whole.network_address), whole.prefixlen
-        if prefix > 30:
-            raise UsageError(f"subnet {subnet} has no room for a gateway and a container")
-        for other in (*self.taken(), *self._addresses()):
-            if whole.overlaps(ipaddress.IPv4Network((other[0] >> (32 - other[1]) << (32 - other[1]), other[1]))):
-                raise Conflict(
-                    "invalid pool request: Pool overlaps with other one on this address space",
-                    hint=f"{subnets.text(other)} is in use already",
-                )
-        own = network + 1
-        if gateway:
-            own = subnets.number(gateway) or 0
-            if not own:
-                raise UsageError(f"invalid gateway address: {gateway}")
-            if ipaddress.IPv4Address(own) not in whole:
-                raise UsageError(f"no matching subnet for gateway {gateway}")
-        first, last = network + 1, int(whole.broadcast_address) - 1
-        if ip_range:
-            part = _cidr(ip_range, "ip-range")
-            if not part.subnet_of(whole):
-                raise UsageError(f"no matching subnet for range {ip_range}")
-            first = max(first, int(part.network_address))
-            last = min(last, int(part.broadcast_address))
-        return network, prefix, own, first, last
+    def _pools(self, network_id: str, wishes: pools.Wishes) -> tuple[pools.Pool, pools.Pool | None]:
+        taken6 = [other.pool6.subnet for other in self.all() if other.pool6]
+        given = pools.read(wishes, [*self.taken(), *self._addresses()], [*taken6, *_addresses6()])
+        pool, pool6 = given.get(4), given.get(6)
+        if pool is None:
+            pool = pools.automatic(subnets.choose(network_id[:10], self._used()), 32)
+        if pool6 is None and wishes.ipv6:
+            pool6 = pools.automatic(subnets.choose6(self.store.layout.key, [*taken6, *_routes6()]), 128)
+        return pool, pool6
 
     def _addresses(self) -> list[subnets.Subnet]:
         """Return the subnets of the host's own links and of the default bridge."""
@@ -259,6 +225,21 @@ class Networks:
             return [*self.taken(), *self._addresses(), *kernel_subnets(links, host_resolver().servers)]
 
 
+def _addresses6() -> list[subnets.Subnet]:
+    """Return the IPv6 subnets of the host's own links."""
+    from runtime.network.rtnetlink import AF_INET6, Rtnetlink
+
+    with Rtnetlink() as links:
+        return [(address, prefix) for _, address, prefix in links.addresses(AF_INET6)]
+
+
+def _routes6() -> list[subnets.Subnet]:
+    from runtime.network.rtnetlink import AF_INET6, Rtnetlink
+
+    with Rtnetlink() as links:
+        return links.routes(AF_INET6)
+
+
 def kernel_subnets(links: Rtnetlink, servers: tuple[str, ...]) -> list[subnets.Subnet]:
     """Return what the kernel routes, its addresses, and the name servers: where no new subnet may lie."""
     taken = [*links.routes(), *((address, prefix) for _, address, prefix in links.addresses())]
@@ -266,43 +247,42 @@ def kernel_subnets(links: Rtnetlink, servers: tuple[str, ...]) -> list[subnets.S
     return [*taken, *((server, 32) for server in numbers if server is not None)]
 
 
-def _check_options(options: Mapping[str, str]) -> dict[str, str]:
-    known = {}
-    for short, value in options.items():
-        name = _OPTIONS.get(short, short)
-        if name not in _KNOWN:
-            raise UsageError(f"--opt {short} is not known", hint=f"there are: {', '.join(_KNOWN)}")
-        if name == _MTU and not (value.isascii() and value.isdecimal() and 68 <= int(value) <= 65535):
-            raise UsageError(f"invalid MTU: {value}", hint="a number of bytes from 68 to 65535")
-        if name == _BRIDGE_NAME and not _LINK_NAME.fullmatch(value):
-            raise UsageError(f"invalid bridge name: {value}", hint="at most 15 letters, digits, `_`, `.` and `-`")
-        if name.endswith((_ICC, "masquerade")) and value not in ("true", "false"):
-            raise UsageError(f"invalid value of {short}: {value}", hint="true or false")
-        if name.endswith("masquerade") and value == "false":
-            raise UsageError(f"--opt {short}=false cannot be had", hint="an --internal network has no way out")
-        known[name] = value
-    return known
-
-
-def _cidr(text: str, what: str) -> ipaddress.IPv4Network:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-        if "/" not in text:
-            raise ValueError
-    except ValueError:
-        raise UsageError(
-            f"invalid {what} {text}: invalid CIDR block notation", hint="write it as 10.9.0.0/24"
-        ) from None
-    if network.version == 6:
-        raise UsageError(f"{what} {text}: networks have IPv4 alone", hint="give an IPv4 subnet")
-    return network
-
-
 def _network(row: Row) -> Network:
+    more = json.loads(row["more"])
+    place = {name: row[name] for name in _PLACE}
+    six = more.get("pool6")
     return Network(
         **{name: row[name] for name in _COLUMNS},
-        fixed=bool(row["fixed"]),
+        pool=pools.Pool(**place, fixed=bool(row["fixed"]), routed=more.get("routed", True), aux=more.get("aux", {})),
+        pool6=pools.Pool(**{**six, **{name: int(six[name], 16) for name in _LONG}}) if six else None,
+        ipv6=more.get("ipv6", False),
         internal=bool(row["internal"]),
+        attachable=more.get("attachable", False),
+        scope=more.get("scope", "local"),
+        ipam_options=more.get("ipam", {}),
         options=json.loads(row["options"]),
         labels=json.loads(row["labels"]),
+    )
+
+
+_LONG = ("network", "gateway", "first", "last")
+"""What of a pool of IPv6 has more digits than other programs read of a number in JSON: hex."""
+
+
+def _row_of(network: Network) -> tuple[object, ...]:
+    pool, six = network.pool, network.pool6
+    more: dict[str, object] = {
+        "ipv6": network.ipv6,
+        "attachable": network.attachable,
+        "scope": network.scope,
+        "ipam": network.ipam_options,
+        "routed": pool.routed,
+        "aux": pool.aux,
+    }
+    if six is not None:
+        plain = {name: getattr(six, name) for name in (*_PLACE, "fixed", "routed", "aux")}
+        more["pool6"] = {**plain, **{name: f"{plain[name]:x}" for name in _LONG}}
+    return (
+        *(network.id, network.name, *(getattr(pool, name) for name in _PLACE), pool.fixed, network.internal),
+        *(json.dumps(network.options), json.dumps(network.labels), network.created, json.dumps(more)),
     )

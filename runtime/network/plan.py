@@ -11,16 +11,14 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from frozen import Frozen
-from runtime.errors import NetworkError, UsageError
-from runtime.network import bridge, home, janitor, leases, namespaces, resolv, subnets
+from runtime.errors import UsageError
+from runtime.network import home, janitor, leases, resolv, subnets
 from runtime.network.attach import DNS_ADDRESS
-from runtime.store.leases import boot_mark, is_alive, own_name, start_time
+from runtime.network.endpoints import Endpoint, Lease
 
 if TYPE_CHECKING:
     from runtime.context import Context
-    from runtime.network.networks import Network
     from runtime.network.publish import Published, Reserved
-    from runtime.network.rtnetlink import Rtnetlink
     from runtime.network.settings import EndpointSettings
     from runtime.store import Store
 
@@ -28,7 +26,6 @@ BRIDGE, NONE, HOST = "bridge", "none", "host"
 PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
 MODES = (BRIDGE, NONE, HOST, PASTA, SLIRP4NETNS)
 
-_DEFAULT_MTU = 1500
 _WAIT = 0.002
 """Seconds between two looks while an unused bridge is being taken away (50 ms in all)."""
 
@@ -77,39 +74,6 @@ class Plan:
         """Let the addresses belong to process `pid`: they stay leased after the block for as long as that one lives."""
         for lease in self._leases:
             lease.follow(pid)
-
-
-class Lease:
-    """An address of one container, and the process that it is leased to."""
-
-    def __init__(
-        self, store: Store, subnet: subnets.Subnet, owner: str, network: Network | None = None, wanted: int = 0
-    ) -> None:
-        self._database = store.database
-        self._followed = False
-        self._process = own_name(store.context)
-        self.address = leases.take(
-            self._database,
-            subnet,
-            owner=owner,
-            process=self._process,
-            span=(network.first, network.last) if network else None,
-            gateway=network.gateway if network else 0,
-            wanted=wanted,
-        )
-
-    def follow(self, pid: int) -> None:
-        started = start_time(pid)
-        if started is None:
-            return  # it has ended: the block's end gives the address back
-        process = f"{pid}-{started}-{boot_mark()}-{self._process.rpartition('-')[2]}"
-        leases.hand_over(self._database, self.address, process=self._process, to=process)
-        self._process = process
-        self._followed = True
-
-    def close(self) -> None:
-        if not (self._followed and is_alive(self._process)):
-            leases.release(self._database, self.address, process=self._process)
 
 
 @contextmanager
@@ -262,10 +226,15 @@ def _connected(
 ) -> Plan:
     """Make the plan of a container with these networks; the first that is not internal is its way out."""
     document: dict[str, Any] = {"mode": BRIDGE, "locks": str(context.layout.locks), "key": context.layout.key}
-    way = next((point for point in points if not point.internal), None)
+    ways = [point for point in points if not point.internal]
+    way = max(ways, key=lambda point: point.priority) if ways else None
     for point in points:
         if point is not way:
             point.document["gateway"] = 0
+    way6 = way if way and way.address6 else next((point for point in ways if point.address6), None)
+    for point in points:
+        if point is not way6 and point.address6:
+            point.document["gateway6"] = 0
     if points:
         document |= points[0].document
         document["others"] = [point.document for point in points[1:]]
@@ -273,13 +242,16 @@ def _connected(
         document["dns"] = names_document(context, owner.partition(":")[2], resolver.dns)
     if reserved is not None and way is not None:
         document |= _forwarding(reserved, way)
+        document |= {"database": str(context.layout.database), "owner": owner.partition(":")[2]}
+    own = [text for point in points for text in (point.facts["address"], point.facts.get("address6")) if text]
     made = resolver.plan(
         BRIDGE,
         document,
-        address=subnets.dotted(points[0].lease.address) if points else None,
+        address=str(own[0]) if own else None,
         gateway=subnets.dotted((way or points[0]).gateway) if points else None,
+        ipv6=way6 is not None,
         named="dns" in document,
-        more=[subnets.dotted(point.lease.address) for point in points[1:]],
+        more=[str(text) for text in own[1:]],
     )
     if points:
         made.prefix, made.mac = points[0].prefix, points[0].document["mac"]
@@ -291,15 +263,17 @@ def _connected(
 
 
 def _forwarding(reserved: Reserved, way: Endpoint) -> dict[str, Any]:
-    """Describe the published ports: rules for IPv4, and the sockets that answer elsewhere."""
-    from runtime.network.publish import forwards
+    """Describe the published ports: rules for each version of IP, and the sockets that answer elsewhere."""
+    from runtime.network.publish import forwards, forwards6
 
+    six = {"to6": way.address6, "forwards6": forwards6(reserved.ports)} if way.address6 else {}
     return {
         "table": way.design.table,
         "to": way.lease.address,
         "target": subnets.dotted(way.lease.address),
         "forwards": forwards(reserved.ports),
         "sockets": reserved.served,
+        **six,
     }
 
 
@@ -320,111 +294,11 @@ def names_document(context: Context, container: str, dns: Sequence[str]) -> dict
     }
 
 
-class Endpoint:
-    """One network of one container: the bridge is there, the address leased. `document` is for attach."""
-
-    def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str, at: home.Home) -> None:
-        """Join network `name`, whose bridge is `at` home. Raises NotFound, NetworkError and UsageError."""
-        key = store.layout.key
-        self.network = _find_network(store, name)
-        network = self.network
-        self.name = network.name if network else BRIDGE
-        self.internal = network.internal if network else False
-        self.design = network.design(key) if network else bridge.default(key)
-        wanted = _wanted_address(network, settings.get("IPAddress", ""))
-        found, mtu = _ensure_bridge(store, self.design, network, at)
-        self.gateway, self.prefix = found.gateway, found.prefix
-        self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
-        address = self.lease.address
-        self.document: dict[str, Any] = {
-            "bridge": found.index,
-            "port": bridge.port_name(key, address),
-            "mac": settings.get("MacAddress") or bridge.mac_of(address),
-            "address": address,
-            "gateway": found.gateway,
-            "prefix": found.prefix,
-            "mtu": (network.mtu if network else 0) or mtu,
-        }
-        self.facts: dict[str, object] = {
-            "id": network.id if network else "",
-            "address": subnets.dotted(address),
-            "gateway": "" if self.internal else subnets.dotted(found.gateway),
-            "prefix": found.prefix,
-            "mac": self.document["mac"],
-            "aliases": list(settings.get("Aliases") or ()),
-            "internal": self.internal,
-        }
-
-
-def _find_network(store: Store, name: str) -> Network | None:
-    """Return a user's network, None for the default one."""
-    if name == BRIDGE:
-        return None
-    from runtime.network.networks import Networks  # lazy: 12 ms that the default bridge does not need
-
-    return Networks(store).find(name)
-
-
-def _wanted_address(network: Network | None, text: str) -> int:
-    """Check an address that a container asks for; 0 where it asks for none."""
-    if not text:
-        return 0
-    address = subnets.number(text)
-    if address is None:
-        raise UsageError(f"invalid IPv4 address: {text}")
-    if network is None or not network.fixed:
-        raise UsageError(
-            "user specified IP address is supported only when connecting to networks with user configured subnets",
-            hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
-        )
-    low, high = network.network, network.network + (1 << (32 - network.prefix)) - 1
-    if not low < address < high:
-        raise UsageError(
-            f"no configured subnet contains IP address {text}", hint=f"{network.name} is {subnets.text(network.subnet)}"
-        )
-    if address == network.gateway:
-        raise NetworkError(f"Address already in use: {text} is the gateway of {network.name}")
-    return address
-
-
 def _become_user(context: Context, locks: str) -> int:
     while (users := janitor.try_use(locks)) is None:
         context.cancel.check()
         context.cancel.wait(_WAIT)
     return users
-
-
-def _ensure_bridge(
-    store: Store, design: bridge.Design, network: Network | None, at: home.Home
-) -> tuple[bridge.Bridge, int]:
-    """Return a bridge, made if it is missing, and the MTU of the way out in bytes."""
-
-    def choose(links: Rtnetlink) -> tuple[int, int, int]:
-        if network is not None:
-            return network.network, network.prefix, network.gateway
-        from runtime.network.networks import Networks, kernel_subnets  # lazy: 12 ms, only for a new bridge
-
-        taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken(), *outside]
-        subnet = subnets.choose(store.layout.key, taken, leases.recorded_subnet(store.database))
-        return *subnet, subnet[0] + 1
-
-    try:
-        outside = _host_routes() if at.path else []
-        found, mtu = namespaces.within(at.namespace, lambda: bridge.ensure(design, choose))
-    except OSError as error:
-        raise NetworkError(
-            f"the network cannot be set up: {error.strerror or error}",
-            hint="it needs CAP_NET_ADMIN, nf_tables and ip_forward; else use --network none or --network host",
-        ) from error
-    return found, mtu or _DEFAULT_MTU
-
-
-def _host_routes() -> list[subnets.Subnet]:
-    """Return where the machine's own networks are, which the namespace of the bridges does not show."""
-    from runtime.network.rtnetlink import Rtnetlink
-
-    with Rtnetlink() as links:
-        return links.routes()
 
 
 def _servers(dns: Sequence[str]) -> tuple[str, ...]:

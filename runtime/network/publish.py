@@ -14,7 +14,7 @@ from contextlib import ExitStack
 
 from frozen import Frozen
 from runtime.errors import NetworkError, UsageError
-from runtime.network.subnets import number
+from runtime.network.subnets import number, number6
 
 PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": 132}
 
@@ -213,6 +213,16 @@ def forwards(ports: Iterable[Published]) -> list[tuple[tuple[int, int, int], int
     for port in ports:
         host = number(port.address)
         if host is not None:
+            found.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
+    return found
+
+
+def forwards6(ports: Iterable[Published]) -> list[tuple[tuple[int, int, int], int]]:
+    """Return what the firewall sends on to a container that has an IPv6 address; from ::1 there is no way out."""
+    found = []
+    for port in ports:
+        host = number6(port.address)
+        if host is not None and host != 1:
             found.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
     return found
 

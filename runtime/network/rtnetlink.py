@@ -14,6 +14,7 @@ from runtime.network.netlink import (
     NETLINK_ROUTE,
     NLM_F_CREATE,
     NLM_F_EXCL,
+    NLM_F_REPLACE,
     Message,
     Netlink,
     attribute,
@@ -215,11 +216,15 @@ def new_address(index: int, address: int, prefix: int, family: int = AF_INET) ->
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, "address cannot be set", (errno.EEXIST,))
 
 
-def new_default_route(gateway: int, family: int = AF_INET) -> Message:
-    """Route everything through `gateway`, which a link of the namespace reaches already."""
+def new_default_route(gateway: int, family: int = AF_INET, *, replace: bool = False) -> Message:
+    """Route everything through `gateway`, which a link of the namespace reaches already.
+
+    `replace`: also where another default route is there, which goes.
+    """
     body = _ROUTE.pack(family, 0, 0, 0, RT_TABLE_MAIN, RTPROT_BOOT, 0, RTN_UNICAST, 0)
     body += attribute(RTA_GATEWAY, gateway.to_bytes(_size(family), "big"))
-    return Message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, body, "default route cannot be set", (errno.EEXIST,))
+    flags = NLM_F_CREATE | (NLM_F_REPLACE if replace else NLM_F_EXCL)
+    return Message(RTM_NEWROUTE, flags, body, "default route cannot be set", (errno.EEXIST,))
 
 
 def _size(family: int) -> int:

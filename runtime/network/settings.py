@@ -6,8 +6,15 @@ from typing import TypedDict
 
 
 class EndpointSettings(TypedDict, total=False):
-    """What a container asks of a network: further names, an address, a link-layer address; absent for no wish."""
+    """What a container asks of a network: further names, addresses, a link-layer address; absent for no wish.
+
+    `Links` are other containers and what they are called here, `NAME:ALIAS`. `GwPriority` says which network is the way
+    out: the highest.
+    """
 
     Aliases: list[str]
     IPAddress: str
+    IPv6Address: str
+    Links: list[str]
+    GwPriority: int
     MacAddress: str

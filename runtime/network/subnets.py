@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket as socket
 from collections.abc import Iterable
 
 from runtime.errors import NetworkError
@@ -64,10 +65,44 @@ def number(address: str) -> int | None:
     return int.from_bytes(bytes(int(part) for part in parts), "big")
 
 
-def _overlaps(subnet: Subnet, others: Iterable[Subnet]) -> bool:
+def choose6(key: str, taken: Iterable[Subnet]) -> Subnet:
+    """Choose a unique local /64 (RFC 4193) whose global id is the root's key: the first that overlaps nothing taken."""
+    others = [(network, prefix) for network, prefix in taken if prefix > _SHORTEST]
+    base = int(f"fd{key[:10]:0<10}", 16) << 80
+    for number in range(1 << 16):
+        candidate = base + (number << 64), 64
+        if not _overlaps(candidate, others, 128):
+            return candidate
+    raise NetworkError("no IPv6 subnet is free", hint="choose one with --subnet")
+
+
+def text6(address: int) -> str:
+    """Write an IPv6 address as RFC 5952 has it."""
+    return socket.inet_ntop(socket.AF_INET6, address.to_bytes(16, "big"))
+
+
+def network6(subnet: Subnet) -> str:
+    """Write an IPv6 subnet as `fd00:9::/64`."""
+    return f"{text6(subnet[0])}/{subnet[1]}"
+
+
+def number6(address: str) -> int | None:
+    """Read an IPv6 address; None for anything else."""
+    try:
+        return int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big")
+    except (OSError, ValueError):
+        return None
+
+
+def overlap(one: Subnet, other: Subnet, bits: int = 32) -> bool:
+    """Tell whether two subnets of addresses of so many bits have an address in common."""
+    return _overlaps(one, [other], bits)
+
+
+def _overlaps(subnet: Subnet, others: Iterable[Subnet], bits: int = 32) -> bool:
     network, prefix = subnet
     for other, length in others:
-        shift = 32 - min(prefix, length)
+        shift = bits - min(prefix, length)
         if network >> shift == other >> shift:
             return True
     return False

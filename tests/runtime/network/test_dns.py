@@ -41,13 +41,20 @@ class Machine:
         self.locks: dict[str, int] = {}
 
     def start(
-        self, letter: str, name: str, address: str, *, network: str = "net", aliases: tuple[str, ...] = ()
+        self,
+        letter: str,
+        name: str,
+        address: str,
+        *,
+        network: str = "net",
+        aliases: tuple[str, ...] = (),
+        **more: object,
     ) -> None:
         number = letter * 64
         (self.path / number).mkdir()
         self.locks[letter] = os.open(self.path / number / "alive", os.O_RDWR | os.O_CREAT)
         fcntl.flock(self.locks[letter], fcntl.LOCK_EX)
-        endpoint = {"id": f"id-{network}", "address": address, "aliases": aliases}
+        endpoint = {"id": f"id-{network}", "address": address, "aliases": aliases, **more}
         self.database.execute(
             "INSERT INTO containers VALUES(?, ?, ?, 'running')",
             (number, name, json.dumps({"networks": {network: endpoint}})),
@@ -136,3 +143,24 @@ def test_any_bytes_are_a_question_or_none(data: bytes) -> None:
     except ValueError:
         return
     assert question.answer([])[12:] == question.raw
+
+
+def test_a_container_with_ipv6_is_found_by_either_address(machine: Machine) -> None:
+    machine.start("d", "six", "10.9.0.4", address6="fd00::4")
+    names = machine.names("a")
+    raw = b"\xfd" + bytes(14) + b"\x04"
+    long = answer(names, "six", AAAA)
+    assert long is not None
+    assert struct.unpack_from(">H", long, 6)[0] == 1
+    assert long.endswith(struct.pack(">H", 16) + raw)
+    assert addresses(answer(names, "six")) == ["10.9.0.4"]
+    reverse = answer(names, ".".join(reversed(raw.hex())) + ".ip6.arpa", PTR)
+    assert reverse is not None
+    assert reverse.endswith(b"\x03six\x03net\0")
+
+
+def test_a_link_is_a_name_for_the_container_that_has_it_alone(machine: Machine) -> None:
+    machine.start("d", "own", "10.9.0.4", links=[("store", "db"), ("gone", "nobody")])
+    assert addresses(answer(machine.names("d"), "store")) == ["10.9.0.3"]
+    assert answer(machine.names("d"), "gone") is None
+    assert answer(machine.names("a"), "store") is None

@@ -40,7 +40,7 @@ def test_the_first_address_after_the_bridges_own_is_given_first(store: Store) ->
 def test_an_address_that_was_given_back_waits_for_its_turn(store: Store) -> None:
     process = own_name(store.context)
     first = take(store, process=process)
-    leases.release(store.database, first, process=process)
+    leases.release(store.database, process=process)
     assert take(store) == first + 1
 
 
@@ -77,11 +77,11 @@ def test_what_killed_builds_left_goes_with_the_next_lease(store: Store) -> None:
 
 def test_a_lease_that_was_handed_over_is_not_the_givers_to_release(store: Store) -> None:
     mine, other = own_name(store.context), own_name(store.context)
-    address = take(store, process=mine)
-    leases.hand_over(store.database, address, process=mine, to=other)
-    leases.release(store.database, address, process=mine)
+    take(store, process=mine)
+    leases.hand_over(store.database, process=mine, to=other)
+    leases.release(store.database, process=mine)
     assert len(rows(store)) == 1
-    leases.release(store.database, address, process=other)
+    leases.release(store.database, process=other)
     assert rows(store) == []
 
 
@@ -128,3 +128,41 @@ def test_processes_that_lease_at_once_never_get_the_same_address(store: Store, c
     finally:
         for taker in takers:
             taker.communicate()
+
+
+def test_an_ipv6_address_is_the_next_free_one_from_where_it_is_sought(store: Store) -> None:
+    network, process = 0xFD << 120, own_name(store.context)
+
+    def take6(wanted: int = 0, preferred: int = 5) -> int:
+        return (
+            leases.take6(
+                store.database,
+                (network + 1, network + 7),
+                owner="container:a",
+                process=process,
+                preferred=network + preferred,
+                excluded=(network + 6,),
+                wanted=wanted,
+            )
+            - network
+        )
+
+    assert [take6(), take6(), take6()] == [5, 7, 1]
+    assert take6(wanted=network + 3) == 3
+    for taken in (3, 6):
+        with pytest.raises(NetworkError, match=f"Address already in use: fd00::{taken} "):
+            take6(wanted=network + taken)
+    take(store, process=process)
+    leases.release_address(store.database, "container:a", SUBNET[0] + 2, network + 3)
+    assert rows(store) == []
+
+
+def test_addresses_of_both_versions_go_with_their_process(store: Store) -> None:
+    network, mine, other = 0xFD << 120, own_name(store.context), own_name(store.context)
+    take(store, process=mine)
+    leases.take6(store.database, (network, network + 9), owner="container:a", process=mine, preferred=network)
+    leases.hand_over(store.database, process=mine, to=other)
+    leases.release(store.database, process=mine)
+    assert store.database.one("SELECT process FROM network_leases6")[0] == other  # type: ignore[index]
+    leases.release(store.database, process=other)
+    assert (rows(store), store.database.one("SELECT 1 FROM network_leases6")) == ([], None)

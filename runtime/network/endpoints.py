@@ -1,0 +1,218 @@
+"""Join one network: its bridge is there, an address leased, and the document written that `attach` carries out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from runtime.errors import NetworkError, UsageError
+from runtime.network import bridge, home, leases, namespaces, resolv, subnets
+from runtime.store.leases import boot_mark, is_alive, own_name, start_time
+
+if TYPE_CHECKING:
+    from runtime.network.networks import Network
+    from runtime.network.pools import Pool
+    from runtime.network.rtnetlink import Rtnetlink
+    from runtime.network.settings import EndpointSettings
+    from runtime.store import Store
+
+_BRIDGE = "bridge"
+_DEFAULT_MTU = 1500
+
+Wanted = tuple[int, int]
+"""The IPv4 and the IPv6 address that a container asks for, 0 for any."""
+
+
+class Lease:
+    """The addresses of one container in one network, and the process that they are leased to."""
+
+    def __init__(
+        self, store: Store, subnet: subnets.Subnet, owner: str, network: Network | None, wanted: Wanted
+    ) -> None:
+        self._database = store.database
+        self._followed = False
+        self._process = own_name(store.context)
+        pool = network.pool if network else None
+        self.address = leases.take(
+            self._database,
+            subnet,
+            owner=owner,
+            process=self._process,
+            span=(pool.first, pool.last) if pool else None,
+            excluded=_kept_free(pool),
+            wanted=wanted[0],
+        )
+        self.address6 = 0
+        pool6 = network.pool6 if network and network.ipv6 else None
+        if pool6 is not None:
+            try:
+                self.address6 = leases.take6(
+                    self._database,
+                    (pool6.first, pool6.last),
+                    owner=owner,
+                    process=self._process,
+                    preferred=pool6.network + self.address - subnet[0],
+                    excluded=_kept_free(pool6),
+                    wanted=wanted[1],
+                )
+            except BaseException:
+                self.close()
+                raise
+
+    def follow(self, pid: int) -> None:
+        started = start_time(pid)
+        if started is None:
+            return  # it has ended: the block's end gives the address back
+        process = f"{pid}-{started}-{boot_mark()}-{self._process.rpartition('-')[2]}"
+        leases.hand_over(self._database, process=self._process, to=process)
+        self._process = process
+        self._followed = True
+
+    def close(self) -> None:
+        if not (self._followed and is_alive(self._process)):
+            leases.release(self._database, process=self._process)
+
+
+def _kept_free(pool: Pool | None) -> tuple[int, ...]:
+    """Return the addresses that no container gets: the gateway's and those that were given names."""
+    if pool is None:
+        return ()
+    named = (subnets.number6(text) if ":" in text else subnets.number(text) for text in pool.aux.values())
+    return (pool.gateway, *(address for address in named if address is not None))
+
+
+class Endpoint:
+    """One network of one container: the bridge is there, the address leased. `document` is for attach."""
+
+    def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str, at: home.Home) -> None:
+        """Join network `name`, whose bridge is `at` home. Raises NotFound, NetworkError and UsageError."""
+        key = store.layout.key
+        self.network = network = _find_network(store, name)
+        self.name = network.name if network else _BRIDGE
+        self.internal = network.internal if network else False
+        self.priority = settings.get("GwPriority", 0)
+        self.design = network.design(key) if network else bridge.default(key)
+        wanted = (
+            _wanted_address(network, settings.get("IPAddress", "")),
+            _wanted_address6(network, settings.get("IPv6Address", "")),
+        )
+        found, mtu = _ensure_bridge(store, self.design, network, at)
+        self.gateway, self.prefix = found.gateway, found.prefix
+        self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
+        self.address6 = self.lease.address6
+        address = self.lease.address
+        self.document: dict[str, Any] = {
+            "bridge": found.index,
+            "port": bridge.port_name(key, address),
+            "mac": settings.get("MacAddress") or bridge.mac_of(address),
+            "address": address,
+            "gateway": 0 if self.internal else found.gateway,
+            "prefix": found.prefix,
+            "mtu": (network.mtu if network else 0) or mtu,
+            "link": network.link_prefix if network else "eth",
+        }
+        self.facts: dict[str, object] = {
+            "id": network.id if network else "",
+            "address": subnets.dotted(address),
+            "gateway": "" if self.internal else subnets.dotted(found.gateway),
+            "prefix": found.prefix,
+            "mac": self.document["mac"],
+            "aliases": list(settings.get("Aliases") or ()),
+            "links": _links(settings),
+            "internal": self.internal,
+            "priority": self.priority,
+        }
+        pool6 = network.pool6 if network else None
+        if self.address6 and pool6 is not None:
+            gateway6 = 0 if self.internal else pool6.gateway
+            self.document |= {"address6": self.address6, "prefix6": pool6.prefix, "gateway6": gateway6}
+            self.facts |= {
+                "address6": subnets.text6(self.address6),
+                "prefix6": pool6.prefix,
+                "gateway6": subnets.text6(gateway6) if gateway6 else "",
+            }
+
+
+def _links(settings: EndpointSettings) -> list[tuple[str, str]]:
+    """Read `NAME:ALIAS` as (alias, name)."""
+    return [(alias or name, name) for name, _, alias in (text.partition(":") for text in settings.get("Links") or ())]
+
+
+def _find_network(store: Store, name: str) -> Network | None:
+    """Return a user's network, None for the default one."""
+    if name == _BRIDGE:
+        return None
+    from runtime.network.networks import Networks  # lazy: 12 ms that the default bridge does not need
+
+    return Networks(store).find(name)
+
+
+def _wanted_address(network: Network | None, text: str) -> int:
+    """Check an address that a container asks for; 0 where it asks for none."""
+    if not text:
+        return 0
+    address = subnets.number(text)
+    if address is None:
+        raise UsageError(f"invalid IPv4 address: {text}")
+    return _within(network, network.pool if network else None, address, text)
+
+
+def _wanted_address6(network: Network | None, text: str) -> int:
+    if not text:
+        return 0
+    address = subnets.number6(text)
+    if address is None:
+        raise UsageError(f"invalid IPv6 address: {text}")
+    return _within(network, network.pool6 if network and network.ipv6 else None, address, text)
+
+
+def _within(network: Network | None, pool: Pool | None, address: int, text: str) -> int:
+    if network is None or pool is None or not pool.fixed:
+        raise UsageError(
+            "user specified IP address is supported only when connecting to networks with user configured subnets",
+            hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
+        )
+    bits = 128 if ":" in text else 32
+    highest = pool.network + (1 << (bits - pool.prefix)) - 1
+    if not pool.network < address < highest + (bits == 128):
+        write = subnets.network6 if bits == 128 else subnets.text
+        raise UsageError(
+            f"no configured subnet or ip-range contain the IP address {text}: no configured subnet contains IP address"
+            f" {text}",
+            hint=f"{network.name} is {write(pool.subnet)}",
+        )
+    if address == pool.gateway:
+        raise NetworkError(f"Address already in use: {text} is the gateway of {network.name}")
+    return address
+
+
+def _ensure_bridge(
+    store: Store, design: bridge.Design, network: Network | None, at: home.Home
+) -> tuple[bridge.Bridge, int]:
+    """Return a bridge, made if it is missing, and the MTU of the way out in bytes."""
+
+    def choose(links: Rtnetlink) -> tuple[int, int, int]:
+        if network is not None:
+            return network.pool.network, network.pool.prefix, network.pool.gateway
+        from runtime.network.networks import Networks, kernel_subnets  # lazy: 12 ms, only for a new bridge
+
+        taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken(), *outside]
+        subnet = subnets.choose(store.layout.key, taken, leases.recorded_subnet(store.database))
+        return *subnet, subnet[0] + 1
+
+    try:
+        outside = _host_routes() if at.path else []
+        found, mtu = namespaces.within(at.namespace, lambda: bridge.ensure(design, choose))
+    except OSError as error:
+        raise NetworkError(
+            f"the network cannot be set up: {error.strerror or error}",
+            hint="it needs CAP_NET_ADMIN, nf_tables and ip_forward; else use --network none or --network host",
+        ) from error
+    return found, mtu or _DEFAULT_MTU
+
+
+def _host_routes() -> list[subnets.Subnet]:
+    """Return where the machine's own networks are, which the namespace of the bridges does not show."""
+    from runtime.network.rtnetlink import Rtnetlink
+
+    with Rtnetlink() as links:
+        return links.routes()

@@ -1,0 +1,20 @@
+"""Say which of its networks is a container's way out: what it has for elsewhere, and its published ports, go there.
+
+Standard library alone, and usable under `python -I -S`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+
+def way_out(endpoints: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the name of the network with the highest priority that has a gateway, the first of several; "" for none.
+
+    `endpoints` are those of a container's record, in the order in which it joined them.
+    """
+    ways = [name for name, endpoint in endpoints.items() if endpoint.get("gateway")]
+    return max(ways, key=lambda name: endpoints[name].get("priority", 0), default="")

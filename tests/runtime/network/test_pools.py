@@ -1,0 +1,62 @@
+"""Subnets of networks: which flag belongs to which, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.errors import Conflict, UsageError
+from runtime.network import pools, subnets
+from runtime.network.pools import Wishes
+
+NET4, NET6 = (0x0A090000, 24), (0xFD << 120, 64)
+
+
+def test_each_flag_finds_the_subnet_that_it_lies_in() -> None:
+    wishes = Wishes(
+        subnets=("fd00::/64", "10.9.0.0/24"),
+        gateways=("10.9.0.9", "fd00::9"),
+        ranges=("10.9.0.64/26",),
+        aux={"a": "fd00::5", "b": "10.9.0.5"},
+    )
+    found = pools.read(wishes, (), ())
+    four, six = found[4], found[6]
+    assert (four.subnet, six.subnet) == (NET4, NET6)
+    assert (subnets.dotted(four.gateway), subnets.text6(six.gateway)) == ("10.9.0.9", "fd00::9")
+    assert (subnets.dotted(four.first), subnets.dotted(four.last)) == ("10.9.0.64", "10.9.0.127")
+    assert (subnets.text6(six.first), subnets.text6(six.last)) == ("fd00::1", "fd00::ffff:ffff:ffff:ffff")
+    assert (four.aux, six.aux) == ({"b": "10.9.0.5"}, {"a": "fd00::5"})
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        (Wishes(subnets=("10.9.0.0/24", "10.9.1.0/24")), "multiple subnets"),
+        (Wishes(subnets=("10.9.0.0",)), "invalid CIDR block notation"),
+        (Wishes(subnets=("10.9.0.0/31",)), "has no room"),
+        (Wishes(subnets=("fd00::/128",)), "has no room"),
+        (Wishes(subnets=("10.9.0.0/24",), gateways=("fd00::1",)), "no matching subnet for gateway"),
+        (Wishes(subnets=("10.9.0.0/24",), gateways=("nonsense",)), "invalid gateway address"),
+        (Wishes(subnets=("10.9.0.0/24",), gateways=("10.9.0.1", "10.9.0.2")), "given once"),
+        (Wishes(ranges=("10.9.0.0/24",)), "no matching subnet for range"),
+        (Wishes(aux={"a": "10.9.0.1"}), "no matching subnet for aux-address"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(wishes: Wishes, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        pools.read(wishes, (), ())
+
+
+def test_a_subnet_that_is_taken_is_refused_in_each_version() -> None:
+    with pytest.raises(Conflict, match="Pool overlaps") as four:
+        pools.read(Wishes(subnets=("10.9.0.128/25",)), (NET4,), ())
+    assert four.value.hint == "10.9.0.0/24 is in use already"
+    with pytest.raises(Conflict, match="Pool overlaps") as six:
+        pools.read(Wishes(subnets=("fd00::/48",)), (), (NET6,))
+    assert six.value.hint == "fd00::/64 is in use already"
+
+
+def test_a_unique_local_subnet_has_the_roots_key_as_its_global_id() -> None:
+    first = subnets.choose6("07f6d34248", ())
+    assert subnets.network6(first) == "fd07:f6d3:4248::/64"
+    assert subnets.network6(subnets.choose6("07f6d34248", [first])) == "fd07:f6d3:4248:1::/64"
+    assert subnets.choose6("07f6d34248", [(0, 0)]) == first  # a default route takes nothing
