@@ -76,6 +76,22 @@ def test_a_port_of_one_address_is_not_published_at_others(machine: int, connecte
         assert ask(UPLINK, pid=machine, port=PUBLISHED) == "ConnectionRefusedError"
 
 
+def test_a_client_that_sent_datagrams_before_goes_on_from_the_same_port(connected: int) -> None:
+    command = ("nsenter", "-n", "-t", str(connected), sys.executable, "-I", "-S", "-c", _ECHO, str(PORT))
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(3)
+                client.sendto(b"hello", (UPLINK, PUBLISHED))  # the kernel remembers that this went to the host
+                publish((0, UDP, PUBLISHED))
+                client.sendto(b"hello", (UPLINK, PUBLISHED))
+                assert client.recv(100) == b"HELLO"
+        finally:
+            process.kill()
+
+
 def test_datagrams_get_through_and_back(connected: int) -> None:
     publish((0, UDP, PUBLISHED))
     command = ("nsenter", "-n", "-t", str(connected), sys.executable, "-I", "-S", "-c", _ECHO, str(PORT))
