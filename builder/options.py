@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NETWORK_HOST = "network.host"
 SECURITY_INSECURE = "security.insecure"
-ENTITLEMENTS = frozenset((NETWORK_HOST, SECURITY_INSECURE))
+LOCAL_DELETE = "buildx.local.delete"
+ENTITLEMENTS = frozenset((NETWORK_HOST, SECURITY_INSECURE, LOCAL_DELETE))
 DEFAULT_HOSTNAME = "buildkitsandbox"
 """What a step's host name is: BuildKit's, because builds come to depend on such things."""
 

@@ -13,7 +13,7 @@ from builder.cli.limits import read_limits
 from builder.epoch import is_seconds
 from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
-from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, NETWORK_HOST, BuildOptions
+from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, LOCAL_DELETE, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
 from frozen import Frozen, replace
 from runtime.cli.arguments import Arguments
@@ -161,6 +161,8 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         )
     names, stage_names = _names(args.texts("tag"))
     options = _options(args, context, build_args)
+    for output in outputs:
+        _check_deletion(output, options.allow)
     return BuildRequest(
         context=args.words[0],
         contexts=read_contexts(args.texts("build-context")),
@@ -187,6 +189,18 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         iidfile=_path(args.text("iidfile")),
         metadata_file=_path(args.text("metadata-file")),
     )
+
+
+def _check_deletion(output: Output, allow: frozenset[str]) -> None:
+    """Refuse to delete files elsewhere than below the working directory, unless that was allowed. Raises UsageError."""
+    if not output.delete or LOCAL_DELETE in allow:
+        return
+    here, place = os.path.realpath(os.curdir), os.path.realpath(output.destination or os.curdir)
+    if place == here or os.path.commonpath((here, place)) != here:
+        raise UsageError(
+            f"local output mode=delete for destination {output.destination} requires --allow={LOCAL_DELETE}",
+            hint="it would delete what else is there; a directory below the working directory needs no consent",
+        )
 
 
 def _true(build_args: Mapping[str, str], name: str) -> bool:

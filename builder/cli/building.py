@@ -81,9 +81,9 @@ class Building:
 
                 built = with_inline(built, self.solvers, store, request.cache_to)
             exported = self._export(built, request.outputs, request.names)
-            image = Output(type="image", push=any(output.push for output in request.outputs))
+            outputs = [replace(output, names=()) for output in request.outputs if output.type == "image"]
             for results, (stage, names) in zip(stages, request.stage_names, strict=True):
-                self._note_request(self._export(results, (image,), names), stage)
+                self._note_request(self._export(results, outputs or [Output(type="image")], names), stage)
             if request.cache_to:  # the image is there already where this fails
                 write_caches(built, self.solvers, store, request.cache_to, reporter, shared)
         if any(output.type == "image" for output in request.outputs):

@@ -16,7 +16,7 @@ from builder.options import BuildOptions
 from builder.records import Records
 from builder.reporter import Reporter, Vertex
 from builder.solver import BuildResult
-from frozen import Frozen
+from frozen import Frozen, replace
 from runtime.errors import PybuildError, UsageError
 from runtime.oci.digests import ChainID, DiffID, Digest, canonical_json, sha256_of
 from runtime.oci.references import Reference, parse_reference
@@ -60,20 +60,17 @@ def export(
         if output.type == "cacheonly":
             continue
         wanted = (*names, *(parse_reference(name) for name in output.names))
-        with reporter.working(_title(output)) as vertex:
-            if output.type == "image":
-                written = _keep(store, images, output, wanted, vertex)
-                kept = tuple(dict.fromkeys((*kept, *(name.tagged() for name in wanted))))
-            elif output.type in ("local", "tar"):
-                written = None
-                _write_trees(builds, store, output, vertex)
-            else:
-                written = _write_archive(store, images, output, wanted, vertex)
-            top = top or (None if written is None else written.top)
-        if output.push:
-            from builder.exporters.pushing import push_names  # lazy: 100 ms of HTTP
-
-            push_names(store, wanted, output, reporter)
+        if output.type == "image":
+            written = _export_image(store, images, output, wanted, reporter)
+            kept = tuple(dict.fromkeys((*kept, *(name if output.by_digest else name.tagged() for name in wanted))))
+        else:
+            with reporter.working(_title(output)) as vertex:
+                if output.type in ("local", "tar"):
+                    written = None
+                    _write_trees(builds, store, output, vertex)
+                else:
+                    written = _write_archive(store, images, output, wanted, vertex)
+        top = top or (None if written is None else written.top)
     if len(images) > 1:
         top = top or write_documents(store, images, Output(type="image")).top
         return Exported(id=top.digest, config=images[0].id, names=kept, top=top, images=images)
@@ -123,11 +120,33 @@ def _title(output: Output) -> str:
             return f"exporting to {kind} image format"
 
 
+def _export_image(
+    store: Store, images: Sequence[Configured], output: Output, wanted: Sequence[Reference], reporter: Reporter
+) -> Written | None:
+    """Keep the image, unless that is not wanted, and push it if that is."""
+    targets: tuple[Reference, ...] = ()
+    if output.push:
+        from builder.exporters.pushing import push_names, pushed_names  # lazy: 100 ms of HTTP
+
+        targets = pushed_names(wanted, output)
+    with reporter.working(_title(output)) as vertex:
+        if output.store:
+            tagged = () if output.by_digest else tuple(name.tagged() for name in wanted)
+            written = _keep(store, images, output, tagged, vertex)
+        else:
+            written = write_documents(store, images, output) if output.needs_manifest else None
+    if targets:
+        assert written is not None
+        own = _of_this_machine(images, written)[0]
+        image = store.images.get(own.id) if output.store else None
+        push_names(store, targets, written.top, image, output, reporter)
+    return written
+
+
 def _keep(
-    store: Store, images: Sequence[Configured], output: Output, names: Sequence[Reference], vertex: Vertex
+    store: Store, images: Sequence[Configured], output: Output, tagged: Sequence[Reference], vertex: Vertex
 ) -> Written | None:
     """Record the image and its names, unless all of it is there already; of several, the names mean their index."""
-    tagged = [name.tagged() for name in names]
     written = None
     own = images[0]
     if len(images) > 1 or output.needs_manifest:
@@ -135,7 +154,8 @@ def _keep(
         written = write_documents(store, images, output)
         own, manifest = _of_this_machine(images, written)
         target = written.top if len(images) > 1 or output.index else None
-        store.images.record(own.config, tagged, manifest=manifest, target=target)
+        digests = [replace(name, tag=None, digest=written.top.digest) for name in tagged] if output.canonical else ()
+        store.images.record(own.config, (*tagged, *digests), manifest=manifest, target=target)
         _show(vertex, written, images)
     elif not _is_there(store, own.id, tagged):
         store.images.record(own.config, tagged)
@@ -169,7 +189,7 @@ def _show(vertex: Vertex, written: Written, images: Sequence[Configured]) -> Non
 
 
 def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, vertex: Vertex) -> None:
-    from builder.exporters.trees import write_tree, write_tree_tars  # lazy: most builds write no tree
+    from builder.exporters import trees  # lazy: most builds write no tree
 
     cancel = store.context.cancel
     split = output.split if output.split is not None else len(builds) > 1
@@ -183,12 +203,18 @@ def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, ve
             for build in builds
         ]
         if output.type == "local":
+            destination = Path(output.destination or "")
+            if not split:
+                platforms = [build.platform for build in builds]
+                trees.refuse_meetings([(name, view) for name, (_, view) in zip(platforms, views, strict=True)], cancel)
             for name, view in views:
-                write_tree(view, Path(output.destination or "", name), cancel)
+                trees.write_tree(view, destination / name, cancel)
+            if output.delete:
+                trees.remove_stale(views, destination, cancel)
             return
         if len(views) > 1 and not split:
             raise UsageError("--output type=tar: several platforms in one tree", hint="leave platform-split=false out")
-        write_tree_tars(views, stack.enter_context(_destination(output)), cancel)
+        trees.write_tree_tars(views, stack.enter_context(_destination(output)), cancel)
 
 
 def _write_archive(

@@ -9,7 +9,19 @@ from builder.exporters.annotations import chosen
 from frozen import Frozen, replace
 from runtime.errors import UsageError
 from runtime.oci.digests import DiffID, Digest
-from runtime.oci.documents import OCI_CONFIG, OCI_INDEX, Descriptor, Index, Manifest
+from runtime.oci.documents import (
+    DOCKER_CONFIG,
+    DOCKER_INDEX,
+    DOCKER_LAYER,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    Descriptor,
+    Index,
+    Manifest,
+    layer_compression,
+)
 from runtime.oci.platforms import parse_platform
 
 if TYPE_CHECKING:
@@ -46,10 +58,11 @@ def write_documents(store: Store, images: Sequence[Configured], output: Output) 
     manifests = tuple(_manifest(store, image, output, described=several) for image in images)
     if not several:
         return Written(manifests=manifests, top=manifests[0])
-    index = Index(manifests=manifests, annotations=chosen(output.annotations, "index"))
+    media_type = OCI_INDEX if output.oci else DOCKER_INDEX
+    index = Index(manifests=manifests, media_type=media_type, annotations=chosen(output.annotations, "index"))
     data = index.encode()
     top = Descriptor(
-        media_type=OCI_INDEX,
+        media_type=media_type,
         digest=store.blobs.put(data),
         size=len(data),
         annotations=chosen(output.annotations, "index-descriptor"),
@@ -61,9 +74,15 @@ def _manifest(store: Store, image: Configured, output: Output, *, described: boo
     layers = store.images.layers.made(
         image.diff_ids, _COMPRESSIONS[output.compression or "gzip"], level=output.level, force=output.force
     )
-    config = Descriptor(media_type=OCI_CONFIG, digest=store.blobs.put(image.config), size=len(image.config))
     manifest = Manifest(
-        config=config, layers=layers, annotations=chosen(output.annotations, "manifest", image.platform)
+        config=Descriptor(
+            media_type=OCI_CONFIG if output.oci else DOCKER_CONFIG,
+            digest=store.blobs.put(image.config),
+            size=len(image.config),
+        ),
+        layers=layers if output.oci else tuple(map(_as_docker, layers)),
+        media_type=OCI_MANIFEST if output.oci else DOCKER_MANIFEST,
+        annotations=chosen(output.annotations, "manifest", image.platform),
     )
     data = manifest.encode()
     descriptor = Descriptor(
@@ -75,3 +94,9 @@ def _manifest(store: Store, image: Configured, output: Output, *, described: boo
     if not described:
         return descriptor
     return replace(descriptor, annotations=chosen(output.annotations, "manifest-descriptor", image.platform))
+
+
+def _as_docker(layer: Descriptor) -> Descriptor:
+    """Give a layer the media type that Docker's manifests have for it."""
+    compression = layer_compression(layer.media_type)
+    return replace(layer, media_type=DOCKER_LAYER + ("" if compression in (None, "none") else f".{compression}"))

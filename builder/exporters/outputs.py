@@ -19,21 +19,17 @@ _OF_IMAGES = (
     "oci-mediatypes",
     "rewrite-timestamp",
 )
-_WITHOUT_EFFECT = ("unpack", "store", "buildinfo", "dangling-name-prefix")
+_OF_THE_STORE = ("push", "push-by-digest", "registry.insecure", "store", "name-canonical")
+_WITHOUT_EFFECT = ("unpack", "buildinfo", "dangling-name-prefix")
 """Ask for what is done anyway, or name what is never there."""
 _KNOWN: Mapping[str, tuple[str, ...]] = {
-    "image": (*_OF_IMAGES, *_WITHOUT_EFFECT, "push"),
-    "registry": (*_OF_IMAGES, *_WITHOUT_EFFECT, "push"),
+    "image": (*_OF_IMAGES, *_OF_THE_STORE, *_WITHOUT_EFFECT),
+    "registry": (*_OF_IMAGES, *_OF_THE_STORE, *_WITHOUT_EFFECT),
     "docker": (*_OF_IMAGES, "dest", "tar"),
     "oci": (*_OF_IMAGES, "dest", "tar"),
     "tar": ("dest", "platform-split", "rewrite-timestamp"),
-    "local": ("dest", "platform-split", "rewrite-timestamp"),
+    "local": ("dest", "platform-split", "rewrite-timestamp", "mode"),
     "cacheonly": (),
-}
-_REFUSED = {
-    "push-by-digest": "a push moves a tag: give the image a name with one",
-    "name-canonical": "the digest is in --metadata-file",
-    "mode": "what the directory holds already stays",
 }
 _COMPRESSIONS = ("gzip", "zstd", "uncompressed")
 _TRUE = ("true", "1")
@@ -46,7 +42,10 @@ class Output(Frozen):
 
     `compression` is None where nothing was said: layers that are compressed already stay as they are then. `tar` is
     False for an OCI layout in a directory. `split` gives each platform a directory of its own, None for more than one.
-    `index` writes an index for one platform, too.
+    `index` writes an index for one platform, too. `oci` is False where the media types are to be Docker's.
+
+    `by_digest` pushes without a tag, `canonical` keeps names with the digest as well, and without `store` nothing is
+    kept. `insecure` is for the registry of a push. `delete` removes what a directory holds beside the tree.
     """
 
     type: str
@@ -60,14 +59,19 @@ class Output(Frozen):
     split: bool | None = None
     rewrite: bool = False
     index: bool = False
+    oci: bool = True
+    by_digest: bool = False
+    canonical: bool = False
+    store: bool = True
+    insecure: bool = False
+    delete: bool = False
     annotations: tuple[Annotation, ...] = ()
 
     @property
     def needs_manifest(self) -> bool:
         """Whether the image's layers have to be blobs, and its manifest written."""
-        return bool(
-            self.push or self.index or self.compression or self.force or self.annotations or self.level is not None
-        )
+        layers = self.compression or self.force or self.level is not None
+        return bool(self.push or self.index or layers or self.annotations or self.canonical or not self.oci)
 
 
 def read_outputs(
@@ -94,6 +98,8 @@ def read_outputs(
                 annotations=(*annotations, *output.annotations),
             )
         made.append(output)
+    if annotations and any(output.annotations and not output.oci for output in made):
+        raise UsageError("--annotation conflicts with oci-mediatypes=false", hint="Docker's manifests hold none")
     if annotations and not any(output.annotations for output in made):
         raise UsageError("--annotation: no output is an image", hint="annotations go with images, layouts and archives")
     return tuple(made)
@@ -132,17 +138,9 @@ def _checked(word: str, kind: str, values: dict[str, str]) -> Output:
         annotations.append(annotation)
         del values[name]
     for name in values:
-        if name in _REFUSED:
-            raise UsageError(f"--output {word}: {name} is not supported", hint=_REFUSED[name])
         if name not in _KNOWN[kind]:
             known = ", ".join(_KNOWN[kind]) or "nothing"
             raise UsageError(f"--output {word}: {name} is not supported for type={kind}", hint=f"it takes {known}")
-    if not _switch(word, values, "oci-mediatypes", default=True):
-        raise UsageError(
-            f"--output {word}: media types are always OCI's", hint="every tool of today reads them: leave it out"
-        )
-    if not _switch(word, values, "store", default=True):
-        raise UsageError(f"--output {word}: an image is always kept", hint="type=cacheonly keeps none")
     tar = _switch(word, values, "tar", default=True)
     if not tar and kind != "oci":
         raise UsageError(f"--output {word}: type={kind} is a tar file", hint="type=oci,tar=false writes a directory")
@@ -150,19 +148,36 @@ def _checked(word: str, kind: str, values: dict[str, str]) -> Output:
     if kind == "docker" and destination is None:
         kind = "image"
     push = kind == "registry" or _switch(word, values, "push", default=False)
+    compression = _compression(word, values.get("compression"))
+    oci = _switch(word, values, "oci-mediatypes", default=True)
+    if not oci and (compression == "zstd" or annotations):
+        other = "compression=zstd" if compression == "zstd" else "annotations"
+        raise UsageError(f"--output {word}: {other} conflicts with oci-mediatypes=false", hint="leave that out")
     return Output(
         type="image" if kind == "registry" else kind,
         destination=destination,
         names=tuple(name for name in values.get("name", "").split(",") if name),
         push=push,
-        compression=_compression(word, values.get("compression")),
+        compression=compression,
         level=_level(word, values.get("compression-level")),
         force=_switch(word, values, "force-compression", default=False),
         tar=tar,
         split=_switch(word, values, "platform-split", default=False) if "platform-split" in values else None,
         rewrite=_switch(word, values, "rewrite-timestamp", default=False),
+        oci=oci,
+        by_digest=_switch(word, values, "push-by-digest", default=False),
+        canonical=_switch(word, values, "name-canonical", default=False),
+        store=_switch(word, values, "store", default=True),
+        insecure=_switch(word, values, "registry.insecure", default=False),
+        delete=_deletes(word, values.get("mode", "copy")),
         annotations=tuple(annotations),
     )
+
+
+def _deletes(word: str, mode: str) -> bool:
+    if mode not in ("copy", "delete"):
+        raise UsageError(f"--output {word}: there is no mode {mode}", hint="copy or delete")
+    return mode == "delete"
 
 
 def _destination(word: str, kind: str, given: str | None, *, tar: bool) -> str | None:
@@ -197,6 +212,8 @@ def _switch(word: str, values: Mapping[str, str], name: str, *, default: bool) -
     text = values.get(name)
     if text is None:
         return default
+    if not text:
+        return True
     if text.lower() not in (*_TRUE, *_FALSE):
         raise UsageError(f"--output {word}: {name} is true or false")
     return text.lower() in _TRUE

@@ -71,6 +71,43 @@ def write_tree(view: MergedView, destination: Path, cancel: Cancel) -> None:
         os.close(root)
 
 
+def refuse_meetings(trees: Sequence[tuple[str, MergedView]], cancel: Cancel) -> None:
+    """Raise PybuildError where two platforms have a file of one path, and no directory each."""
+    found: dict[bytes, str] = {}
+    for platform, view in trees:
+        for path, metadata, _ in view.walk():
+            cancel.check()
+            if metadata.kind == "directory":
+                continue
+            first = found.setdefault(path, platform)
+            if first != platform:
+                raise PybuildError(
+                    f"cannot overwrite {os.fsdecode(path)} from {first} with {platform} when split option is disabled",
+                    hint="leave platform-split=false out",
+                )
+
+
+def remove_stale(trees: Sequence[tuple[str, MergedView]], destination: Path, cancel: Cancel) -> None:
+    """Remove what a directory holds beside the trees that were written there; no link is followed.
+
+    `trees` come with the directory of each, "" for `destination` itself. Raises PybuildError.
+    """
+    wanted = {os.fsencode(name) for name, _ in trees}
+    for name, view in trees:
+        wanted |= {b"/".join(filter(None, (os.fsencode(name), path))) for path, _, _ in view.walk()}
+    try:
+        for directory, names, files, fd in os.fwalk(os.fsencode(destination), topdown=False):
+            place = os.path.relpath(directory, os.fsencode(destination))
+            for entry in (*files, *names):
+                cancel.check()
+                if (entry if place == b"." else os.path.join(place, entry)) in wanted:
+                    continue
+                is_directory = stat.S_ISDIR(os.stat(entry, dir_fd=fd, follow_symlinks=False).st_mode)
+                (os.rmdir if is_directory else os.unlink)(entry, dir_fd=fd)
+    except OSError as error:
+        raise PybuildError(f"output directory {destination}: {error.filename}: {error.strerror}") from error
+
+
 class _Tree:
     """The files of one output directory; directories get modes and times last."""
 

@@ -80,6 +80,33 @@ def push(
     return Pushed(reference=reference, digest=descriptor.digest, size=descriptor.size)
 
 
+def push_documents(
+    store: Store,
+    reference: Reference,
+    top: Descriptor,
+    session: Session,
+    *,
+    image: Image | None = None,
+    progress: Sink = nowhere,
+) -> Pushed:
+    """Push a manifest or index whose blobs are all in the store: to the tag of `reference`, or without one.
+
+    Where there is no tag, it can be pulled by its digest alone. `image` is the one of the store that it belongs to,
+    which then is known by that digest. Raises RegistryError, StoreError, Cancelled.
+    """
+    target = str(reference.tag or top.digest)
+    progress(TransferStarted(target=target, repository=reference.path))
+    work = _Push(store, reference, session, "gzip", progress)
+    with lease(store) as held:
+        for part in work.parts(top):
+            held.pin("blob", part.digest)
+        work.send(top, referrers=False)
+    if image is not None:
+        store.images.add_digest(image, replace(reference, tag=None, digest=top.digest))
+        Memory(store).note_digest(reference, image, top.digest)
+    return Pushed(reference=reference, digest=top.digest, size=top.size)
+
+
 def tags_of(store: Store, reference: Reference) -> tuple[Reference, ...]:
     """List the names that a repository has in the store, for `push --all-tags`; raises NotFound for none."""
     names = sorted(
@@ -158,6 +185,11 @@ class _Push:
             raise StoreError(f"layer {diff_id} was sent as {sent} and kept as {made}")
         self._progress(BlobProgress(key=diff_id, phase="uploaded"))
         self._sent.add(sent)
+
+    def parts(self, top: Descriptor) -> tuple[Descriptor, ...]:
+        """List all that is pushed with `top`, itself included."""
+        manifests, blobs = resolving.closure(self._read, top)
+        return (*manifests, *blobs)
 
     def send(self, top: Descriptor, *, referrers: bool) -> Descriptor:
         """Push everything below `top`, then `top` under the tag."""

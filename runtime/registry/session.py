@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.context import Context
     from runtime.oci.references import Reference
     from runtime.registry.credentials import CredentialSource
+    from runtime.registry.hosts import Hosts
 
 _T = TypeVar("_T")
 
@@ -51,10 +52,15 @@ class Session:
 
     @classmethod
     @contextmanager
-    def open(cls, context: Context, credentials: CredentialSource | None = None) -> Iterator[Session]:
-        """Open a session for the length of a block; its end waits for all threads, which stop if the block failed."""
+    def open(
+        cls, context: Context, credentials: CredentialSource | None = None, hosts: Hosts | None = None
+    ) -> Iterator[Session]:
+        """Open a session for the length of a block; its end waits for all threads, which stop if the block failed.
+
+        `hosts` take the place of what the configuration says of registries.
+        """
         stop = Cancel()
-        transport = Transport(replace(context, cancel=stop), credentials=credentials)
+        transport = Transport(replace(context, cancel=stop), hosts, credentials)
         with transport, cls(context, transport, stop) as session:
             yield session
 

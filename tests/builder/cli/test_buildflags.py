@@ -98,3 +98,17 @@ def test_what_cannot_be_honoured_is_refused_with_a_reason(context: Context, word
     with pytest.raises(UsageError) as caught:
         read(context, *words, ".")
     assert caught.value.hint or len(caught.value.message) > 20
+
+
+def test_files_are_deleted_below_the_working_directory_or_with_consent(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here" / "link").symlink_to(tmp_path)
+    assert read(context, "-o", "type=local,dest=out,mode=delete", ".").outputs[0].delete
+    for place in (".", "..", "../other", "link/x", str(tmp_path)):
+        words = ("-o", f"type=local,dest={place},mode=delete")
+        with pytest.raises(UsageError, match="requires --allow=buildx"):
+            read(context, *words, ".")
+        assert read(context, "--allow", "buildx.local.delete", *words, ".").outputs[0].delete

@@ -71,9 +71,11 @@ def test_names_may_be_given_with_the_wish() -> None:
         ("type=oci,dest=x,compression-level=99", "from 0 to 22"),
         ("type=docker,dest=x,tar=false", "is a tar file"),
         ("type=oci,dest=-,tar=false", "cannot go to standard output"),
-        ("type=image,oci-mediatypes=false", "always OCI"),
-        ("type=image,push-by-digest=true", "push-by-digest is not supported"),
-        ("type=image,store=false", "always kept"),
+        ("type=image,oci-mediatypes=false,compression=zstd", "compression=zstd conflicts with oci-mediatypes=false"),
+        ("type=image,oci-mediatypes=false,annotation.a=b", "annotations conflicts with oci-mediatypes=false"),
+        ("type=oci,dest=x,push-by-digest=true", "push-by-digest is not supported for type=oci"),
+        ("type=local,dest=x,mode=sync", "no mode sync"),
+        ("type=tar,dest=x,mode=delete", "mode is not supported for type=tar"),
         ("type=image,push=perhaps", "true or false"),
         ("type=tar,compression=gzip", "compression is not supported for type=tar"),
         ("type=oci,dest", "is no NAME=VALUE"),
@@ -82,6 +84,21 @@ def test_names_may_be_given_with_the_wish() -> None:
 def test_what_cannot_be_done_is_refused(word: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read_outputs([word])
+
+
+def test_attributes_of_what_is_kept_and_pushed_are_read() -> None:
+    word = "type=image,oci-mediatypes=0,push-by-digest,name-canonical=,store=false,registry.insecure=true"
+    with pytest.raises(UsageError, match="no NAME=VALUE"):
+        read_outputs([word])
+    (output,) = read_outputs([word.replace("by-digest,", "by-digest=1,")])
+    assert (output.oci, output.by_digest, output.canonical, output.store, output.insecure) == (
+        False,
+        True,
+        True,
+        False,
+        True,
+    )
+    assert read_outputs(["type=local,dest=x,mode=delete"])[0].delete
 
 
 def test_only_one_output_may_have_standard_output() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.exporters.trees import write_tree
+from builder.exporters.trees import refuse_meetings, remove_stale, write_tree
 from runtime.context import Context
 from runtime.errors import PybuildError
 from runtime.store import Store
@@ -86,3 +86,31 @@ def test_a_destination_that_is_a_file_is_refused(
     (tmp_path / "out").write_text("x")
     with pytest.raises(PybuildError, match="output directory"):
         write_tree(view(_file("a")), tmp_path / "out", context.cancel)
+
+
+def test_what_is_stale_is_removed_and_no_link_followed(
+    view: Callable[..., MergedView], tmp_path: Path, context: Context
+) -> None:
+    tree = view(_file("d/a"), _file("keep"), lambda base: os.symlink("d", base / "l"))
+    outside = tmp_path / "outside"
+    for make in (_file("x/y"), _file("z")):
+        make(outside)
+    out = tmp_path / "out"
+    for make in (_file("d/old"), _file("gone/deep/er"), _file("keep", "old")):
+        make(out)
+    (out / "away").symlink_to(outside)
+    write_tree(tree, out, context.cancel)
+    remove_stale([("", tree)], out, context.cancel)
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*")) == ["d", "d/a", "keep", "l"]
+    assert sorted(path.name for path in outside.rglob("*")) == ["x", "y", "z"]
+    write_tree(tree, out / "linux_arm64", context.cancel)
+    remove_stale([("linux_arm64", tree)], out, context.cancel)
+    assert os.listdir(out) == ["linux_arm64"]
+    assert (out / "linux_arm64/d/a").is_file()
+
+
+def test_two_platforms_may_share_directories_and_no_files(view: Callable[..., MergedView], context: Context) -> None:
+    one, two = view(_file("d/a")), view(_file("d/b"))
+    refuse_meetings([("linux/amd64", one), ("linux/arm64", two)], context.cancel)
+    with pytest.raises(PybuildError, match="cannot overwrite d/a from linux/amd64 with linux/arm64 when split"):
+        refuse_meetings([("linux/amd64", one), ("linux/arm64", view(_file("d/a")))], context.cancel)
