@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
+from builder.entries import Entry
 from builder.trees import Plan, join
 from frozen import Frozen
 
@@ -55,35 +56,34 @@ class _Facts(NamedTuple):
 
 def pack(read: Iterable[ReadFiles]) -> bytes:
     """Write down all files of a step's plans."""
-    parts: list[bytes] = []
+    compressor = zlib.compressobj(1)
+    packed = bytearray()
+    separator = b""
     for title, base, plan in read:
         prefix = os.fsencode(f"{title}:/") if title else b""
         for entry in plan.entries:
-            metadata = entry.metadata
-            attributes = b"-"
-            if metadata.xattrs:
-                attributes = _short(repr(sorted(metadata.xattrs.items())).encode())
-            # The mode of the root of what is copied does not arrive anywhere, and is no part of any key.
-            mode = (
-                0 if metadata.kind == "symlink" or (not entry.path and metadata.kind == "directory") else metadata.mode
-            )
-            first = b"" if entry.first is None else prefix + join(base, entry.first)
-            parts += (
-                prefix + join(base, entry.path),
-                b"%b %o %d:%d %d %b %b"
-                % (
-                    metadata.kind.encode(),
-                    mode,
-                    metadata.uid,
-                    metadata.gid,
-                    metadata.rdev,
-                    entry.digest[: _SHORT // 2].hex().encode() or b"-",
-                    attributes,
-                ),
-                metadata.link,
-                first,
-            )
-    return zlib.compress(b"\0".join(parts), 1)
+            packed += compressor.compress(separator + _packed(prefix, base, entry))
+            separator = b"\0"
+    return bytes(packed + compressor.flush())
+
+
+def _packed(prefix: bytes, base: bytes, entry: Entry) -> bytes:
+    metadata = entry.metadata
+    # The mode of the root of what is copied does not arrive anywhere, and is no part of any key.
+    mode = 0 if metadata.kind == "symlink" or (not entry.path and metadata.kind == "directory") else metadata.mode
+    return b"%b%b\0%b %o %d:%d %d %b %b\0%b\0%b" % (
+        prefix,
+        join(base, entry.path),
+        metadata.kind.encode(),
+        mode,
+        metadata.uid,
+        metadata.gid,
+        metadata.rdev,
+        entry.digest[: _SHORT // 2].hex().encode() or b"-",
+        _short(repr(sorted(metadata.xattrs.items())).encode()) if metadata.xattrs else b"-",
+        metadata.link,
+        b"" if entry.first is None else prefix + join(base, entry.first),
+    )
 
 
 def changes(before: bytes, after: bytes) -> Iterator[FileChange]:

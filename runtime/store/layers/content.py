@@ -68,14 +68,14 @@ class ContentDigest:
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256(_FORM)
-        self._checks: list[bytes] = []
+        self._checks = bytearray()
 
     def add(self, path: bytes, metadata: Metadata, *, content: bytes = b"", first: bytes | None = None) -> None:
         """Count one more entry; the parameters are those of `encode_entry`."""
         entry = encode_entry(path, metadata, content, first)
         self._sha256.update(entry)
         mtime = 0 if metadata.kind == "whiteout" else metadata.mtime_ns // 1_000_000_000
-        self._checks.append(zlib.crc32(b"%b %d" % (entry, mtime)).to_bytes(CHECK_SIZE, "big"))
+        self._checks += zlib.crc32(b"%b %d" % (entry, mtime)).to_bytes(CHECK_SIZE, "big")
 
     def digest(self) -> Digest:
         """Give the content digest of the entries so far."""
@@ -83,7 +83,7 @@ class ContentDigest:
 
     def checks(self) -> bytes:
         """Give the checks of the entries so far, four bytes each."""
-        return b"".join(self._checks)
+        return bytes(self._checks)
 
 
 def digest_tree(roots: Sequence[int], content_of: Callable[[bytes, int, bytes], bytes]) -> ContentDigest:
