@@ -82,9 +82,8 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
             )
         case "expose" | "publish":
             ports = {port for value in values for port in _ports(name, value)}
-            if name == "expose":
-                return lambda container, _state: not ports.isdisjoint(container.config.get("ExposedPorts") or ())
-            return lambda container, _state: not ports.isdisjoint(container.host_config.get("PortBindings") or ())
+            offered = _exposed if name == "expose" else _published
+            return lambda container, state: state in ("running", "paused") and not ports.isdisjoint(offered(container))
     return lambda _container, _state: values[-1].lower() in ("false", "0")
 
 
@@ -110,6 +109,22 @@ def _ancestor(containers: Containers, values: list[str]) -> Test:
         if any(chain and image.config.diff_ids[: len(chain)] == chain for chain in chains)
     }
     return lambda container, _state: container.image in images | above
+
+
+def _exposed(container: Container) -> Iterable[str]:
+    """Give the container's own ports, of one that has a network: `80/tcp`."""
+    if container.host_config.get("NetworkMode") in ("none", "host"):
+        return ()
+    return (*(container.config.get("ExposedPorts") or ()), *(container.host_config.get("PortBindings") or ()))
+
+
+def _published(container: Container) -> Iterable[str]:
+    """Give the ports of the machine that lead to a container: `8080/tcp`."""
+    from runtime.containers.inspection import bindings  # lazy: only where asked for
+
+    for port, places in bindings(container).items():
+        for place in places:
+            yield f"{place['HostPort']}/{port.partition('/')[2]}"
 
 
 def _ports(name: str, value: str) -> Iterable[str]:

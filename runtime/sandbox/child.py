@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
-from errno import EACCES, EEXIST, ENOSYS, EPERM
+from errno import EACCES, EEXIST, ENOENT, ENOSYS, EPERM
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from stat import S_ISCHR, S_ISFIFO, S_ISSOCK
 from struct import pack, unpack_from
 
 from runtime.sandbox import cgroups, devices, masks, mounts, preparation, privileges, rootfs, stub
 from runtime.sandbox import syscalls as sys
-from runtime.sandbox.failure import LaunchFailure, encode, from_error, refused
+from runtime.sandbox.failure import LaunchFailure, encode, from_error, not_started, refused
 from runtime.sandbox.program import environment_of, execute_directly, find_program
 
 TYPE_CHECKING = False
@@ -362,7 +362,8 @@ def user(setup: Setup) -> None:
     cwd = process.get("cwd") or "/"
     if not cwd.startswith("/"):
         raise refused("user", f"working directory {cwd!r} is not absolute", path=cwd)
-    _make_directory(cwd)
+    if setup.new & sys.CLONE_NEWNS:  # a further command in a container finds it, or does not
+        _make_directory(cwd)
     account = process.get("user") or {}
     sets = privileges.Capabilities(process.get("capabilities") or {}, setup.held)
     sets.drop_bounding()
@@ -403,6 +404,8 @@ def _enter_directory(cwd: str, *, last: bool) -> bool:
     try:
         os.chdir(cwd)
     except OSError as error:
+        if error.errno == ENOENT:  # only of a further command: otherwise it was made
+            raise not_started(cwd, ENOENT, "no such working directory") from None
         if last or error.errno != EACCES:
             raise from_error("user", error, f"working directory {cwd}") from None
         return False  # perhaps the command's user may
