@@ -7,7 +7,7 @@ times of use and no paths of the machine it comes from, so that an unchanged cac
      "records": [{"key", "keyword", "parent", "content", "chain", "created", "elapsed", "statement", "parts", "below"}],
      "aliases": {ALIAS: KEY},
      "layers": [{"chain", "parent", "diff", "content", "blob": DIGEST | absent}],
-     "mounts": [{"id", "diff", "blob", "mode", "uid", "gid"}]}
+     "mounts": [{"id", "variant" | absent, "diff", "blob", "mode", "uid", "gid"}]}
 """
 
 from __future__ import annotations
@@ -43,14 +43,22 @@ class SharedLayer(Frozen):
 
 
 class SharedMount(Frozen):
-    """One cache mount: the digest of its tar, the blob that has it, and its root directory's metadata."""
+    """One cache mount: the digest of its tar, the blob that has it, and its root directory's metadata.
+
+    `variant` tells it from others of one id that began as something else.
+    """
 
     id: str
+    variant: str = ""
     diff_id: DiffID
     blob: Digest
     mode: int
     uid: int
     gid: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.id, self.variant
 
 
 class CacheDocument(Frozen):
@@ -72,7 +80,7 @@ class CacheDocument(Frozen):
                 ],
                 "aliases": dict(self.aliases),
                 "layers": [_layer(layer) for layer in sorted(self.layers, key=lambda layer: layer.chain)],
-                "mounts": [_mount(mount) for mount in sorted(self.mounts, key=lambda mount: mount.id)],
+                "mounts": [_mount(mount) for mount in sorted(self.mounts, key=lambda mount: mount.key)],
             }
         )
 
@@ -121,7 +129,7 @@ def _layer(layer: SharedLayer) -> dict[str, Any]:
 
 
 def _mount(mount: SharedMount) -> dict[str, Any]:
-    return {
+    document: dict[str, Any] = {
         "id": mount.id,
         "diff": mount.diff_id,
         "blob": mount.blob,
@@ -129,6 +137,7 @@ def _mount(mount: SharedMount) -> dict[str, Any]:
         "uid": mount.uid,
         "gid": mount.gid,
     }
+    return {**document, "variant": mount.variant} if mount.variant else document
 
 
 def _read_record(reader: Reader) -> Record:
@@ -162,6 +171,7 @@ def _read_layer(reader: Reader) -> SharedLayer:
 def _read_mount(reader: Reader) -> SharedMount:
     return SharedMount(
         id=reader.text("id"),
+        variant=reader.optional_text("variant") or "",
         diff_id=DiffID(reader.digest("diff")),
         blob=reader.digest("blob"),
         mode=reader.integer("mode"),

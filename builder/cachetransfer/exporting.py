@@ -18,6 +18,7 @@ from builder.cachetransfer.document import (
     SharedMount,
     decode,
 )
+from builder.steps.cachemounts import labels_of
 from frozen import Frozen, replace
 from runtime.errors import PybuildError, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, sha256_of
@@ -157,7 +158,7 @@ def _opener(store: Store, digest: Digest) -> Opener:
     return lambda: store.blobs.open(digest)
 
 
-def _mounts_there(place: Place) -> Mapping[str, tuple[SharedMount, Descriptor]]:
+def _mounts_there(place: Place) -> Mapping[tuple[str, str], tuple[SharedMount, Descriptor]]:
     """Read which cache mounts the place has already; an unreadable place has none."""
     with suppress(PybuildError):
         manifest = place.manifest()
@@ -165,7 +166,7 @@ def _mounts_there(place: Place) -> Mapping[str, tuple[SharedMount, Descriptor]]:
             with place.open(manifest.config) as file:
                 document = decode(file.read(), place.title)
             blobs = {blob.digest: blob for blob in manifest.layers}
-            return {mount.id: (mount, blobs[mount.blob]) for mount in document.mounts if mount.blob in blobs}
+            return {mount.key: (mount, blobs[mount.blob]) for mount in document.mounts if mount.blob in blobs}
     return {}
 
 
@@ -180,36 +181,50 @@ def _send_mount(
     store: Store,
     place: Place,
     path: Path,
-    before: Mapping[str, tuple[SharedMount, Descriptor]],
+    before: Mapping[tuple[str, str], tuple[SharedMount, Descriptor]],
     left_out: list[str],
 ) -> tuple[SharedMount | None, Descriptor | None, int]:
     """Send one cache mount, unless the place has it as it is; nobody works in it meanwhile."""
     data = path / "data"
     try:
-        identifier = (path / "id").read_bytes().decode()
+        labels = labels_of(path)
         status = data.stat()
     except FileNotFoundError:
         return None, None, 0
-    except UnicodeDecodeError:
-        left_out.append(f"cache mount {path.name} has an id that is no text, and was left out")
+    if labels is None or not is_text("".join(labels)):
+        reason = "an id that is no text" if labels else "a beginning that is not known"
+        left_out.append(f"cache mount {path.name} has {reason}, and was left out")
         return None, None, 0
+    identifier, variant = labels
     lock = Lock(path / "lock")
     try:
         if not lock.try_acquire(exclusive=True):
             left_out.append(f"cache mount {identifier} is in use, and was left out")
             return None, None, 0
         digests = write_layer(data)
-        known = before.get(identifier)
-        facts = {"mode": status.st_mode & 0o7777, "uid": status.st_uid, "gid": status.st_gid}
-        if known is not None and known[0].diff_id == digests.diff_id and place.has(known[0].blob):
-            return SharedMount(id=identifier, diff_id=digests.diff_id, blob=known[0].blob, **facts), known[1], 0
-        blob = _pack_mount(store, place, data, digests.diff_id)
-        return SharedMount(id=identifier, diff_id=digests.diff_id, blob=blob.digest, **facts), blob, blob.size
+        known = before.get((identifier, variant))
+        unchanged = known is not None and known[0].diff_id == digests.diff_id and place.has(known[0].blob)
+        blob = known[1] if known is not None and unchanged else _pack_mount(store, place, data, digests.diff_id)
+        mount = SharedMount(
+            id=identifier,
+            variant=variant,
+            diff_id=digests.diff_id,
+            blob=blob.digest,
+            mode=status.st_mode & 0o7777,
+            uid=status.st_uid,
+            gid=status.st_gid,
+        )
+        return mount, blob, 0 if unchanged else blob.size
     except OSError as error:
         left_out.append(f"cache mount {identifier} cannot be read and was left out: {error.strerror}")
         return None, None, 0
     finally:
         lock.close()
+
+
+def is_text(text: str) -> bool:
+    """Tell whether a name can stand in a document: some are bytes that are no UTF-8."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def _pack_mount(store: Store, place: Place, data: Path, diff_id: DiffID) -> Descriptor:

@@ -249,7 +249,7 @@ def _take_mount(store: Store, offered: Offered, mount: SharedMount) -> bool:
     """Fill a cache mount that is not there yet; one that is stays as it is."""
     from builder.steps.cachemounts import entry_of
 
-    path = entry_of(store.context, mount.id)
+    path = entry_of(store.context, mount.id, variant=mount.variant)
     lock = Lock(path / "lock")
     try:
         if (path / "data").exists() or not lock.try_acquire(exclusive=True):

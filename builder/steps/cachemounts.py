@@ -5,6 +5,7 @@
     ROOT/cache-mounts/HEX/data      what the step sees; HEX digests the id, and what a new one begins as
     ROOT/cache-mounts/HEX/lock      flock: shared by users of `shared`, exclusive for `locked` and `private`
     ROOT/cache-mounts/HEX/id        the id as written, for lists
+    ROOT/cache-mounts/HEX/variant   what a new one begins as, unless as an ordinary empty directory
 """
 
 from __future__ import annotations
@@ -64,14 +65,31 @@ def cache_directory(context: Context, identifier: str, *, sharing: str, beginnin
 
 def entry_of(context: Context, identifier: str, number: int = 0, *, variant: str = "") -> Path:
     """Return what a cache mount lies in, made with its label; `number` counts those of one id that are used at once."""
-    key = f"{identifier}\0{variant}" if variant else identifier
-    name = sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
+    name = _name_of(identifier, variant)
     path = context.layout.cache_mounts / (f"{name}.{number}" if number else name)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    label = path / "id"
-    if not label.exists():
-        label.write_bytes(identifier.encode(errors="surrogateescape"))
+    for label, text in (("id", identifier), ("variant", variant)):
+        if text and not (path / label).exists():
+            (path / label).write_bytes(text.encode(errors="surrogateescape"))
     return path
+
+
+def labels_of(path: Path) -> tuple[str, str] | None:
+    """Return id and variant of what lies in a cache mount's directory; None where they are not known.
+
+    Raises FileNotFoundError where no id is there.
+    """
+    identifier = (path / "id").read_bytes().decode(errors="surrogateescape")
+    try:
+        variant = (path / "variant").read_bytes().decode(errors="surrogateescape")
+    except FileNotFoundError:
+        variant = ""
+    return (identifier, variant) if _name_of(identifier, variant) == path.name else None
+
+
+def _name_of(identifier: str, variant: str) -> str:
+    key = f"{identifier}\0{variant}" if variant else identifier
+    return sha256(key.encode(errors="surrogateescape")).hexdigest()[:32]
 
 
 def _data(path: Path, beginning: Beginning) -> Path:

@@ -16,6 +16,7 @@ from builder.cachetransfer.places import DirectoryPlace
 from builder.cachetransfer.wishes import read_cache_from, read_cache_to
 from builder.options import BuildOptions
 from builder.records import Records
+from builder.steps.cachemounts import entry_of
 from frozen import replace
 from runtime.context import Context
 from runtime.errors import DocumentError, PybuildError, UsageError
@@ -198,8 +199,6 @@ def export(context: Context, place: Path) -> Sent:
 
 
 def make_mount(context: Context, content: str) -> Path:
-    from builder.steps.cachemounts import entry_of
-
     path = entry_of(context, "/root/.cache")
     (path / "data" / "deep").mkdir(parents=True, exist_ok=True)
     (path / "data" / "deep" / "file").write_text(content)
@@ -229,6 +228,34 @@ def test_everything_goes_along_with_cache_mounts_and_a_second_export_writes_noth
     second = build(other)
     assert second.executed == 0
     assert second.id == first.id
+
+
+def test_mounts_of_one_id_that_began_otherwise_stay_apart(bench: Bench, other: Bench, place: Path) -> None:
+    variants = ("", "700 7:8", "sha256:abc src")
+    for number, variant in enumerate(variants):
+        data = entry_of(bench.context, "go", variant=variant) / "data"
+        data.mkdir()
+        data.chmod(0o700 + number)
+        (data / "file").write_text(variant)
+    unknown = entry_of(bench.context, "old", variant="700 1:1")
+    (unknown / "data").mkdir()
+    (unknown / "variant").unlink()
+    bytes_alone = entry_of(bench.context, "\udcff")
+    (bytes_alone / "data").mkdir()
+    left_out = export(bench.context, place).left_out
+    assert sorted(text.partition(" has ")[2] for text in left_out) == [
+        "a beginning that is not known, and was left out",
+        "an id that is no text, and was left out",
+    ]
+    assert export(bench.context, place).written == 0
+    with Store.open(other.context) as store:
+        offered = read_cache(DirectoryPlace(place))
+        assert offered is not None
+        assert import_all(store, offered)[1:] == (3, ())
+    for number, variant in enumerate(variants):
+        data = entry_of(other.context, "go", variant=variant) / "data"
+        assert (data / "file").read_text() == variant
+        assert data.stat().st_mode & 0o777 == 0o700 + number
 
 
 def test_an_image_carries_its_own_cache(bench: Bench) -> None:
