@@ -40,7 +40,8 @@ def become(uid: int, *, before: str = "") -> list[str]:
     """
     identity = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
     script = before + _opening()
-    return ["unshare", "--mount", "sh", "-c", f'{script}exec "$@"', "sh", *identity] if script else identity
+    apart = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", f'{script}exec "$@"', "sh"]
+    return [*apart, *identity] if script else identity
 
 
 @cache

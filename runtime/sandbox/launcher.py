@@ -133,9 +133,9 @@ def launch(
         )
         pid = _fork(setup, ours)
         theirs.close()
+        tree = "" if new & sys.CLONE_NEWPID else os.readlink(f"/proc/{pid}/ns/mnt")  # one that has ended shows none
         started = _supervise(setup, ours, pid, cgroup, attach)
-        if not new & sys.CLONE_NEWPID:
-            started.tree = os.readlink(f"/proc/{pid}/ns/mnt")
+        started.tree = tree
     except BaseException:
         if pid:
             _destroy(pid)
