@@ -10,7 +10,7 @@ import os
 import stat as stat_module
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,10 +177,12 @@ class DirectoryContext:
             with os.scandir(directory) as scan:
                 for entry in scan:
                     name = os.fsencode(entry.name)
-                    with suppress(FileNotFoundError):  # deleted since it was listed: as if it had not been there
+                    try:
                         status = entry.stat(follow_symlinks=False)
                         link = os.readlink(name, dir_fd=directory) if stat_module.S_ISLNK(status.st_mode) else b""
-                        found.append((name, _metadata(status, link), recognise(known, name, status)))
+                    except FileNotFoundError:
+                        continue  # deleted since it was listed: as if it had not been there
+                    found.append((name, _metadata(status, link), recognise(known, name, status)))
         except PermissionError as error:
             raise PybuildError(
                 f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
