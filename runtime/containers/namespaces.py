@@ -10,7 +10,6 @@ from frozen import Frozen
 from runtime.containers.documents import HostConfig
 from runtime.errors import Conflict, UsageError
 from runtime.oci.runtimespec import bind
-from runtime.sandbox.rootfs import in_user_namespace
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
@@ -92,7 +91,7 @@ def spaces_of(containers: Containers, host: HostConfig) -> Spaces:
     if ipc == "host":
         mounts.append(bind("/dev/shm", "/dev/shm"))
     without = ["/dev/shm"] if ipc == "none" else []
-    if ipc == "host" and in_user_namespace() and not os.path.isdir("/dev/mqueue"):
+    if ipc == "host" and not os.path.isdir("/dev/mqueue") and containers.store.context.rootless:
         without.append("/dev/mqueue")  # the machine's queues can be bound there and not mounted, and it shows none
     return Spaces(modes=modes, mounts=tuple(mounts), without=tuple(without))
 

@@ -7,7 +7,6 @@ that has stayed outside. Where there are none, one id is mapped, which every use
 from __future__ import annotations
 
 import os
-import shutil
 from errno import EINVAL, ENOSPC, EPERM
 from typing import TYPE_CHECKING
 
@@ -160,6 +159,8 @@ def _helpers(context: Context) -> tuple[str, ...]:
     """Find newuidmap and newgidmap; none is needed for root, who may write the maps itself."""
     if os.geteuid() == 0:
         return ()
+    import shutil  # lazy: 3 ms, with compressions
+
     found = []
     for name in ("newuidmap", "newgidmap"):
         path = shutil.which(name, path=context.environ.get("PATH") or os.defpath)
