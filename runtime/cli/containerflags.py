@@ -61,6 +61,7 @@ FLAGS = (
     Flag("--isolation", kind="text", metavar="NAME", help="default alone"),
     Flag("--label", "-l", kind="texts", metavar="NAME=VALUE", help="Set a label"),
     Flag("--label-file", kind="texts", metavar="FILE", help="Read labels from a file"),
+    Flag("--link", kind="texts", metavar="NAME[:ALIAS]", help="Know another container by a name"),
     Flag("--log-driver", kind="text", metavar="NAME", help="json-file, local or none"),
     Flag("--log-opt", kind="texts", metavar="NAME=VALUE", help="max-size, max-file, labels, env, tag…"),
     Flag("--mac-address", kind="text", metavar="MAC", help="Its link-layer address"),
@@ -111,7 +112,6 @@ FLAGS = (
 
 REFUSALS = {
     "kernel-memory": "Linux has given this limit up; --memory counts the kernel's memory as well",
-    "link": "containers of one network of your own know each other by name",
     "link-local-ip": "containers get no link-local addresses; --ip gives one of a network of your own",
     "storage-opt": "the root filesystem is a directory, whose size nothing limits",
     "use-api-socket": "there is no engine whose socket could be given to a container",

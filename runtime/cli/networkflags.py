@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from runtime.cli.arguments import Arguments
 from runtime.containers.documents import HostConfig
@@ -27,6 +28,8 @@ def read_networks(args: Arguments, host: HostConfig) -> None:
             raise UsageError("conflicting options: cannot attach both user-defined and non-user-defined network-modes")
     settings = joined.setdefault(mode, {})
     _fill(args, settings)
+    if args.texts("link"):
+        _link(args.texts("link"), mode, settings, host)
     if mode in (*_ALONE, "bridge"):
         _refuse_wishes(mode, settings)
     for name, wishes in joined.items():
@@ -86,6 +89,23 @@ def _network(text: str) -> tuple[str, EndpointSettings]:
     if not name:
         raise UsageError(f'invalid argument "{text}" for "--network" flag: network name is not specified')
     return name, settings
+
+
+def _link(texts: Sequence[str], mode: str, settings: EndpointSettings, host: HostConfig) -> None:
+    """Set the links: of a network of the user's they are names that it knows, of the default one more than that."""
+    for text in texts:
+        if text.count(":") > 1:
+            raise UsageError(f'invalid argument "{text}" for "--link" flag: bad format for links: {text}')
+    kind = "host" if mode == "host" else "container" if mode.startswith("container:") else ""
+    if kind:
+        raise UsageError(
+            f"conflicting options: {kind} type networking can't be used with links. This would result in undefined"
+            " behavior"
+        )
+    if mode == "bridge":
+        host["Links"] = list(texts)
+    elif mode not in _ALONE:
+        settings["Links"] = list(texts)
 
 
 def _priority(text: str, value: str) -> int:

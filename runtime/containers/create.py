@@ -74,6 +74,10 @@ def create(
     if host.get("Memory") and not host.get("MemorySwap"):
         host["MemorySwap"] = 2 * host["Memory"]
     host = resolved(containers, normal_capabilities(host))
+    if host.get("Links"):
+        from runtime.containers import links  # lazy: hardly anybody links containers any more
+
+        host["Links"] = links.recorded(containers, host["Links"])
     if not host.get("ShmSize"):
         host.pop("ShmSize", None)
     if host.get("VolumesFrom"):

@@ -179,6 +179,7 @@ class HostConfig(TypedDict, total=False):
     ReadonlyPaths: list[str]
     Inherited: list[dict[str, object]]
     NetworkMode: str
+    Links: list[str]
     Networks: dict[str, EndpointSettings]
     PortBindings: dict[str, list[dict[str, str]]]
     PublishAllPorts: bool

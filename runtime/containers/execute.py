@@ -59,7 +59,8 @@ def describe(containers: Containers, container: Container, command: Command) -> 
     capabilities = resolve_capabilities(
         add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=privileged
     )
-    own = {entry.partition("=")[0]: entry for entry in environment(container, identity.home) if "=" in entry}
+    variables = environment(containers, container, identity.home)
+    own = {entry.partition("=")[0]: entry for entry in variables if "=" in entry}
     if not config.get("Tty"):
         own.pop("TERM", None)
     if command.tty:

@@ -129,7 +129,7 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
         "ProcessLabel": "",
         "AppArmorProfile": _apparmor(container),
         "ExecIDs": exec_ids(containers.directory(container.id)),
-        "HostConfig": _host_config(container),
+        "HostConfig": _host_config(containers, container),
         "GraphDriver": _graph_driver(containers, container),
         "Mounts": [{key: value for key, value in point.items() if key != "ImageID"} for point in container.mounts],
         "Config": _config(container),
@@ -225,8 +225,12 @@ def health_log(directory: Path) -> list[dict[str, object]]:
         return []
 
 
-def _host_config(container: Container) -> dict[str, object]:
+def _host_config(containers: Containers, container: Container) -> dict[str, object]:
     asked: dict[str, object] = dict(container.host_config)
+    if asked.get("Links"):
+        from runtime.containers import links  # lazy: hardly anybody links containers any more
+
+        asked["Links"] = links.shown(containers, container)
     asked.pop("Inherited", None)
     for name in _NULL_WHERE_EMPTY:
         if not asked.get(name):

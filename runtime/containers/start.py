@@ -129,6 +129,10 @@ def start(
                 reserved=_reserve_ports(containers, container, stack),
             )
         )
+        if host.get("Links"):
+            from runtime.containers import links  # lazy: hardly anybody links containers any more
+
+            links.dress(containers, container, network)
         plan: dict[str, object] = {
             "request": make_request(containers, container, image, network, window, shared=shared),
             "network": network.document,
@@ -148,6 +152,10 @@ def start(
         context.cancel.check()
         containers.forget_end(container)
         containers.handed_over(container, f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}", _facts(network))
+        if container.started and mode == "bridge":  # before that nobody can have linked it
+            from runtime.containers import links
+
+            links.refresh(containers, container, network.address)
         descriptors = [alive, directory]
         if network.users_fd is not None:
             descriptors += [network.users_fd, *network.sockets]
@@ -187,7 +195,10 @@ def _reserve_ports(containers: Containers, container: Container, stack: ExitStac
     if mode in ("host", "none") or mode.startswith("container:"):
         return None  # as Docker does
     bindings = publish.wanted(
-        host.get("PortBindings") or {}, config.get("ExposedPorts") or (), every=host.get("PublishAllPorts", False)
+        host.get("PortBindings") or {},
+        config.get("ExposedPorts") or (),
+        every=host.get("PublishAllPorts", False),
+        address=_host_binding(containers, mode),
     )
     held: dict[tuple[str, int], str] = {}
     for other in containers.list():
@@ -198,6 +209,18 @@ def _reserve_ports(containers: Containers, container: Container, stack: ExitStac
     reserved = publish.reserve(bindings, held)
     stack.callback(reserved.close)
     return reserved
+
+
+def _host_binding(containers: Containers, mode: str) -> str:
+    """Return the address at which a network publishes ports that name none; "" for all addresses of the host."""
+    from runtime.network.plan import MODES
+
+    if mode in MODES:
+        return ""
+    from runtime.network import options
+    from runtime.network.networks import Networks
+
+    return options.host_binding(Networks(containers.store).find(mode).options)
 
 
 def _facts(network: Plan) -> dict[str, object]:

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from runtime.oci.runtimespec import DEFAULT_PATH
 
 if TYPE_CHECKING:
-    from runtime.containers.records import Container
+    from runtime.containers.records import Container, Containers
 
 
-def environment(container: Container, home: str) -> list[str]:
+def environment(containers: Containers, container: Container, home: str) -> list[str]:
     """Return the variables as the command gets them: Docker's own, then the record's, HOME where nobody set it."""
     config = container.config
     variables = {"PATH": DEFAULT_PATH, "HOSTNAME": config.get("Hostname", "")}
+    if container.host_config.get("Links"):
+        from runtime.containers import links  # lazy: hardly anybody links containers any more
+
+        told = (entry.partition("=") for entry in links.variables(containers, container))
+        variables |= {name: value for name, _, value in told}
     if config.get("Tty"):
         variables["TERM"] = "xterm"
     for entry in config.get("Env") or ():

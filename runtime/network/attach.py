@@ -7,6 +7,7 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
     {"mode": "bridge", "locks", "key",
      "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu",
      "link": "eth", or what else its name begins with,
+     "apart": True                                     where containers do not reach each other
      "address6", "gateway6", "prefix6",                where it has IPv6
      "others": [{the same}, …],                        further networks
      "forwards": [[[host address, protocol, port], port inside], …], "table", "to": address, "target": dotted,
@@ -262,6 +263,8 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: 
         links.transact([*rtnetlink.quiet_ipv6(port), rtnetlink.link_up(port)])
         if hairpin:
             links.transact([rtnetlink.hairpin(port)])
+        if document.get("apart"):
+            links.transact([rtnetlink.isolated(port)])
     six = document.get("address6")
     inside.transact([*(() if six else rtnetlink.quiet_ipv6(name)), rtnetlink.link_up(name)])
     link = inside.link(name)

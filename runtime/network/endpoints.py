@@ -110,6 +110,8 @@ class Endpoint:
             "mtu": (network.mtu if network else 0) or mtu,
             "link": network.link_prefix if network else "eth",
         }
+        if not self.design.icc:
+            self.document["apart"] = True
         self.facts: dict[str, object] = {
             "id": network.id if network else "",
             "address": subnets.dotted(address),

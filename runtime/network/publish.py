@@ -79,12 +79,20 @@ def merge(specs: Iterable[Bindings]) -> Bindings:
     return found
 
 
-def wanted(bindings: Mapping[str, Sequence[Mapping[str, str]]], exposed: Iterable[str], *, every: bool) -> Bindings:
-    """Return what is to be published: `bindings` and, with `every`, the other exposed ports at any port."""
+def wanted(
+    bindings: Mapping[str, Sequence[Mapping[str, str]]], exposed: Iterable[str], *, every: bool, address: str = ""
+) -> Bindings:
+    """Return what is to be published: `bindings` and, with `every`, the other exposed ports at any port.
+
+    `address` is the host's for those that name none ("" for all).
+    """
     found = merge([{key: [dict(place) for place in places] for key, places in bindings.items()}])
     if every:
         for key in exposed:
             found.setdefault(key if "/" in key else f"{key}/tcp", [{"HostIp": "", "HostPort": ""}])
+    for places in found.values() if address else ():
+        for place in places:
+            place["HostIp"] = place["HostIp"] or address
     return found
 
 

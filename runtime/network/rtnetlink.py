@@ -51,7 +51,7 @@ IFLA_INFO_DATA = 2
 IFLA_INET6_ADDR_GEN_MODE = 8
 IN6_ADDR_GEN_MODE_NONE = 1
 IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 4, 5
-IFLA_BRPORT_MODE = 4
+IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 VETH_INFO_PEER = 1
 
 IFA_ADDRESS = 1
@@ -182,7 +182,16 @@ def new_veth(name: str, *, master: int, mtu: int, peer: str, peer_mac: str, pid:
 
 def hairpin(name: str) -> Message:
     """Let a port of a bridge send back where a frame came from: a container that reaches itself by the host's name."""
-    data = nested(IFLA_INFO_SLAVE_DATA, attribute(IFLA_BRPORT_MODE, b"\1"))
+    return _bridge_port(name, IFLA_BRPORT_MODE)
+
+
+def isolated(name: str) -> Message:
+    """Keep a port of a bridge from the other ports that are isolated; what the bridge itself sends still arrives."""
+    return _bridge_port(name, IFLA_BRPORT_ISOLATED)
+
+
+def _bridge_port(name: str, kind: int) -> Message:
+    data = nested(IFLA_INFO_SLAVE_DATA, attribute(kind, b"\1"))
     info = nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), data)
     return Message(RTM_NEWLINK, 0, _link_body(attributes=(text(IFLA_IFNAME, name), info)), f"port {name}")
 

@@ -183,3 +183,19 @@ def test_inspect_shows_a_network_with_its_containers(box: Program) -> None:
     assert document["IPAM"]["Config"] == [{"Subnet": "10.211.8.0/24"}]
     assert document["Containers"][member]["IPv4Address"] == _address(box, "one", "net") + "/24"
     assert "mtu 1300" in box.text("exec", "one", "ip", "link", "show", "eth0")
+
+
+def test_options_are_in_force(box: Program) -> None:
+    prefix = "com.docker.network."
+    options = (f"{prefix}container_iface_prefix=net", f"{prefix}bridge.host_binding_ipv4=127.0.0.1", "mtu=1300")
+    box("network", "create", *(word for option in options for word in ("-o", option)), "net")
+    box("run", "-d", "--name", "one", "--network", "net", "-p", "80", "box", *SLEEP)
+    assert "mtu 1300" in box.text("exec", "one", "ip", "link", "show", "net0")
+    assert box.text("port", "one", "80").startswith("127.0.0.1:")
+    document = json.loads(box.text("network", "inspect", "net"))[0]
+    assert document["Options"] == dict(option.split("=") for option in options)
+    box("network", "create", "-o", "icc=false", "apart")
+    box("run", "-d", "--name", "two", "--network", "apart", "box", *SLEEP)
+    box("run", "-d", "--name", "three", "--network", "apart", "box", *SLEEP)
+    assert not _reaches(box, "two", _address(box, "three", "apart"))
+    assert _reaches(box, "two", box.text("inspect", "-f", "{{.NetworkSettings.Networks.apart.Gateway}}", "two"))

@@ -1,0 +1,125 @@
+"""Link containers of the default network, as Docker did before there were others: names in hosts, and variables.
+
+A record keeps `ID:ALIAS`, so that a link follows the other container's name. On a user's network a link is a name that
+its name service knows (runtime.network.dns), and nothing of this is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from runtime.containers.records import Container, Containers
+from runtime.errors import Conflict, NotFound, PybuildError
+
+if TYPE_CHECKING:
+    from runtime.network.plan import Plan
+
+_OWN = ("PATH", "HOME", "HOSTNAME", "TERM")
+"""Variables of every container, which no link tells of."""
+
+
+def recorded(containers: Containers, texts: Sequence[str]) -> list[str]:
+    """Return `NAME[:ALIAS]` as a record keeps them. Raises NotFound."""
+    kept = []
+    for text in texts:
+        name, _, alias = text.partition(":")
+        try:
+            other = containers.find(name)
+        except PybuildError as error:
+            raise NotFound(f"could not get container for {name}: {error.message}", hint=error.hint) from error
+        kept.append(f"{other.id}:{alias or other.name}")
+    return list(dict.fromkeys(kept))
+
+
+def shown(containers: Containers, container: Container) -> list[str] | None:
+    """Return the links as `inspect` shows them: `/other:/container/alias`; None for none."""
+    found = [f"/{other.name}:/{container.name}/{alias}" for other, alias in _links(containers, container)]
+    return found or None
+
+
+def dress(containers: Containers, container: Container, network: Plan) -> None:
+    """Put the links into the plan of a container that is about to start. Raises Conflict for one that does not run."""
+    lines = ""
+    for other, alias in _links(containers, container):
+        if not containers.is_running(other):
+            raise Conflict(
+                f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}",
+                hint=f"pybuild start {other.name}",
+            )
+        lines += f"{other.network.get('address')}\t{_names(other, alias)}\n"
+    own = f"\n{network.address}\t"
+    before, found, after = network.hosts.partition(own)
+    network.hosts = f"{before}\n{lines.rstrip()}{found}{after}" if lines and found else network.hosts + lines
+
+
+def variables(containers: Containers, container: Container) -> list[str]:
+    """Return the variables that tell a container of its links."""
+    return [entry for other, alias in _links(containers, container) for entry in _told(container, other, alias)]
+
+
+def refresh(containers: Containers, container: Container, address: str | None) -> None:
+    """Write the address that a container has now into the hosts of those that are linked to it and run."""
+    rows = containers.database.read(
+        "SELECT id FROM containers WHERE state NOT IN ('created', 'exited', 'dead') AND instr(host_config, ?) > 0",
+        f'"{container.id}:',
+    )
+    for row in rows:
+        other = containers.find(row["id"])
+        aliases = [alias for linked, alias in _links(containers, other) if linked.id == container.id]
+        marks = {(alias, container.short_id) for alias in aliases}  # its name may have been another
+        path = containers.directory(other.id) / "files" / "hosts"
+        try:
+            with open(path, "r+", encoding="utf-8") as file:  # in place: it is bound into the container
+                lines = [_readdressed(line, marks, address) for line in file.read().splitlines()]
+                file.seek(0)
+                file.write("".join(f"{line}\n" for line in lines))
+                file.truncate()
+        except OSError:
+            continue  # it has just ended
+
+
+def _readdressed(line: str, marks: set[tuple[str, str]], address: str | None) -> str:
+    words = line.split()
+    return "\t".join((address, " ".join(words[1:]))) if address and tuple(words[1:3]) in marks else line
+
+
+def _links(containers: Containers, container: Container) -> Iterator[tuple[Container, str]]:
+    """Yield the containers that are linked and what they are called; one that was removed is a link no longer."""
+    for text in container.host_config.get("Links") or ():
+        number, _, alias = text.partition(":")
+        other = containers.get(number)
+        if other is not None:
+            yield other, alias
+
+
+def _names(other: Container, alias: str) -> str:
+    return " ".join(dict.fromkeys((alias, other.short_id, other.name)))
+
+
+def _told(container: Container, other: Container, alias: str) -> Iterator[str]:
+    prefix = alias.replace("-", "_").upper()
+    address = other.network.get("address")
+    ports = sorted(
+        ((protocol != "tcp", int(number), protocol) for number, _, protocol in _exposed(other)),
+    )
+    yield f"{prefix}_NAME=/{container.name}/{alias}"
+    for place, (_, number, protocol) in enumerate(ports):
+        whole = f"{protocol}://{address}:{number}"
+        own = f"{prefix}_PORT_{number}_{protocol.upper()}"
+        if place == 0:
+            yield f"{prefix}_PORT={whole}"
+        yield from (f"{own}={whole}", f"{own}_ADDR={address}", f"{own}_PORT={number}", f"{own}_PROTO={protocol}")
+    for entry in other.config.get("Env") or ():
+        if "=" in entry and entry.partition("=")[0] not in _OWN:
+            yield f"{prefix}_ENV_{entry}"
+
+
+def _exposed(other: Container) -> Iterator[tuple[str, str, str]]:
+    for key in {
+        **dict.fromkeys(other.config.get("ExposedPorts") or ()),
+        **(other.host_config.get("PortBindings") or {}),
+    }:
+        number, slash, protocol = key.partition("/")
+        if number.isdecimal():
+            yield number, slash, protocol or "tcp"
