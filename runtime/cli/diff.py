@@ -9,7 +9,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import one_line
 from runtime.context import Context
-from runtime.errors import UsageError
+from runtime.errors import PybuildError, UsageError
 
 VERB = Verb(
     name="diff",
@@ -75,6 +75,8 @@ def run_export(args: Arguments, context: Context) -> int:
             write_tree(containers, container, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
+            if not os.path.isdir(os.path.dirname(target) or "."):
+                raise PybuildError(f'invalid output path: directory "{os.path.dirname(target)}" does not exist')
             new = f"{target}.{context.token(8)}"
             try:
                 with open(new, "xb") as sink:

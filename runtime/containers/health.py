@@ -40,7 +40,8 @@ class Health:
         self.began = time.monotonic()
         self.next = self.began + self._interval()
         self.result = -1
-        self._output = -1
+        self.output = -1
+        self._said = b""
         self._pidfd = -1
         self._started = 0
         self._late = False
@@ -68,8 +69,9 @@ class Health:
 
     def _start(self) -> None:
         self.result, result = os.pipe2(os.O_CLOEXEC)
-        self._output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self.output, output = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(output, True)
+        self._said = b""
         self._started = time.time_ns()
         self._late = False
         pid = os.fork()
@@ -93,10 +95,9 @@ class Health:
     def collect(self) -> bool:
         """Take the result of a check, whose descriptor `result` is readable; says whether the state changed."""
         word = os.read(self.result, 1)
-        try:
-            output = os.read(self._output, _OUTPUT_LIMIT)
-        except BlockingIOError:
-            output = b""
+        while self.output >= 0 and len(self._said) <= _OUTPUT_LIMIT and self.drain():
+            pass
+        output = self._said if len(self._said) <= _OUTPUT_LIMIT else self._said[:_OUTPUT_LIMIT] + b"..."
         self._close()
         code = word[0] if word and not self._late else -1
         text = output.decode("utf-8", "replace")
@@ -115,11 +116,23 @@ class Health:
         self.next = time.monotonic() + self._interval()
         return before != (self.state, self.failing)
 
+    def drain(self) -> bool:
+        """Read what the check wrote, keep its beginning; says whether there may be more now."""
+        try:
+            data = os.read(self.output, 1 << 16)
+        except BlockingIOError:
+            return False
+        if not data:
+            os.close(self.output)
+            self.output = -1
+        self._said = (self._said + data)[: _OUTPUT_LIMIT + 1]
+        return bool(data)
+
     def _close(self) -> None:
-        for fd in (self.result, self._output, self._pidfd):
+        for fd in (self.result, self.output, self._pidfd):
             if fd >= 0:
                 os.close(fd)
-        self.result = self._output = self._pidfd = -1
+        self.result = self.output = self._pidfd = -1
 
     def stop(self) -> None:
         """End a check that runs; the container has ended."""

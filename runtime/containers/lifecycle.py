@@ -66,20 +66,25 @@ def kill(containers: Containers, container: Container, signal_number: int) -> No
 
 def stop(containers: Containers, container: Container, *, signal_number: int = 0, timeout: float | None = None) -> None:
     """Ask the container to end, and kill it `timeout` seconds later (-1: never). One that does not run is fine."""
+    if end(containers, container, signal_number=signal_number, timeout=timeout):
+        containers.record_event(container, "stop")
+
+
+def end(containers: Containers, container: Container, *, signal_number: int = 0, timeout: float | None = None) -> bool:
+    """Do what `stop` does, and tell whether there was something to end and the container is still there."""
     asked = signal_number or stop_signal(container)
     if timeout is None:
         timeout = container.config.get("StopTimeout", DEFAULT_STOP_TIMEOUT)
     sock = connect(containers, container) if containers.is_running(container) else None
     if sock is None:
-        return
+        return False
     while sock is not None:
         with sock:
             _end(containers, container, sock, asked, timeout)
         # One that ended by itself before it was asked to is started again by its monitor, and asked again.
         sock = connect(containers, container) if containers.is_running(container) else None
     containers.reconcile()
-    if containers.get(container.id) is not None:
-        containers.record_event(container, "stop")
+    return containers.get(container.id) is not None
 
 
 def _end(containers: Containers, container: Container, sock: socket.socket, asked: int, timeout: float) -> None:

@@ -193,6 +193,8 @@ class Monitor:
             poller.register(self.stdin, mask)
         if self.health is not None and self.health.result >= 0:
             poller.register(self.health.result, select.POLLIN)
+            if self.health.output >= 0:
+                poller.register(self.health.output, select.POLLIN)
         wait = timeout if timeout >= 0 else self.until_due()
         ready = dict(poller.poll(None if wait < 0 else int(wait * 1000) + 1))
         self.dispatch(ready)
@@ -218,6 +220,8 @@ class Monitor:
         health = self.health
         if health is None:
             return
+        if health.output in ready:
+            health.drain()
         if health.result >= 0 and health.result in ready and health.collect():
             if health.state != self.condition.health:
                 write_journal(self.directory, time.time_ns(), f"health_status: {health.state}")

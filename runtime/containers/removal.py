@@ -32,9 +32,9 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
                 "stop the container before removing or force remove",
                 hint=f"pybuild rm -f {container.name}",
             )
-        from runtime.containers.lifecycle import stop  # lazy: only for those that run
+        from runtime.containers.lifecycle import end  # lazy: only for those that run
 
-        stop(containers, container, signal_number=signal.SIGKILL)
+        end(containers, container, signal_number=signal.SIGKILL)
     with _locked(containers, container):
         fresh = containers.get(container_id)
         if fresh is None:

@@ -32,7 +32,9 @@ def apply_changes(config: ContainerConfig, changes: Sequence[str]) -> ContainerC
         apply = _INSTRUCTIONS.get(keyword.upper())
         if apply is None:
             known = ", ".join(sorted(_INSTRUCTIONS))
-            raise UsageError(f"--change {change!a}: {keyword!a} cannot be changed", hint=f"one of {known}")
+            raise UsageError(
+                f"--change {change!a}: {keyword.upper()} is not a valid change command", hint=f"one of {known}"
+            )
         if not rest.strip():
             raise UsageError(f"--change {change!a}: {keyword.upper()} needs an argument")
         try:

@@ -68,7 +68,7 @@ def wait(child):
 
 
 launcher = types.ModuleType("runtime.sandbox.launcher")
-launcher.__dict__.update(LaunchFailure=LaunchFailure, Child=Child, launch=launch, wait=wait)
+launcher.__dict__.update(LaunchFailure=LaunchFailure, Child=Child, hold=lambda request: None, launch=launch, wait=wait)
 attach = types.ModuleType("runtime.network.attach")
 attach.__dict__.update(attach=lambda document, pid: None, leave=lambda document: None)
 import runtime.network
