@@ -107,10 +107,10 @@ def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterato
     """
     read: set[tuple[int, int]] = set()
     walk = tree.walk(path)
+    if exclude is not None:
+        walk = _kept(walk, exclude)
     with Pair(tree.file_digest) as pair:
         while batch := list(islice(walk, _BATCH)):
-            if exclude is not None:
-                batch = [entry for entry in batch if not entry[0] or not exclude(os.fsdecode(entry[0]))]
             unknown: list[int] = []
             for number, (_, metadata, digest) in enumerate(batch):
                 if digest or metadata.kind != "file":
@@ -124,6 +124,21 @@ def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterato
             for number, digest in zip(unknown, digests, strict=True):
                 batch[number] = (*batch[number][:2], digest)
             yield from batch
+
+
+def _kept(walk: Iterator[tuple[bytes, Metadata, bytes]], exclude: Exclude) -> Iterator[tuple[bytes, Metadata, bytes]]:
+    """Leave out what is excluded; a directory comes back with what is taken back below it."""
+    waiting: list[tuple[bytes, Metadata, bytes]] = []
+    for entry in walk:
+        relative, metadata, _ = entry
+        while waiting and not relative.startswith(waiting[-1][0] + b"/"):
+            waiting.pop()
+        if not relative or not exclude(os.fsdecode(relative)):
+            yield from waiting
+            waiting.clear()
+            yield entry
+        elif metadata.kind == "directory":
+            waiting.append(entry)
 
 
 def _line(path: bytes, metadata: Metadata, content: bytes, first: int) -> bytes:

@@ -74,6 +74,7 @@ class IgnoreFile:
     def __init__(self, lines: Iterable[str]) -> None:
         """Read the raw lines of the file. Raises DockerfileError, with the line's number, for a bad pattern."""
         self._patterns: list[_Pattern] = []
+        self._kept: dict[str, int] = {"": 0}
         for number, line in enumerate(lines.split("\n") if isinstance(lines, str) else lines, 1):
             text = line.removeprefix("\ufeff") if number == 1 else line
             if text.startswith("#") or not text.strip(SPACES):
@@ -82,7 +83,16 @@ class IgnoreFile:
                 self._patterns.append(_read(text.strip(SPACES)))
             except DockerfileError as error:
                 raise error.at(number) from None
-        self._kept: dict[str, int] = {"": 0}
+
+    @classmethod
+    def of_patterns(cls, patterns: Iterable[str]) -> IgnoreFile:
+        """Read patterns that are no lines of a file, as those of `--exclude`: `#` is itself, a leading slash stays.
+
+        Raises DockerfileError for a bad one.
+        """
+        made = cls(())
+        made._patterns += [_read_pattern(pattern.strip(SPACES)) for pattern in patterns if pattern.strip(SPACES)]
+        return made
 
     @cached_property
     def reincludes(self) -> bool:
@@ -286,6 +296,15 @@ def _read(line: str) -> _Pattern:
         raise DockerfileError(f'illegal exclusion pattern: "{line}"', hint="write a path or pattern behind the !")
     tokens = _tokens(cleaned, line)
     return _Pattern(tokens=tuple(tokens), includes=includes)
+
+
+def _read_pattern(text: str) -> _Pattern:
+    """Read one pattern, blanks round it gone. Raises DockerfileError without a line for a bad one."""
+    cleaned = posixpath.normpath(text)
+    includes = cleaned.startswith("!")
+    if cleaned == "!":
+        raise DockerfileError(f'illegal exclusion pattern: "{text}"', hint="write a path or pattern behind the !")
+    return _Pattern(tokens=tuple(_tokens(cleaned[includes:], text)), includes=includes)
 
 
 def _tokens(pattern: str, line: str) -> list[Token]:

@@ -34,11 +34,12 @@ class _Source(Frozen):
     """One thing to copy with its plan; `archive` is the compression of a tar that ADD unpacks, None for all else.
 
     What comes from elsewhere (`addition`, by the word `word`) has no tree and no entries in its plan until it is
-    opened: its digest says enough for a key.
+    opened: its digest says enough for a key. `number` is that of the word that named it.
     """
 
     selected: Selected
     plan: Plan
+    number: int = 0
     archive: str | None = None
     tree: SourceTree | None = None
     addition: Addition | None = None
@@ -155,9 +156,10 @@ class CopyStep:
             layer.make_directory(b"", style)
             if copy.parents:
                 layer.make_directory(target, style)  # also where a pattern matches nothing
+            made: set[tuple[int, bytes]] = set()
             for source in sources:
                 given.context.cancel.check()
-                self._place(given, layer, source, target, style, into=into)
+                self._place(given, layer, source, target, style, into=into, made=made)
             for file in copy.files:
                 place = _place_for(layer, target, os.fsencode(file.name), into=into, style=style)
                 layer.add_inline(place, _encode(file.content), style)
@@ -166,7 +168,15 @@ class CopyStep:
         return layer.digests
 
     def _place(
-        self, given: Given, layer: LayerTree, source: _Source, target: bytes, style: Style, *, into: bool
+        self,
+        given: Given,
+        layer: LayerTree,
+        source: _Source,
+        target: bytes,
+        style: Style,
+        *,
+        into: bool,
+        made: set[tuple[int, bytes]],
     ) -> None:
         selected = source.selected
         tree = source.tree or self._tree(given)
@@ -179,7 +189,7 @@ class CopyStep:
             unpack_archive(given, tree, source.plan, selected.path, layer, target, style)
             return
         if self.instruction.parents:
-            target = _make_parents(layer, tree, selected, target, style)
+            target = _make_parents(layer, tree, source, target, style, made)
         if selected.directory:
             layer.make_directory(target, style)
             layer.add(tree, selected.path, source.plan, target, style)
@@ -194,25 +204,21 @@ class CopyStep:
             parse_mode(copy.chmod)
         tree = self._tree(given)
         planned: list[_Source] = []
-        for word in copy.sources:
+        for number, word in enumerate(copy.sources):
             if copy.from_ is None and _is_remote(word):
                 planned.append(self._found(given, word))
                 continue
             for selected in select(tree, word, parents=copy.parents):
                 if self._excluded(selected):
                     continue
-                planned.append(self._planned(tree, selected))
+                planned.append(replace(self._planned(tree, selected), number=number))
         self._sources = tuple(planned)
         return self._sources
 
     def _excluded(self, selected: Selected) -> bool:
-        """Tell whether `--exclude` leaves out what was selected itself, by the path that patterns see."""
+        """Tell whether `--exclude` leaves out what was selected itself: only with `--parents` do patterns see that."""
         copy = self.instruction
-        if not copy.excludes:
-            return False
-        if copy.parents:
-            return _excluder(copy.excludes)(os.fsdecode(selected.kept))
-        return not selected.directory and _excluder(copy.excludes)(os.fsdecode(selected.name))
+        return copy.parents and bool(copy.excludes) and _excluder(copy.excludes)(os.fsdecode(selected.kept))
 
     def _exclude(self, selected: Selected) -> Exclude:
         """Return what leaves files out of a directory: patterns are relative to it, with `--parents` to the pivot."""
@@ -286,16 +292,30 @@ def _place_for(layer: LayerTree, target: bytes, name: bytes, *, into: bool, styl
     return target
 
 
-def _make_parents(layer: LayerTree, tree: SourceTree, selected: Selected, target: bytes, style: Style) -> bytes:
-    """Make the directories that `--parents` keeps, as they are in the source; returns the last one's path."""
+def _make_parents(
+    layer: LayerTree, tree: SourceTree, source: _Source, target: bytes, style: Style, made: set[tuple[int, bytes]]
+) -> bytes:
+    """Make the directories that `--parents` keeps, as they are in the source; returns the last one's path.
+
+    One on the way that exists, and was not `made` for the same word, keeps its owner and times: it only takes the mode
+    that the source has.
+    """
     layer.make_directory(target, style)
+    selected = source.selected
     parts = selected.named.split(b"/")
     if not selected.directory:
         del parts[-1]
     for depth in range(selected.pivot, len(parts)):
         target = join(target, parts[depth])
         metadata = tree.stat(resolve(tree, b"/".join(parts[: depth + 1])))
-        if metadata is not None:
+        whole = selected.directory and depth == len(parts) - 1
+        if metadata is None or (not whole and (source.number, target) in made):
+            continue
+        made.add((source.number, target))
+        found = None if whole else layer.look_up(target)
+        if found is not None and found.kind == "directory":
+            layer.add_directory(target, found._replace(mode=metadata.mode), replace(style, owner=None, mode=None))
+        else:
             layer.add_directory(target, metadata, style)
     return target
 
@@ -311,7 +331,7 @@ def _created(sources: Sequence[_Source], epoch: int | None) -> int:
 def _excluder(patterns: Sequence[str]) -> Exclude:
     from grammar.ignore import IgnoreFile  # lazy: only for --exclude
 
-    excludes: Exclude = IgnoreFile(patterns).excludes
+    excludes: Exclude = IgnoreFile.of_patterns(patterns).excludes
     return excludes
 
 
