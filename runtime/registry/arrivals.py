@@ -14,13 +14,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from runtime.registry.events import BlobProgress, Phase, Sink
+from runtime.registry.transport import Body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.oci.digests import Digest
     from runtime.oci.documents import Descriptor
     from runtime.registry.client import Repository
     from runtime.registry.session import Session
+    from runtime.registry.uploads import Growing
     from runtime.store.facade import Store
 
 _SLICE = 0.1
@@ -81,6 +84,26 @@ class Arrival:
 
         `progress` gets the bytes that were read so far.
         """
+        with self._descriptor() as fd:
+            yield cast(BinaryIO, _Following(self, fd, progress))
+
+    @contextmanager
+    def growing(self, digest: Callable[[], Digest]) -> Iterator[Growing]:
+        """Give the blob as what is being made; `digest` waits for its digest."""
+        with self._descriptor() as fd:
+            yield _Sections(self, fd, digest)
+
+    def reach(self, size: int) -> int:
+        """Wait until there are `size` bytes, or all; returns how many there are."""
+        with self._changed:
+            while self._available < size and not self._verified:
+                self._changed.wait(_SLICE)
+                self._session.check()
+            return self._available
+
+    @contextmanager
+    def _descriptor(self) -> Iterator[int]:
+        """Give a descriptor of the file, of one's own."""
         while True:
             self.wait_begun()
             with self._changed:
@@ -93,17 +116,13 @@ class Arrival:
                     continue
             break
         try:
-            yield cast(BinaryIO, _Following(self, fd, progress))
+            yield fd
         finally:
             os.close(fd)
 
     def read_at(self, fd: int, position: int, size: int) -> bytes:
         """Read at most `size` bytes, at least one unless the blob ends there."""
-        with self._changed:
-            while self._available <= position and not self._verified:
-                self._changed.wait(_SLICE)
-                self._session.check()
-            here = self._available - position
+        here = self.reach(position + 1) - position
         return os.pread(fd, min(size, here), position) if here > 0 else b""
 
 
@@ -127,6 +146,36 @@ class _Following(io.RawIOBase):
         self._position += len(data)
         self._progress(self._position)
         return data
+
+
+class _Sections:
+    """A blob on its way, to be read in parts: an `uploads.Growing`."""
+
+    def __init__(self, arrival: Arrival, fd: int, digest: Callable[[], Digest]) -> None:
+        self._fd = fd
+        self.reach = arrival.reach
+        self.digest = digest
+
+    def part(self, offset: int, size: int) -> Body:
+        return Body(open=lambda: _Section(self._fd, offset, size), size=size)
+
+
+class _Section:
+    """Some bytes of a file from their first on, whoever else reads it."""
+
+    def __init__(self, fd: int, offset: int, size: int) -> None:
+        self._fd = fd
+        self._start = self._position = offset
+        self._end = offset + size
+
+    def read(self, size: int = -1) -> bytes:
+        left = self._end - self._position
+        data = os.pread(self._fd, left if size < 0 else min(size, left), self._position)
+        self._position += len(data)
+        return data
+
+    def seek(self, offset: int) -> None:
+        self._position = self._start + offset
 
 
 def download(store: Store, repository: Repository, descriptor: Descriptor, arrival: Arrival, progress: Sink) -> None:

@@ -21,7 +21,7 @@ from runtime.registry.hosts import Endpoint
 from runtime.registry.paging import pages
 from runtime.registry.refusals import explained, named
 from runtime.registry.transport import Body, Readable, Transport, Tries
-from runtime.registry.uploads import Uploads
+from runtime.registry.uploads import Growing, Uploads
 
 if TYPE_CHECKING:
     from runtime.oci.references import Reference
@@ -204,6 +204,15 @@ class Repository:
         """
         try:
             return self._uploading().stream(stream, algorithm, chunk, progress or _nothing)
+        except RegistryError as error:
+            self._refuse(error, "a blob")
+
+    def upload_growing(
+        self, blob: Growing, *, progress: Callable[[int], None] | None = None, chunk: int = 8 << 20
+    ) -> Digest:
+        """Upload what is still being made, `chunk` bytes at least at a time; nothing of it is kept in memory."""
+        try:
+            return self._uploading().growing(blob, chunk, progress or _nothing)
         except RegistryError as error:
             self._refuse(error, "a blob")
 

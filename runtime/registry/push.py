@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from frozen import Frozen, replace
-from runtime.errors import BlobMissing, NotFound, StoreError
+from runtime.errors import BlobMissing, NotFound
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, DiffID, Digest, chain_ids
 from runtime.oci.documents import Descriptor
@@ -162,8 +162,11 @@ class _Push:
 
     def _stream(self, diff_id: DiffID, chain_id: ChainID) -> None:
         """Compress a layer in one thread and send it in another, which reads behind the first."""
+        from concurrent.futures import Future
+
         arrival = Arrival(self._session)
         layers = self._store.images.layers
+        digest: Future[Digest] = Future()
 
         def produce() -> Digest:
             try:
@@ -171,18 +174,17 @@ class _Push:
                 arrival.end(partial(self._store.blobs.open, made.digest), made.size)
             finally:
                 arrival.abandon()
+            digest.set_result(made.digest)
             return made.digest
 
         def consume() -> Digest:
             def report(done: int) -> None:
                 self._progress(BlobProgress(key=diff_id, phase="uploading", done=done))
 
-            with arrival.opened(lambda _: None) as stream:
-                return self._repository.upload_stream(stream, progress=report)[0]
+            with arrival.growing(lambda: self._session.wait([digest])[0]) as blob:
+                return self._repository.upload_growing(blob, progress=report)
 
-        made, sent = self._session.together((produce, consume))
-        if made != sent:
-            raise StoreError(f"layer {diff_id} was sent as {sent} and kept as {made}")
+        _, sent = self._session.together((produce, consume))
         self._progress(BlobProgress(key=diff_id, phase="uploaded"))
         self._sent.add(sent)
 

@@ -10,7 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode
 
 from runtime.errors import DigestMismatch, RegistryError
@@ -29,6 +29,19 @@ _LARGEST_CHUNK = 64 << 20
 
 Progress = Callable[[int], None]
 """Takes the bytes sent so far, which go down after a cut."""
+
+
+class Growing(Protocol):
+    """A blob that somebody is making, and that can be read as far as it has come, more than once."""
+
+    def reach(self, size: int, /) -> int:
+        """Wait until there are `size` bytes or all; returns how many there are."""
+
+    def part(self, offset: int, size: int, /) -> Body:
+        """Give some of what is there."""
+
+    def digest(self) -> Digest:
+        """Wait until all is there, and give its digest."""
 
 
 class Uploads:
@@ -100,14 +113,30 @@ class Uploads:
             data, chunk = data + more, min(least, _LARGEST_CHUNK)
         offset = 0
         while data:
-            location = self._chunk(location, data, offset)
+            location = self._chunk(location, _held(data), offset, progress)
             offset += len(data)
-            progress(offset)
             data = _read_full(stream, chunk)
             digester.update(data)
         digest = Digest(f"{algorithm}:{digester.hexdigest()}")
         self._complete(location, digest)
         return digest, offset
+
+    def growing(self, blob: Growing, chunk: int, progress: Progress) -> Digest:
+        """Upload what is still being made, at least `chunk` bytes at a time and all that is there; gives its digest."""
+        there = blob.reach(chunk)
+        if there < chunk:
+            digest = blob.digest()
+            self.whole(blob.part(0, there), digest, progress)
+            return digest
+        location, least = self._begin_chunked("sha256")
+        offset = 0
+        while offset < there:
+            location = self._chunk(location, blob.part(offset, there - offset), offset, progress)
+            offset = there
+            there = blob.reach(offset + max(chunk, least))
+        digest = blob.digest()
+        self._complete(location, digest)
+        return digest
 
     def _begin(self, digest: Digest, tries: Tries) -> str:
         algorithm = algorithm_of(digest)
@@ -125,25 +154,26 @@ class Uploads:
             least = answer.headers.get("OCI-Chunk-Min-Length", "")
             return self._location(answer), int(least) if least.isdecimal() else 0
 
-    def _chunk(self, location: str, data: bytes, offset: int) -> str:
+    def _chunk(self, location: str, part: Body, offset: int, progress: Progress) -> str:
         """Send one chunk, what is missing of it again after a cut; returns where the next one goes."""
         tries = self._transport.tries()
         sent = 0
         while True:
             try:
-                return self._patch(location, _held(data[sent:] if sent else data), offset + sent)
+                body = _from(part, sent, lambda done: progress(offset + done))
+                return self._patch(location, body, offset + sent)
             except RegistryError as error:
                 if not (heals(error) or error.status == 416):
                     raise
                 tries.again(error)
                 failure = error
             location, reached = self._state(location, tries)
-            if not location or not offset <= reached <= offset + len(data):
+            if not location or not offset <= reached <= offset + part.size:
                 raise RegistryError(
                     f"{self._endpoint.host} lost the beginning of an upload", hint="push again"
                 ) from failure
             sent = reached - offset
-            if sent == len(data):
+            if sent == part.size:
                 return location
 
     def _complete(self, location: str, digest: Digest) -> None:
