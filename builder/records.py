@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
     from runtime.store.facade import Store
 
-_VERSION = 4
+_VERSION = 5
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_records(
         key TEXT PRIMARY KEY,
@@ -39,8 +39,11 @@ _TABLES = (
         used INTEGER NOT NULL DEFAULT 0,
         uses INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID""",
     "CREATE INDEX IF NOT EXISTS builder_records_by_result ON builder_records(parent, keyword, content)",
-    "CREATE INDEX IF NOT EXISTS builder_records_by_site ON builder_records(site, sequence)",
-    "CREATE INDEX IF NOT EXISTS builder_records_by_statement ON builder_records(statement, sequence)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_site ON builder_records(site, statement, turn)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_statement ON builder_records(statement, turn)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_sequence ON builder_records(sequence)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_turn ON builder_records(turn)",
+    "CREATE INDEX IF NOT EXISTS builder_records_by_use ON builder_records(used, created, chain)",
     """CREATE TABLE IF NOT EXISTS builder_created(
         config TEXT PRIMARY KEY,
         created INTEGER NOT NULL) WITHOUT ROWID""",
@@ -64,6 +67,7 @@ _MIGRATIONS = {
         "UPDATE builder_records SET turn = sequence, used = created",
     ),
     3: (),
+    4: ("DROP INDEX builder_records_by_site", "DROP INDEX builder_records_by_statement"),
 }
 """What leads from one version of the tables to the next; `turn` orders records by their last use, clocks do not."""
 

@@ -22,7 +22,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerDigests", "Preparation", "Snapshot", "SnapshotStore", "TimePolicy", "next_chain"]
 
-_TABLES = (
-    """CREATE TABLE IF NOT EXISTS snapshots(
+_SNAPSHOTS = """CREATE TABLE IF NOT EXISTS snapshots(
         chain_id TEXT PRIMARY KEY,
         parent TEXT,
         diff_id TEXT NOT NULL,
@@ -55,21 +54,30 @@ _TABLES = (
         tar_size INTEGER NOT NULL,
         unpacked INTEGER NOT NULL,
         boot TEXT,
-        checks BLOB NOT NULL,
         backing TEXT,
-        own_size INTEGER NOT NULL DEFAULT 0)""",
+        own_size INTEGER NOT NULL,
+        checks BLOB NOT NULL)"""
+"""`checks` stands last: it may be long, and SQLite has to walk through it to what stands behind it."""
+_TABLES = (
+    _SNAPSHOTS,
     "CREATE INDEX IF NOT EXISTS snapshots_by_parent ON snapshots(parent)",
     "CREATE TABLE IF NOT EXISTS snapshot_modes(boot TEXT PRIMARY KEY, overlay INTEGER NOT NULL) WITHOUT ROWID",
 )
-_VERSION = 2
+_VERSION = 3
+_COLUMNS = "chain_id, parent, diff_id, content_digest, size, tar_size, unpacked, boot, backing, own_size"
 _MIGRATIONS = {
     1: (
         "ALTER TABLE snapshots ADD COLUMN backing TEXT",
         "ALTER TABLE snapshots ADD COLUMN own_size INTEGER NOT NULL DEFAULT 0",
         "UPDATE snapshots SET own_size = size",
-    )
+    ),
+    2: (
+        "ALTER TABLE snapshots RENAME TO snapshots_before",
+        _SNAPSHOTS,
+        f"INSERT INTO snapshots({_COLUMNS}, checks) SELECT {_COLUMNS}, checks FROM snapshots_before ORDER BY rowid",
+        "DROP TABLE snapshots_before",
+    ),
 }
-_COLUMNS = "chain_id, parent, diff_id, content_digest, size, tar_size, unpacked, boot, backing, own_size"
 _STACK = """WITH RECURSIVE stack(chain_id, parent, backing, depth) AS (
     SELECT chain_id, parent, backing, 0 FROM snapshots WHERE chain_id = ?
     UNION ALL SELECT s.chain_id, s.parent, s.backing, depth + 1 FROM snapshots s
@@ -243,9 +251,14 @@ class SnapshotStore:
             )
         return paths
 
-    def view(self, chain_id: ChainID | None) -> MergedView:
-        """Give the merged tree of a layer and those below it; an empty one for None. The caller closes it."""
-        return MergedView(self.stack(chain_id) if chain_id is not None else ())
+    def view(self, chain_id: ChainID | None, *, later: bool = False) -> MergedView:
+        """Give the merged tree of a layer and those below it; an empty one for None. The caller closes it.
+
+        With `later` the layers are looked for at the first look into it, which many a tree never gets.
+        """
+        if chain_id is None:
+            return MergedView(())
+        return MergedView(partial(self.stack, chain_id) if later else self.stack(chain_id))
 
     @contextmanager
     def prepare(self, parent: ChainID | None, *, backing: Snapshot | None = None) -> Iterator[Preparation]:

@@ -311,6 +311,20 @@ def test_damage_is_found_in_what_a_layer_stands_on(store: Store) -> None:
         store.snapshots.verify(top.chain_id)
 
 
+def test_layers_of_an_older_store_are_found(context: Context) -> None:
+    with Store.open(context) as store:
+        base = make(store, None, "a")
+        top = make(store, base.chain_id, "b")
+        with store.database.write() as connection:
+            connection.execute("ALTER TABLE snapshots DROP COLUMN backing")
+            connection.execute("ALTER TABLE snapshots DROP COLUMN own_size")
+            connection.execute("UPDATE components SET version = 1 WHERE name = 'snapshots'")
+    with Store.open(context) as store:
+        assert store.snapshots.list() == (base, top)
+        assert make_on(store, top, "c").backing == top.chain_id
+        assert store.database.read("SELECT name FROM sqlite_master WHERE name = 'snapshots_by_parent'")
+
+
 def test_no_layer_stands_on_another_above_very_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     base = make(store, None, "a")
     above = make(store, base.chain_id, "b")
