@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import _socket
 import marshal
-from array import array
+from struct import calcsize, iter_unpack
 
 from runtime.containers import protocol
 from runtime.containers.protocol import Frames, ProtocolError, frame
@@ -47,15 +47,16 @@ class Client:
 def receive_start(sock: _socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Wait for the starter's first frame; returns its document and descriptors, None where it went away first."""
     frames = Frames()
-    fds = array("i")
+    fds: list[int] = []
     while True:
         data, ancillary, _, _ = sock.recvmsg(protocol.CHUNK, _socket.CMSG_SPACE(4 * 253), _socket.MSG_CMSG_CLOEXEC)
         for level, kind, content in ancillary:
             if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+                whole = content[: len(content) - len(content) % calcsize("i")]
+                fds += [fd for (fd,) in iter_unpack("i", whole)]
         if not data:
             return None
         for kind, payload in frames.feed(data):
             if kind != protocol.START:
                 raise ProtocolError(f"a frame of kind {kind} before START")
-            return marshal.loads(payload), list(fds)
+            return marshal.loads(payload), fds

@@ -40,7 +40,7 @@ from _socket import (
     socket,
     socketpair,
 )
-from array import array
+from sys import byteorder
 
 from runtime.sandbox import cgroups, child, rootfs
 from runtime.sandbox import syscalls as sys
@@ -435,7 +435,7 @@ class _Heard:
                 return
             for level, kind, data in ancillary:
                 if level == SOL_SOCKET and kind == SCM_RIGHTS:
-                    self.terminal = array("i", data)[0]
+                    self.terminal = int.from_bytes(data, byteorder)
             self._take(message)
 
     def _take(self, message: bytes) -> None:
