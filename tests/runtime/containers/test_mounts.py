@@ -68,9 +68,9 @@ def test_mount_reads_a_tmpfs_with_size_and_mode() -> None:
 
 
 def test_mount_is_a_volume_where_no_type_is_given() -> None:
-    assert parse_mount("source=v,target=/b,ro=false") == {
+    assert parse_mount("source=vol,target=/b,ro=false") == {
         "Type": "volume",
-        "Source": "v",
+        "Source": "vol",
         "Target": "/b",
         "ReadOnly": False,
     }
@@ -134,3 +134,87 @@ def test_no_text_raises_anything_but_a_usage_error(text: str) -> None:
             parse(text)
         except UsageError:
             pass
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ("bind-recursive=enabled,source=/a", {}),
+        ("bind-recursive=disabled,source=/a", {"BindOptions": {"NonRecursive": True}}),
+        ("bind-recursive=writable,source=/a,ro", {"ReadOnly": True, "BindOptions": {"ReadOnlyNonRecursive": True}}),
+        (
+            "bind-recursive=readonly,source=/a,ro,bind-propagation=rprivate",
+            {"ReadOnly": True, "BindOptions": {"ReadOnlyForceRecursive": True, "Propagation": "rprivate"}},
+        ),
+        ("consistency=cached,source=/a", {"Consistency": "cached"}),
+    ],
+)
+def test_mount_reads_how_a_bind_is_recursive(fields: str, part: dict[str, object]) -> None:
+    assert parse_mount(f"type=bind,target=/b,{fields}") == {"Type": "bind", "Target": "/b", "Source": "/a", **part}
+
+
+def test_mount_reads_options_of_a_volumes_driver() -> None:
+    text = "source=vol,target=/b,volume-driver=local,volume-opt=type=tmpfs,volume-opt=o=size=1m,volume-subpath=c/d"
+    driver = {"Name": "local", "Options": {"type": "tmpfs", "o": "size=1m"}}
+    assert parse_mount(text)["VolumeOptions"] == {"DriverConfig": driver, "Subpath": "c/d"}
+    (mount,) = wanted_mounts({}, {"Mounts": [parse_mount(text)]})
+    assert (mount.options, mount.subpath, mount.mode) == (("type=tmpfs", "o=size=1m"), "c/d", "z")
+
+
+def test_mount_reads_an_image() -> None:
+    document = parse_mount("type=image,source=app:1,target=/b,image-subpath=etc")
+    assert document["ImageOptions"] == {"Subpath": "etc"}
+    (mount,) = wanted_mounts({}, {"Mounts": [document]})
+    assert (mount.kind, mount.source, mount.subpath, mount.read_only) == ("image", "app:1", "etc", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("type=bind,source=/a,target=/b,bind-recursive=often", 'must be "enabled", "disabled"'),
+        ("type=bind,source=/a,target=/b,bind-recursive=writable", "requires 'readonly'"),
+        ("type=bind,source=/a,target=/b,ro,bind-recursive=readonly", "requires 'bind-propagation=rprivate'"),
+        ("type=bind,source=/a,target=/b,consistency=perhaps", "invalid consistency"),
+        ("type=bind,source=/a,target=/b,bind-propagation=often", "invalid propagation mode: often"),
+        ("type=image,target=/b", "Source must not be empty"),
+        ("type=,target=/b", "type is required"),
+        ("type=tmpfs,target=/b,image-subpath=x", "cannot mix 'image-\\*' options"),
+        ("target=/b,volume-nocopy=perhaps", "invalid value for volume-nocopy"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_named(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        parse_mount(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("source=vol,target=/b,volume-driver=nfs", 'plugin "nfs" not found'),
+        ("source=vol,target=/b,volume-subpath=../x", "relative path within the volume"),
+        ("source=vol,target=/b,volume-subpath=/x", "relative path within the volume"),
+        ("type=image,source=a,target=/b,image-subpath=a/../..", "relative path within the image"),
+    ],
+)
+def test_what_a_volume_cannot_be_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        wanted_mounts({}, {"Mounts": [parse_mount(text)]})
+
+
+def test_nocopy_is_about_volumes() -> None:
+    with pytest.raises(UsageError, match="field VolumeOptions must not be specified"):
+        parse_volume("/a:/b:nocopy")
+
+
+def test_inherited_mounts_give_way_to_own_ones() -> None:
+    host: HostConfig = {
+        "Binds": ["/x:/a"],
+        "Inherited": [
+            {"kind": "volume", "target": "/a", "source": "v", "options": []},
+            {"kind": "tmpfs", "target": "/b", "options": ["size=1m"], "shown": True},
+        ],
+    }
+    first, second, third = wanted_mounts({"Volumes": {"/b": {}, "/c": {}}}, host)
+    assert (first.kind, first.source) == ("bind", "/x")
+    assert (second.kind, second.options) == ("tmpfs", ("size=1m",))
+    assert third == Mount(kind="volume", target="/c")

@@ -1,0 +1,111 @@
+"""Profiles of the user's own become programs, with their conditions; what they should not say is refused."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.context import Context, Layout
+from runtime.errors import UsageError
+from runtime.sandbox.customprofile import compile_document, compiled_from
+
+MACHINE = os.uname().machine
+ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(MACHINE, MACHINE)
+NONE: frozenset[str] = frozenset()
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="system calls of Linux")
+
+
+def program(capabilities: frozenset[str] = NONE, kernel: str = "6.1.0-1", **document: Any) -> bytes:
+    made = compile_document({"defaultAction": "SCMP_ACT_ALLOW", **document}, MACHINE, kernel, capabilities)
+    assert len(made) % 8 == 0
+    return made
+
+
+def refusing(**conditions: Any) -> dict[str, Any]:
+    return {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", **conditions}
+
+
+def test_a_rule_makes_another_program() -> None:
+    assert program(syscalls=[refusing()]) != program()
+    assert program(syscalls=[refusing(errnoRet=38)]) != program(syscalls=[refusing()])
+
+
+@pytest.mark.parametrize(
+    ("conditions", "applies"),
+    [
+        ({"includes": {"caps": ["CAP_SYS_ADMIN"]}}, False),
+        ({"includes": {"caps": ["CAP_CHOWN"]}}, True),
+        ({"includes": {"caps": ["CAP_CHOWN", "CAP_SYS_ADMIN"]}}, False),
+        ({"excludes": {"caps": ["CAP_CHOWN"]}}, False),
+        ({"includes": {"arches": [ARCH]}}, True),
+        ({"includes": {"arches": ["other"]}}, False),
+        ({"excludes": {"arches": [ARCH]}}, False),
+        ({"includes": {"minKernel": "4.8"}}, True),
+        ({"includes": {"minKernel": "6.2"}}, False),
+        ({"excludes": {"minKernel": "6.1"}}, False),
+        ({"includes": {}, "excludes": {}}, True),
+    ],
+)
+def test_conditions_decide_whether_a_rule_applies(conditions: dict[str, Any], applies: bool) -> None:
+    held = frozenset(("CAP_CHOWN",))
+    assert (program(held, syscalls=[refusing(**conditions)]) != program(held)) is applies
+
+
+def test_conditions_of_one_argument_are_alternatives() -> None:
+    def of(index: int, value: int) -> dict[str, Any]:
+        return {"index": index, "value": value, "op": "SCMP_CMP_EQ"}
+
+    both = program(syscalls=[refusing(names=["kill"], args=[of(1, 10), of(1, 12)])])
+    apart = program(syscalls=[refusing(names=["kill"], args=[of(1, number)]) for number in (10, 12)])
+    assert both == apart
+    assert both != program(syscalls=[refusing(names=["kill"], args=[of(0, 10), of(1, 12)])])
+
+
+def test_names_that_no_kernel_has_mean_nothing() -> None:
+    assert program(syscalls=[refusing(names=["no_such_call"])]) == program()
+
+
+def test_what_a_profile_does_not_name_gets_its_error() -> None:
+    plain = program(defaultAction="SCMP_ACT_ERRNO", syscalls=[{"name": "read", "action": "SCMP_ACT_ALLOW"}])
+    other = program(
+        defaultAction="SCMP_ACT_ERRNO", defaultErrnoRet=38, syscalls=[{"name": "read", "action": "SCMP_ACT_ALLOW"}]
+    )
+    assert plain != other
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "action 'SCMP_ACT_NOTIFY' cannot be had"),
+        ({"syscalls": [{"name": "a", "names": ["b"], "action": "SCMP_ACT_ALLOW"}]}, "use either 'name' or 'names'"),
+        (
+            {"architectures": ["SCMP_ARCH_X86_64"], "archMap": [{"architecture": "SCMP_ARCH_X86_64"}]},
+            "use either 'architectures' or 'archMap'",
+        ),
+        ({"syscalls": [refusing(args=[{"index": 0, "value": 1, "op": "SCMP_CMP_NOSUCH"}])]}, "comparison"),
+    ],
+)
+def test_what_a_profile_should_not_say_is_refused(document: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        program(**document)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"defaultAction": 1}', '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [1]}'])
+def test_a_profile_of_another_shape_is_one_message(tmp_path: Path, text: str) -> None:
+    context = Context(layout=Layout(root=tmp_path, run=tmp_path, key="0" * 10), environ={}, rootless=False)
+    with pytest.raises(UsageError, match="seccomp profile"):
+        compiled_from(context, text, ())
+
+
+def test_a_program_is_kept(tmp_path: Path) -> None:
+    context = Context(layout=Layout(root=tmp_path, run=tmp_path, key="0" * 10), environ={}, rootless=False)
+    text = '{"defaultAction": "SCMP_ACT_ALLOW"}'
+    first = compiled_from(context, text, ("CAP_CHOWN",))
+    assert compiled_from(context, text, ("CAP_CHOWN",)) == first
+    assert first.parent == tmp_path / "seccomp"
+    assert compiled_from(context, text, ()) != first
