@@ -362,7 +362,7 @@ class Solver:
     def _view(self, result: Result) -> MergedView:
         if self._lazy and result.chain is not None and self._store.snapshots.get(result.chain) is None:
             return cast("MergedView", AbsentTree())
-        return self._store.snapshots.view(result.chain)
+        return self._store.snapshots.view(result.chain, later=True)
 
     def _title(self, stage: _Stage, text: str) -> str:
         """Return the next line of a stage's progress: `[stage 2/4] text`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, NamedTuple
@@ -40,13 +40,23 @@ class Node(NamedTuple):
 class MergedView:
     """The tree of `layers`, topmost first. A context manager; usable by several threads.
 
-    A path may be given as bytes, str or PurePosixPath. Names are returned as bytes.
+    A path may be given as bytes, str or PurePosixPath. Names are returned as bytes. Layers that have to be found first
+    are given by a function, which is called at the first look and may raise StoreError.
     """
 
-    def __init__(self, layers: Sequence[Path]) -> None:
-        self.layers = tuple(layers)
+    def __init__(self, layers: Sequence[Path] | Callable[[], Sequence[Path]]) -> None:
+        self._find = layers if callable(layers) else None
+        self._layers = () if callable(layers) else tuple(layers)
         self._roots: dict[int, int] = {}
         self._nodes: dict[bytes, Node | None] = {}
+
+    @property
+    def layers(self) -> tuple[Path, ...]:
+        find = self._find
+        if find is not None:
+            self._layers = tuple(find())
+            self._find = None
+        return self._layers
 
     def __enter__(self) -> MergedView:
         return self

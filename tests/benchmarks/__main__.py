@@ -1,6 +1,6 @@
 """Measure whole commands beside docker, podman and buildah in one run: `make bench`.
 
-    python -m tests.benchmarks [CASE ...] [--runs N] [--files N] [--peer NAME=COMMAND ...] [--prefix DIR] [--json]
+    python -m tests.benchmarks [CASE ...] [--runs N] [--files N ...] [--peer NAME=COMMAND ...] [--prefix DIR] [--json]
 
 As root, pybuild's store lies on a fresh ext4 with a journal, loop-mounted for the run: a file system on which much was
 deleted creates files more slowly, whoever asks. Nothing here asserts a time.
@@ -23,13 +23,15 @@ from pathlib import Path
 from tests.benchmarks.cases import CASES, IMAGE, Bench
 from tests.benchmarks.tools import Tool, find_tools
 
+_FILES = (2_000, 20_000, 100_000)
+
 
 def main() -> int:
     """Run the cases that were named, or all; print a table of medians and ratios."""
     parser = argparse.ArgumentParser(prog="make bench BENCH='…'")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--files", type=int, action="append", help="of a tree that is copied; may be repeated")
     parser.add_argument("--mebibytes", type=int, default=1024, help="size of the image that is moved")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
     parser.add_argument("--prefix", default="", help="what stands before a host path as the peers see it")
@@ -42,7 +44,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="pybuild-bench-") as name, disk(Path(name)) as store:
         directory = Path(name)
         directory.chmod(0o755)
-        bench = Bench(directory=directory / "contexts", runs=words.runs, files=words.files, mebibytes=words.mebibytes)
+        bench = Bench(
+            directory=directory / "contexts",
+            runs=words.runs,
+            files=tuple(words.files or _FILES),
+            mebibytes=words.mebibytes,
+        )
         archive = base_archive(directory)
         tools = find_tools(store / "root", words.peer, words.prefix)
         for tool in tools:

@@ -17,15 +17,17 @@ from tests.benchmarks.tools import Tool
 
 IMAGE = "localhost/bench-base:1"
 _STEPS = 10
+_MANY = 200
+_STAGES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """Where a case works: a directory for contexts, the runs it makes, the files of a tree, the MiB of an image."""
+    """Where a case works: a directory for contexts, the runs it makes, the files of trees, the MiB of an image."""
 
     directory: Path
     runs: int
-    files: int
+    files: tuple[int, ...]
     mebibytes: int
 
     def context(self, tool: Tool, name: str, dockerfile: str) -> Path:
@@ -54,6 +56,30 @@ def cached_rebuild(bench: Bench, tool: Tool) -> Measured:
     (context / "file").write_text("content\n")
     tool.build(context, "bench-cached", network="none")
     yield "cached rebuild, 20 instructions", bench.repeat(lambda: tool.build(context, "bench-cached", network="none"))
+
+
+def many_steps(bench: Bench, tool: Tool) -> Measured:
+    """Build two hundred steps that are all in the cache: half of them make layers, which is as many as docker takes."""
+    steps = (f"RUN echo {n} > /work/{n}\nENV A{n}={n}\nCOPY file /work/f{n}\nLABEL l{n}={n}" for n in range(_MANY // 4))
+    context = bench.context(tool, "many-steps", "\n".join([f"FROM {IMAGE}", "WORKDIR /work", *steps, ""]))
+    (context / "file").write_text("content\n")
+    tool.build(context, "bench-many-steps", network="none")
+    figures = bench.repeat(lambda: tool.build(context, "bench-many-steps", network="none"))
+    yield f"cached rebuild, {_MANY} steps", figures
+
+
+def stages_together(bench: Bench, tool: Tool) -> Measured:
+    """Build four stages that need a second each and nothing of each other, and one that takes from all."""
+    lines = [f"FROM {IMAGE} AS s{n}\nRUN sleep 1 && echo {n} > /{n}" for n in range(_STAGES)]
+    lines += [f"FROM {IMAGE}", *(f"COPY --from=s{n} /{n} /{n}" for n in range(_STAGES)), ""]
+    context = bench.context(tool, "stages", "\n".join(lines))
+    options = ["--jobs", str(_STAGES)] if tool.name in ("pybuild", "buildah") else []
+
+    def build() -> float:
+        return tool.build(context, "bench-stages", cache=False, network="none", options=options)
+
+    build()
+    yield f"{_STAGES} stages of a second each", bench.repeat(build)
 
 
 def run_step(bench: Bench, tool: Tool) -> Measured:
@@ -85,22 +111,24 @@ def make_tree(path: Path, files: int) -> None:
 
 def copy_files(bench: Bench, tool: Tool) -> Measured:
     """COPY a tree: never seen, unchanged, with one file changed."""
-    context = bench.context(tool, "copy", f"FROM {IMAGE}\nCOPY tree /tree/\n")
-    make_tree(context / "tree", bench.files)
-    os.sync()
-    cold, unchanged, changed = [], [], []
-    for run in range(bench.runs):
-        # another destination is another step: nothing but the files' own digests can be known
-        (context / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY tree /tree{run}/\n")
-        (context / "tree" / f"new{run}").write_text(f"{os.urandom(8).hex()}\n")
-        cold.append(tool.build(context, "bench-copy", cache=False))
-        tool.build(context, "bench-copy")
-        unchanged.append(tool.build(context, "bench-copy"))
-        (context / "tree" / "d0000" / "f1.txt").write_text(os.urandom(8).hex())
-        changed.append(tool.build(context, "bench-copy"))
-    yield f"COPY of {bench.files} files, not cached", cold
-    yield f"COPY of {bench.files} files, unchanged", unchanged
-    yield f"COPY of {bench.files} files, one changed", changed
+    for files in bench.files:
+        context = bench.context(tool, f"copy{files}", f"FROM {IMAGE}\nCOPY tree /tree/\n")
+        make_tree(context / "tree", files)
+        os.sync()
+        cold, unchanged, changed = [], [], []
+        for run in range(bench.runs):
+            # another destination is another step: nothing but the files' own digests can be known
+            (context / "Dockerfile").write_text(f"FROM {IMAGE}\nCOPY tree /tree{run}/\n")
+            (context / "tree" / f"new{run}").write_text(f"{os.urandom(8).hex()}\n")
+            cold.append(tool.build(context, "bench-copy", cache=False))
+            tool.build(context, "bench-copy")
+            unchanged.append(tool.build(context, "bench-copy"))
+            (context / "tree" / "d0000" / "f1.txt").write_text(os.urandom(8).hex())
+            changed.append(tool.build(context, "bench-copy"))
+        yield f"COPY of {files} files, not cached", cold
+        yield f"COPY of {files} files, unchanged", unchanged
+        yield f"COPY of {files} files, one changed", changed
+        shutil.rmtree(context)
 
 
 def run_container(bench: Bench, tool: Tool) -> Measured:
@@ -155,6 +183,8 @@ def registry(root: Path) -> Iterator[str]:
 
 CASES: dict[str, Case] = {
     "cached": cached_rebuild,
+    "steps": many_steps,
+    "stages": stages_together,
     "step": run_step,
     "copy": copy_files,
     "run": run_container,

@@ -48,10 +48,12 @@ class Tool:
             raise RuntimeError(f"{self.name} {' '.join(words)}: {result.stdout.decode(errors='replace')[-600:]}")
         return seconds
 
-    def build(self, context: Path, tag: str, *, cache: bool = True, network: str | None = None) -> float:
+    def build(
+        self, context: Path, tag: str, *, cache: bool = True, network: str | None = None, options: Sequence[str] = ()
+    ) -> float:
         """Build `context` and return the seconds it took."""
         words = {"docker": ["buildx", "build"], "buildah": ["build", "--layers"]}.get(self.name, ["build"])
-        options = [] if cache else ["--no-cache"]
+        options = [*options, *([] if cache else ["--no-cache"])]
         if network is not None:
             options += ["--network", network]
         return self.time(*words, "-q", *options, "-t", tag, self.path(context))
