@@ -10,6 +10,8 @@ from pathlib import Path
 from runtime.cli.arguments import Arguments
 from runtime.context import Context, Layout
 
+_RUN = "/run/pybuild"
+
 
 def make_context(arguments: Arguments, before: Arguments, environ: Mapping[str, str]) -> Context:
     """Return the context for one run; `before` holds the global flags that stood in front of the verb."""
@@ -42,10 +44,15 @@ def find_layout(root: str | None, environ: Mapping[str, str], *, rootless: bool)
     path = os.path.realpath(root or "/var/lib/pybuild")
     key = sha256(os.fsencode(path)).hexdigest()[:10]
     runtime_directory = environ.get("XDG_RUNTIME_DIR")
-    if not rootless:
-        run = f"/run/pybuild/{key}"
-    elif runtime_directory and os.access(runtime_directory, os.W_OK):
+    if not rootless and _can_write(_RUN):
+        run = f"{_RUN}/{key}"
+    elif rootless and runtime_directory and os.access(runtime_directory, os.W_OK):
         run = os.path.join(runtime_directory, "pybuild", key)
     else:
         run = os.path.join(path, "run")
     return Layout(root=Path(path), run=Path(run), key=key)
+
+
+def _can_write(path: str) -> bool:
+    """Tell whether `path` can be written, or made: uid 0 of a user namespace is not the machine's."""
+    return os.access(path if os.path.isdir(path) else os.path.dirname(path), os.W_OK)

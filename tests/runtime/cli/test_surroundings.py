@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from runtime.cli.surroundings import find_layout
 
 
@@ -35,3 +37,11 @@ def test_two_spellings_of_one_directory_are_one_root(tmp_path: Path) -> None:
     first = find_layout(str(tmp_path / "real"), {}, rootless=False)
     assert find_layout(str(tmp_path / "link"), {}, rootless=False) == first
     assert len(first.key) == 10
+
+
+def test_who_is_the_superuser_of_a_user_namespace_alone_has_it_below_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, _mode: not str(path).startswith("/run"))
+    layout = find_layout(str(tmp_path), {}, rootless=False)
+    assert layout.run == layout.root / "run"
