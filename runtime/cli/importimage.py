@@ -36,6 +36,7 @@ _TIMEOUT = 60.0
 
 def run(args: Arguments, context: Context) -> int:
     """Import, and print the id."""
+    from runtime.containers.announcing import announce_image
     from runtime.oci.platforms import parse_platform  # lazy: not for the help
     from runtime.store.importing import import_tar  # lazy: not for the help
 
@@ -54,6 +55,7 @@ def run(args: Arguments, context: Context) -> int:
             source=source,
             platform=parse_platform(platform) if platform else None,
         )
+        announce_image(store, "import", image, names[0] if names else None)
     context.stdout.write(f"{image.id}\n")
     return 0
 

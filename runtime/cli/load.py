@@ -25,6 +25,7 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Load, and print the names, or the ids of images that got none."""
+    from runtime.containers.announcing import announce_image
     from runtime.oci.platforms import parse_platform  # lazy: not for the help
     from runtime.store.loading import load  # lazy: not for the help
 
@@ -37,6 +38,8 @@ def run(args: Arguments, context: Context) -> int:
             if args.given("input"):
                 error.message = f"{args.text('input')}: {error.message}"
             raise
+        for item in loaded:
+            announce_image(store, "load", item.image, item.names[0] if item.names else None)
     for item in loaded:
         for name in item.names:
             context.stdout.write(f"Loaded image: {printable(name.familiar())}\n")

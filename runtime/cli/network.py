@@ -7,6 +7,7 @@ from runtime.cli.confirm import confirmed
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.networkflags import check_mac
 from runtime.cli.severally import each
+from runtime.containers.announcing import announce_network
 from runtime.context import Context
 from runtime.errors import NotFound, UsageError
 from runtime.network.settings import EndpointSettings
@@ -137,6 +138,7 @@ def run_create(args: Arguments, context: Context) -> int:
             driver_options=dict(_pair(text) for text in args.texts("opt")),
             labels=dict(_pair(text) for text in args.texts("label")),
         )
+        announce_network(store, "create", network.id, network.name)
     context.stdout.write(f"{network.id}\n")
     return 0
 
@@ -154,7 +156,9 @@ def run_rm(args: Arguments, context: Context) -> int:
             if word in PREDEFINED:
                 raise UsageError(f"{word} is a pre-defined network and cannot be removed")
             try:
-                networks.remove(networks.find(word))
+                network = networks.find(word)
+                networks.remove(network)
+                announce_network(store, "destroy", network.id, network.name)
             except NotFound:
                 if args.switch("force"):
                     return ""
@@ -179,6 +183,7 @@ def run_prune(args: Arguments, context: Context) -> int:
         doomed = [network for network in networks.all() if fits(network) and not networks.members(network)]
         for network in doomed:
             networks.remove(network)
+            announce_network(store, "destroy", network.id, network.name)
     if doomed:
         context.stdout.write("Deleted Networks:\n")
         context.stdout.writelines(f"{network.name}\n" for network in doomed)

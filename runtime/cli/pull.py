@@ -40,6 +40,7 @@ VERB = Verb(
 def run(args: Arguments, context: Context) -> int:
     """Pull, and print the name of what is here now."""
     from frozen import replace
+    from runtime.containers.announcing import announce_image
     from runtime.oci.platforms import parse_platform  # lazy: not for the help
     from runtime.oci.references import DEFAULT_TAG, parse_reference
     from runtime.registry.pull import pull_all
@@ -62,6 +63,7 @@ def run(args: Arguments, context: Context) -> int:
         for pulled in get(
             store, reference, session, platform=platform, referrers=args.switch("referrers"), progress=progress
         ):
+            announce_image(store, "pull", pulled.image, pulled.reference)
             if quiet:
                 continue
             name = pulled.reference.familiar()

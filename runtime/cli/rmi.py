@@ -25,6 +25,7 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Remove each; one that cannot be removed does not stop the others."""
+    from runtime.containers.announcing import announce_image
     from runtime.store.collect import collect  # lazy: not for the help
     from runtime.store.removal import Removed, remove_image  # lazy: not for the help
 
@@ -32,6 +33,7 @@ def run(args: Arguments, context: Context) -> int:
     deleted = False
     with Store.open(context) as store:
         for text in args.words:
+            image = store.images.resolve(text)
             try:
                 removed: Removed = remove_image(store, text, force=args.switch("force"))
             except PybuildError as error:
@@ -40,9 +42,12 @@ def run(args: Arguments, context: Context) -> int:
                     status = 1
                 continue
             for name in removed.untagged:
+                if image is not None:
+                    announce_image(store, "untag", image)
                 context.stdout.write(f"Untagged: {printable(name.familiar())}\n")
             if removed.deleted is not None:
                 deleted = True
+                announce_image(store, "delete", removed.deleted)
                 context.stdout.write(f"Deleted: {removed.deleted.id}\n")
         if deleted:
             for chain_id in collect(store, wait=False).snapshots:

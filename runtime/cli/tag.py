@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
+from runtime.containers.announcing import announce_image
 from runtime.context import Context
 from runtime.errors import UsageError
 from runtime.oci.references import parse_reference
@@ -25,5 +26,7 @@ def run(args: Arguments, context: Context) -> int:
     if reference.digest is not None:
         raise UsageError(f"{target!a}: refusing to create a tag with a digest reference")
     with Store.open(context) as store:
-        store.images.tag(store.images.require(source), reference.tagged())
+        image = store.images.require(source)
+        store.images.tag(image, reference.tagged())
+        announce_image(store, "tag", image, reference.tagged())
     return 0

@@ -323,7 +323,11 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
         "Driver": driver_of(network, name),
         "EnableIPv4": True,
         "EnableIPv6": bool(network and network.ipv6),
-        "IPAM": {"Driver": "default", "Options": dict(network.ipam_options) if network else None, "Config": config},
+        "IPAM": {
+            "Driver": "default",
+            "Options": dict(network.ipam_options) if network else None,
+            "Config": config or None,
+        },
         "Internal": bool(network and network.internal),
         "Attachable": bool(network and network.attachable),
         "Ingress": False,

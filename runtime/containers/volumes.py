@@ -11,13 +11,12 @@ from shutil import copyfileobj
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
+from runtime.containers.announcing import announce
 from runtime.errors import Conflict, NotFound, UsageError
 from runtime.store.layers.tree import Metadata, make_node, write_metadata
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
-    from sqlite3 import Connection
-
     from runtime.context import Cancel
     from runtime.store import Store
     from runtime.store.database import Row
@@ -113,7 +112,7 @@ class Volumes:
         self.use(name, labels=labels, anonymous=anonymous)
         with self.store.database.write() as connection:
             connection.execute("UPDATE volumes SET options = ? WHERE name = ?", (json.dumps(dict(options)), name))
-            _event(connection, self.store.context.now(), "create", name)
+            announce(connection, self.store.context.now(), "volume", "create", name, {"driver": "local"})
         made = self.get(name)
         if made is None:
             raise NotFound(f"get {name}: no such volume")  # removed by somebody else at this moment
@@ -141,7 +140,7 @@ class Volumes:
             doomed = self.store.trash_name()
             with self.store.database.write() as connection:
                 connection.execute("DELETE FROM volumes WHERE name = ?", (name,))
-                _event(connection, self.store.context.now(), "destroy", name)
+                announce(connection, self.store.context.now(), "volume", "destroy", name, {"driver": "local"})
             with suppress(FileNotFoundError):
                 os.rename(self.store.layout.volumes / name, doomed)
                 remove_tree(doomed)
@@ -210,15 +209,6 @@ def _volume(row: Row) -> Volume:
         anonymous=bool(row["anonymous"]),
         options=json.loads(row["options"]),
     )
-
-
-def _event(connection: Connection, time: int, action: str, name: str) -> None:
-    """Write an event of the Engine API's shape, where containers' tables are there to hold it."""
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone() is not None:
-        connection.execute(
-            "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'volume', ?, ?, ?)",
-            (time, action, name, json.dumps({"driver": "local"})),
-        )
 
 
 def _fill(data: Path, view: MergedView, path: PurePosixPath, cancel: Cancel) -> None:
