@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
     from runtime.store.facade import Store
 
-_VERSION = 5
+_VERSION = 6
+_FILES = """CREATE TABLE IF NOT EXISTS builder_files(
+        key TEXT PRIMARY KEY,
+        entries BLOB NOT NULL)"""
+"""With row numbers: where a table has none, a look-up reads all of every long row that it passes."""
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS builder_records(
         key TEXT PRIMARY KEY,
@@ -54,9 +58,7 @@ _TABLES = (
         image TEXT PRIMARY KEY,
         directory TEXT NOT NULL,
         words TEXT NOT NULL) WITHOUT ROWID""",
-    """CREATE TABLE IF NOT EXISTS builder_files(
-        key TEXT PRIMARY KEY,
-        entries BLOB NOT NULL) WITHOUT ROWID""",
+    _FILES,
 )
 _MIGRATIONS = {
     2: (
@@ -67,7 +69,14 @@ _MIGRATIONS = {
         "UPDATE builder_records SET turn = sequence, used = created",
     ),
     3: (),
-    4: ("DROP INDEX builder_records_by_site", "DROP INDEX builder_records_by_statement"),
+    4: ("DROP INDEX IF EXISTS builder_records_by_site", "DROP INDEX IF EXISTS builder_records_by_statement"),
+    5: (
+        _FILES,
+        "ALTER TABLE builder_files RENAME TO builder_files_before",
+        _FILES,
+        "INSERT INTO builder_files SELECT key, entries FROM builder_files_before",
+        "DROP TABLE builder_files_before",
+    ),
 }
 """What leads from one version of the tables to the next; `turn` orders records by their last use, clocks do not."""
 

@@ -37,9 +37,9 @@ _DDL = (
         folder BLOB NOT NULL,
         format TEXT NOT NULL,
         entries BLOB NOT NULL,
-        PRIMARY KEY (directory, folder)) WITHOUT ROWID""",
+        PRIMARY KEY (directory, folder))""",
 )
-_MIGRATIONS = {1: ("DROP TABLE statcache",)}
+_MIGRATIONS = {1: ("DROP TABLE statcache",), 2: ("DROP TABLE statcache",)}
 _IDENTITY = Struct("=QQqqqIII")
 _UNSAVED = 10_000
 """So many files are learned at most before they are written: memory is bounded, and an interrupted build keeps most."""
@@ -89,7 +89,7 @@ class StatCache:
         kind = file_system_of(directory)
         # Elsewhere the clock and the inodes are not this kernel's.
         self.trusted = kind not in NETWORK_FILE_SYSTEMS and not kind.startswith("fuse")
-        store.database.ensure("statcache", 2, _DDL, migrations=_MIGRATIONS)
+        store.database.ensure("statcache", 3, _DDL, migrations=_MIGRATIONS)
 
     def folder(self, path: bytes) -> Known:
         """Return what is known of the files in the folder `path`, for `recognise`."""

@@ -111,3 +111,21 @@ def test_an_image_without_layers_is_as_old_as_its_first_build(store: Store) -> N
     records = Records(store)
     assert records.created_of(CONTENT, 5) == 5
     assert records.created_of(CONTENT, 9) == 5
+
+
+@pytest.mark.parametrize("version", [2, 3, 4, 5])
+def test_records_of_an_older_store_are_found(context: Context, version: int) -> None:
+    with Store.open(context) as store:
+        stored = Records(store).store(record(layer(store, "a"), {"x": 1}), files=b"packed")
+        with store.database.write() as connection:
+            connection.execute("UPDATE components SET version = ? WHERE name = 'builder'", (version,))
+            if version == 2:
+                for index in ("site", "statement", "turn", "use"):
+                    connection.execute(f"DROP INDEX builder_records_by_{index}")
+                for column in ("below", "turn", "used", "uses"):
+                    connection.execute(f"ALTER TABLE builder_records DROP COLUMN {column}")
+            if version < 4:
+                connection.execute("DROP TABLE builder_files")
+    with Store.open(context) as store:
+        assert Records(store).lookup(stored.key) == stored
+        Records(store).touch([stored.key])
