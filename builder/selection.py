@@ -41,8 +41,8 @@ def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selec
 
     The last component's link is followed, by name or by pattern. With `parents` none is that stands behind the pivot,
     which is `/./`, and `**` stands for any number of directories there; else both are what they are in a path. Raises
-    NotFound for a plain path that is not there, with the nearest name that is, and UsageError for a pattern that is
-    none.
+    NotFound for a plain path that is not there, with the nearest name that is, and for a link that a pattern finds and
+    that leads nowhere; UsageError for a pattern that is none.
     """
     if parents:
         return tuple(_select_with_parents(tree, word))
@@ -53,7 +53,7 @@ def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selec
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]
-    return tuple(_selected(tree, resolve(tree, path), path, 0) for path in paths if _leads_somewhere(tree, path))
+    return tuple(_selected(tree, resolve(tree, path), path, 0) for path in paths)
 
 
 def _select_with_parents(tree: SourceTree, word: str) -> Iterator[Selected]:
@@ -159,14 +159,6 @@ def _step(tree: SourceTree, path: bytes, part: bytes, word: str, *, last: bool) 
     matches = compile_component(text, word)
     names = [name for name in tree.children(path) if matches.fullmatch(os.fsdecode(name))]
     return [join(path, name) for name in names]
-
-
-def _leads_somewhere(tree: SourceTree, path: bytes) -> bool:
-    try:
-        resolve(tree, path)
-    except NotFound:
-        return False
-    return True
 
 
 def compile_component(pattern: str, word: str) -> re.Pattern[str]:

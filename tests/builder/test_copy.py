@@ -232,7 +232,10 @@ def test_excluded_paths_stay_behind(bench: Bench) -> None:
     assert bench.copy("d", to="/x", excludes=("*/g", "e", "h")) == [
         *("x/ 755 0:0", "x/f 644 0:0", "x/l 0:0 -> f", "x/sub/ 755 0:0"),
     ]
-    assert bench.copy("a", "b", to="/x/", excludes=("a",)) == ["x/ 755 0:0", "x/b 644 0:0"]
+    assert bench.copy("a", "b", to="/x/", excludes=("a",)) == ["x/ 755 0:0", "x/a 644 0:0", "x/b 644 0:0"]
+    assert bench.copy("d", to="/x", excludes=("sub", "!sub/g", "/f", "h", "e", "l")) == [
+        *("x/ 755 0:0", "x/f 644 0:0", "x/sub/ 755 0:0", "x/sub/g 644 0:0"),
+    ]
 
 
 def test_ignored_paths_are_not_in_the_context(bench: Bench) -> None:
