@@ -72,7 +72,10 @@ def create(
     if host.get("UTSMode") == "host" and config.get("Hostname"):
         raise UsageError("conflicting options: hostname and the UTS mode")
     if host.get("Memory") and not host.get("MemorySwap"):
-        host["MemorySwap"] = 2 * host["Memory"]
+        from runtime.sandbox.cgroups import counts_swap
+
+        if counts_swap(rootless=context.rootless):
+            host["MemorySwap"] = 2 * host["Memory"]
     host = resolved(containers, normal_capabilities(host))
     if host.get("Links"):
         from runtime.containers import links  # lazy: hardly anybody links containers any more

@@ -81,6 +81,8 @@ def describe(containers: Containers, container: Container, command: Command) -> 
         rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
         oom_score_adj=host.get("OomScoreAdj"),
     )["process"]
+    if security.apparmor and not privileged:
+        process["apparmorProfile"] = security.apparmor
     request: dict[str, object] = {"spec": {"process": process, "linux": {}}, "seccomp": None, "init": False}
     request["seccomp"] = filter_of(containers.store.context, security, capabilities, privileged=privileged)
     size = (window(1) or window(0)) if command.tty else None

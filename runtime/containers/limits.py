@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from frozen import replace
 from runtime.containers.checks import check_config
 from runtime.containers.documents import HostConfig
-from runtime.errors import Conflict, PybuildError
+from runtime.errors import Conflict, PybuildError, UsageError
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
@@ -18,9 +18,8 @@ def update(containers: Containers, container: Container, changes: HostConfig) ->
 
     A restart policy is that of the next start of a container that runs.
     """
+    _check(container, changes)
     host = cast(HostConfig, {**container.host_config, **changes})
-    if changes.get("NanoCpus"):
-        host = cast(HostConfig, {name: value for name, value in host.items() if name not in ("CpuQuota", "CpuPeriod")})
     check_config(container.config, host)
     policy = host.get("RestartPolicy")
     if host.get("AutoRemove") and policy is not None and policy["Name"] not in ("", "no"):
@@ -29,6 +28,22 @@ def update(containers: Containers, container: Container, changes: HostConfig) ->
     if limits and containers.is_running(container):
         _apply(containers, replace(container, host_config=host))
     containers.reconfigure(container, host)
+
+
+def _check(container: Container, changes: HostConfig) -> None:
+    """Raise UsageError for a change that does not go with what is set already, in Docker's words."""
+    old, reason = container.host_config, ""
+    if 0 < old.get("MemorySwap", 0) < changes.get("Memory", 0) and "MemorySwap" not in changes:
+        reason = (
+            "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
+        )
+    for field, what in (("CpuQuota", "CPU Quota"), ("CpuPeriod", "CPU Period")):
+        if changes.get(field) and old.get("NanoCpus"):
+            reason = f"Conflicting options: {what} cannot be updated as NanoCPUs has already been set"
+        if changes.get("NanoCpus") and old.get(field):
+            reason = f"Conflicting options: Nano CPUs cannot be updated as {what} has already been set"
+    if reason:
+        raise UsageError(f"Cannot update container {container.id}: {reason}")
 
 
 def _apply(containers: Containers, container: Container) -> None:

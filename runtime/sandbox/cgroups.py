@@ -126,6 +126,16 @@ class Cgroup:
             _remove(path)
 
 
+def counts_swap(*, rootless: bool) -> bool:
+    """Tell whether groups made here can be given a limit of swap; version 1 may have been booted without."""
+    for hierarchy in hierarchies(own=rootless):
+        if "memory" in hierarchy.controllers:
+            if hierarchy.version == 1:
+                return os.path.exists(f"{hierarchy.directory}/memory.memsw.limit_in_bytes")
+            return os.path.exists("/proc/swaps")  # which goes with the file that groups have then, and the topmost not
+    return False
+
+
 def expect_move() -> None:
     """Let the kernel begin what it does before a process changes its group, for a `launch` in the next 10 ms.
 

@@ -417,6 +417,21 @@ def seccomp(setup: Setup) -> None:
         sys.seccomp_load(setup.filter_program)
 
 
+def apparmor(setup: Setup) -> None:
+    """Ask for process.apparmorProfile, which is taken on with the next execve."""
+    profile = setup.process.get("apparmorProfile")
+    if not profile:
+        return
+    for path in ("/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"):
+        try:
+            cgroups.write(path, f"exec {profile}")
+            return
+        except OSError as error:
+            if error.errno != ENOENT:
+                raise from_error("apparmor", error, f"AppArmor profile {profile}") from None
+    raise refused("apparmor", f"AppArmor profile {profile}: this kernel has no AppArmor")
+
+
 def program(setup: Setup) -> None:
     """Find the command by PATH of its own environment, as its own user."""
     arguments = setup.process["args"]
@@ -465,6 +480,7 @@ STEPS: tuple[Callable[[Setup], None], ...] = (
     protect,
     stdio,
     user,
+    apparmor,
     program,
     execute,
 )
@@ -475,6 +491,7 @@ ENTERING: tuple[Callable[[Setup], None], ...] = (
     entered_console,
     stdio,
     user,
+    apparmor,
     program,
     execute,
 )

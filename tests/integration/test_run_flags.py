@@ -353,11 +353,31 @@ def test_weights_of_block_devices_are_in_force_or_refused(box: Program) -> None:
 def test_update_changes_what_can_be_changed(box: Program) -> None:
     _started(box, "one", "box", *SLEEP)
     if box.user:
-        box("update", "--pids-limit", "55", "one", status=1)
+        assert "Cannot update container one" in box("update", "--pids-limit", "55", "one", status=1).stderr.decode()
         return
-    box("update", "--pids-limit", "55", "--cpu-shares", "99", "one")
+    box(
+        "update",
+        "--pids-limit",
+        "55",
+        "--cpu-shares",
+        "99",
+        "--cpus",
+        "0.5",
+        "-m",
+        "64m",
+        "--memory-swap",
+        "96m",
+        "one",
+    )
     shown = box.text("inspect", "-f", "{{.HostConfig.PidsLimit}} {{.HostConfig.CpuShares}}", "one")
     assert shown == "55 99"
+    for words, message in (
+        (("-m", "128m"), "update the memoryswap at the same time"),
+        (("--cpu-quota", "5000"), "CPU Quota cannot be updated as NanoCPUs has already been set"),
+        (("--cpuset-cpus", "4096"), "Requested CPUs are not available"),
+    ):
+        assert message in box("update", *words, "one", status=1).stderr.decode()
+    assert box.text("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.CpuQuota}}", "one") == f"{64 << 20} 0"
 
 
 def test_limits_of_the_process_are_in_force(box: Program) -> None:

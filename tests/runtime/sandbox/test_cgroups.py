@@ -184,7 +184,7 @@ def version_2(tmp_path: Path) -> tuple[cgroups.Cgroup, Path]:
     group = tmp_path / "group"
     group.mkdir()
     (tmp_path / "cgroup.subtree_control").write_text("memory")
-    names = "memory.max memory.swap.max memory.low cpu.weight cpu.max cpuset.cpus pids.max io.weight"
+    names = "memory.max memory.swap.max memory.low cpu.weight cpu.max cpuset.cpus pids.max io.weight io.max"
     for name in names.split():
         (group / name).write_text("")
     controllers = frozenset({"memory", "cpu", "cpuset", "pids", "io"})
@@ -207,6 +207,9 @@ def version_2(tmp_path: Path) -> tuple[cgroups.Cgroup, Path]:
         ({"pids": {"limit": 5}}, {"pids.max": "5"}),
         ({"pids": {"limit": -1}}, {"pids.max": "max"}),
         ({"blockIO": {"weight": 1000}}, {"io.weight": "10000"}),
+        ({"blockIO": {"weightDevice": [{"major": 8, "minor": 1, "weight": 10}]}}, {"io.weight": "8:1 1"}),
+        ({"blockIO": {"throttleReadBpsDevice": [{"major": 8, "minor": 1, "rate": 5}]}}, {"io.max": "8:1 rbps=5"}),
+        ({"blockIO": {"throttleWriteIOPSDevice": [{"major": 8, "minor": 1, "rate": 5}]}}, {"io.max": "8:1 wiops=5"}),
     ],
 )
 def test_limits_are_written_as_version_2_has_them(
@@ -234,3 +237,74 @@ def test_expecting_a_move_moves_nobody() -> None:
     before = Path("/proc/self/cgroup").read_text()
     cgroups.expect_move()
     assert Path("/proc/self/cgroup").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"memory": {"swappiness": 0}},
+        {"memory": {"disableOOMKiller": True}},
+        {"cpu": {"realtimeRuntime": 1000}},
+        {"cpu": {"realtimePeriod": 1000}},
+    ],
+)
+def test_what_version_2_has_not_got_is_refused(
+    version_2: tuple[cgroups.Cgroup, Path], resources: dict[str, Any]
+) -> None:
+    with pytest.raises(LaunchFailure, match="control groups of version 2 have no such setting"):
+        cgroups._set_all(version_2[0], settings_of(resources))
+
+
+def test_limits_have_the_files_of_version_1() -> None:
+    device = {"major": 8, "minor": 1}
+    resources = {
+        "memory": {"swappiness": 3, "disableOOMKiller": True},
+        "cpu": {"realtimePeriod": 10, "realtimeRuntime": 5},
+        "blockIO": {
+            "weight": 300,
+            "weightDevice": [{**device, "weight": 30}],
+            "throttleReadBpsDevice": [{**device, "rate": 1}],
+            "throttleWriteBpsDevice": [{**device, "rate": 2}],
+            "throttleReadIOPSDevice": [{**device, "rate": 3}],
+            "throttleWriteIOPSDevice": [{**device, "rate": 4}],
+        },
+    }
+    assert dict(pair for setting in settings_of(resources) for pair in setting.v1) == {
+        "memory.swappiness": "3",
+        "memory.oom_control": "1",
+        "cpu.rt_period_us": "10",
+        "cpu.rt_runtime_us": "5",
+        "blkio.bfq.weight": "300",
+        "blkio.bfq.weight_device": "8:1 30",
+        "blkio.throttle.read_bps_device": "8:1 1",
+        "blkio.throttle.write_bps_device": "8:1 2",
+        "blkio.throttle.read_iops_device": "8:1 3",
+        "blkio.throttle.write_iops_device": "8:1 4",
+    }
+
+
+def test_controllers_are_handed_down_to_groups_below_others(tmp_path: Path) -> None:
+    for directory in (tmp_path, tmp_path / "a", tmp_path / "a/b"):
+        directory.mkdir(exist_ok=True)
+        (directory / "cgroup.subtree_control").write_text("")
+    (tmp_path / "a/b/group").mkdir()
+    (tmp_path / "a/b/group/pids.max").write_text("")
+    hierarchy = cgroups.Hierarchy(2, "", frozenset({"pids"}), str(tmp_path), str(tmp_path))
+    cgroups._set_all(
+        cgroups.Cgroup("a/b/group", [(hierarchy, str(tmp_path / "a/b/group"))]), settings_of({"pids": {"limit": 5}})
+    )
+    assert [(tmp_path / name / "cgroup.subtree_control").read_text() for name in (".", "a", "a/b")] == ["+pids"] * 3
+    assert (tmp_path / "a/b/group/pids.max").read_text() == "5"
+
+
+@pytest.mark.root
+@pytest.mark.cgroup
+def test_a_group_below_others_goes_and_they_stay() -> None:
+    parent = f"pybuild-{KEY}-parent"
+    with cgroups.create(f"{parent}/sub/pybuild-{KEY}-a", {}, rootless=False) or pytest.fail("no group") as group:
+        paths = [Path(path) for _, path in group.groups]
+        assert all(path.is_dir() for path in paths)
+    assert not any(path.exists() for path in paths)
+    for path in paths:
+        path.parent.rmdir()
+        path.parent.parent.rmdir()

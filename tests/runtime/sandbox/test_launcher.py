@@ -499,3 +499,29 @@ def test_without_a_stub_commands_run_and_the_host_interpreter_still_does_not(san
     for name in ("attack", "script"):
         assert "failure" in sandbox(name, "-c", "print(1)", order=order).raw
     assert "init" in sandbox("true", order=order, request={"init": True}).failure["text"]
+
+
+def test_a_profile_of_apparmor_that_cannot_be_had_stops_the_start(sandbox: Any) -> None:
+    document = runtimespec.container_spec(args=["true"], env=["PATH=/bin"], rootless=sandbox.rootless)
+    document["process"]["apparmorProfile"] = "nosuch-profile"
+    failure = sandbox("true", request={"spec": document}).failure
+    assert (failure["step"], failure["exit_code"]) == ("apparmor", 125)
+    assert "AppArmor profile nosuch-profile" in failure["text"]
+
+
+def test_rules_of_devices_need_a_group_that_keeps_them(sandbox: Any) -> None:
+    failure = sandbox("true", request={"device_rules": "--device /dev/x:r"}).failure
+    assert failure["step"] == "devices"
+    assert failure["text"].startswith("--device /dev/x:r: ")
+
+
+def test_all_paths_and_writable_groups_leave_system_files_open(sandbox: Any) -> None:
+    locked = sandbox("sh", "-c", "grep -c ' /proc/' /proc/mounts || true").lines
+    opened = sandbox("sh", "-c", "grep -c ' /proc/' /proc/mounts || true", all_paths=True).lines
+    assert int(locked[0]) > int(opened[0]) == 0
+    options = sandbox("sh", "-c", "grep ' /sys/fs/cgroup ' /proc/mounts", writable_groups=True).output.split()[3]
+    assert options.split(",")[0] == "rw"
+
+
+def test_default_mounts_can_be_left_out(sandbox: Any) -> None:
+    assert "shm" not in sandbox("ls", "/dev", without=["/dev/shm"]).lines
