@@ -110,6 +110,11 @@ def _images(store: Store) -> Iterator[Problem]:
             yield from _below(store, what, stored_descriptor(row["manifest"]))
 
 
+def missing_below(store: Store, top: Descriptor) -> bool:
+    """Tell whether a manifest or index, or something that it names, is not there as it says."""
+    return next(_below(store, "", top), None) is not None
+
+
 def _below(store: Store, what: str, top: Descriptor) -> Iterator[Problem]:
     """Follow a descriptor: each blob is there in the size that was said."""
     pending = [top]

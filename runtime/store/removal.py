@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import Conflict, ReferenceInvalid
-from runtime.oci.digests import hex_of
+from runtime.oci.digests import Digest, hex_of
 from runtime.oci.references import Reference, parse_reference
 from runtime.store.images import SHORT_ID, Image
 from runtime.store.leases import pinned_by
@@ -71,7 +71,12 @@ def prune_images(store: Store, *, everything: bool, wanted: Callable[[Image], bo
 
 def containers_of(store: Store, image: Image) -> tuple[str, ...]:
     """List the ids of the containers that use an image, sorted."""
-    owners = pinned_by(store.database, "image", image.id)
+    return containers_of_id(store, image.id)
+
+
+def containers_of_id(store: Store, image: Digest) -> tuple[str, ...]:
+    """List the ids of the containers that use the image with this id, sorted."""
+    owners = pinned_by(store.database, "image", image)
     return tuple(owner.removeprefix(_CONTAINER) for owner in owners if owner.startswith(_CONTAINER))
 
 
