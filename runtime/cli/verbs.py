@@ -53,6 +53,7 @@ VERBS: dict[str, str] = {
     "system check": "runtime.cli.system:check",
     "system df": "runtime.cli.system:df",
     "system prune": "runtime.cli.prune:system",
+    "system reset": "runtime.cli.systemreset",
     "system start": "runtime.cli.systemboot:start",
     "system unit": "runtime.cli.systemboot:unit",
     "tag": "runtime.cli.tag",
