@@ -107,9 +107,7 @@ def run_create(args: Arguments, context: Context) -> int:
     if driver in ("host", "null", "none"):
         raise UsageError(f'only one instance of "{driver.replace("none", "null")}" network is allowed')
     if driver != "bridge":
-        raise NotFound(
-            f"could not find plugin {driver} in v1 plugin registry: plugin not found", hint="there is: bridge"
-        )
+        raise NotFound(f'plugin "{driver}" not found', hint="there is: bridge")
     if args.given("ipv4") and not args.switch("ipv4"):
         reason = "" if args.switch("ipv6") else "IPv4 or IPv6 must be enabled: "
         raise UsageError(f"{reason}--ipv4=false cannot be had: names and ports are served over IPv4")

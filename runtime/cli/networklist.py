@@ -143,7 +143,7 @@ def _truth(value: str) -> bool:
         return True
     if value.lower() in ("false", "0", "f"):
         return False
-    raise UsageError(f"invalid filter 'dangling={value}'", hint="true or false")
+    raise UsageError('invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
 
 
 def _type(value: str) -> bool:

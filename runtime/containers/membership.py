@@ -305,7 +305,7 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
     """Return the Engine API's document of a network with its running members; None and a name for a predefined one."""
     store = containers.store
     number = network_id(store, network, name)
-    config: list[dict[str, object]] = []
+    config: list[dict[str, object]] | None = None
     if network is not None:
         config = [_pool_document(network.pool, subnets.text, subnets.dotted)]
         if network.pool6 is not None:
@@ -343,8 +343,21 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
             }
             for container, (owner, endpoint) in members.items()
         },
-        "Options": dict(network.options) if network else {},
+        "Options": dict(network.options) if network else _default_options(store, name),
         "Labels": dict(network.labels) if network else {},
+    }
+
+
+def _default_options(store: Store, name: str) -> dict[str, str]:
+    if name != "bridge":
+        return {}
+    prefix = "com.docker.network.bridge."
+    return {
+        f"{prefix}default_bridge": "true",
+        f"{prefix}enable_icc": "true",
+        f"{prefix}enable_ip_masquerade": "true",
+        f"{prefix}host_binding_ipv4": "0.0.0.0",
+        f"{prefix}name": bridge.default(store.layout.key).name,
     }
 
 

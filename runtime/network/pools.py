@@ -68,6 +68,8 @@ def read(wishes: Wishes, taken4: Iterable[subnets.Subnet], taken6: Iterable[subn
         if whole.version in found:
             raise UsageError("bridge driver doesn't support multiple subnets", hint="one of IPv4 and one of IPv6")
         found[whole.version] = whole
+    if not found and (wishes.gateways or wishes.ranges):
+        raise UsageError("every ip-range or gateway must have a corresponding subnet", hint="give --subnet as well")
     gateways = _placed(wishes.gateways, found, "gateway")
     aux: dict[int, dict[str, str]] = {}
     for name, text in wishes.aux.items():
@@ -100,6 +102,8 @@ def _pool(
                 "invalid pool request: Pool overlaps with other one on this address space",
                 hint=f"{write(other)} is in use already",
             )
+    if gateway and int(ipaddress.ip_address(gateway)) == network:
+        raise UsageError(f"failed to allocate gateway ({gateway}): Address already in use", hint="it names the subnet")
     first, last = network + 1, int(whole.broadcast_address) - (whole.version == 4)
     if part is not None:
         first, last = max(first, int(part.network_address)), min(last, int(part.broadcast_address))

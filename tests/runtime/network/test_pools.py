@@ -37,7 +37,9 @@ def test_each_flag_finds_the_subnet_that_it_lies_in() -> None:
         (Wishes(subnets=("10.9.0.0/24",), gateways=("fd00::1",)), "no matching subnet for gateway"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("nonsense",)), "invalid gateway address"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("10.9.0.1", "10.9.0.2")), "given once"),
-        (Wishes(ranges=("10.9.0.0/24",)), "no matching subnet for range"),
+        (Wishes(subnets=("10.9.0.0/24",), gateways=("10.9.0.0",)), "failed to allocate gateway"),
+        (Wishes(subnets=("10.9.0.0/24",), ranges=("10.9.1.0/26",)), "no matching subnet for range"),
+        (Wishes(ranges=("10.9.0.0/24",)), "must have a corresponding subnet"),
         (Wishes(aux={"a": "10.9.0.1"}), "no matching subnet for aux-address"),
     ],
 )
