@@ -62,6 +62,7 @@ class Layout(Frozen, kw_only=False):
         ROOT/volumes      NAME/_data
         ROOT/cache-mounts ID/: what RUN --mount=type=cache keeps
         ROOT/registry     uploads/ID: what came of pushes to our registry that are not finished
+        ROOT/partial      beginnings of blobs, of downloads that were interrupted
         ROOT/tmp          whatever has no name yet; a dead owner's is swept by the next command
         ROOT/trash        what was taken out of the store and is not deleted yet
         ROOT/locks        flock files, never deleted
@@ -93,6 +94,10 @@ class Layout(Frozen, kw_only=False):
     @property
     def cache_mounts(self) -> Path:
         return self.root / "cache-mounts"
+
+    @property
+    def partial(self) -> Path:
+        return self.root / "partial"
 
     @property
     def tmp(self) -> Path:

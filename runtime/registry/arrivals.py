@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from runtime.errors import Cancelled, PybuildError, RegistryError
 from runtime.registry.events import BlobProgress, Phase, Sink
 from runtime.registry.transport import Body
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.registry.client import Repository
     from runtime.registry.session import Session
     from runtime.registry.uploads import Growing
+    from runtime.store.blobs import BlobWriter
     from runtime.store.facade import Store
 
 _SLICE = 0.1
@@ -92,6 +94,10 @@ class Arrival:
         """Give the blob as what is being made; `digest` waits for its digest."""
         with self._descriptor() as fd:
             yield _Sections(self, fd, digest)
+
+    def cause_of(self, error: BaseException) -> BaseException:
+        """Give what ended a download that ended with `error`: that may be what its reader found in it."""
+        return self._session.failure or error
 
     def reach(self, size: int) -> int:
         """Wait until there are `size` bytes, or all; returns how many there are."""
@@ -181,36 +187,54 @@ class _Section:
 def download(store: Store, repository: Repository, descriptor: Descriptor, arrival: Arrival, progress: Sink) -> None:
     """Bring a blob into the store unless it is there; one process does, and the others look again.
 
-    Raises DigestMismatch, RegistryError, StoreError for a full disk, Cancelled; nothing stays then.
+    What an interrupted command left of it is not fetched again. Raises DigestMismatch, RegistryError, StoreError for a
+    full disk, Cancelled; what came stays for the next command then, unless something was wrong with what came.
     """
     digest = descriptor.digest
 
-    def report(done: int, phase: Phase = "downloading") -> None:
+    def report(done: int, phase: Phase) -> None:
         progress(BlobProgress(key=digest, phase=phase, done=done, total=descriptor.size))
 
     with store.locked("blob", digest):
         if store.blobs.has(digest):
             report(descriptor.size, "downloaded")
         else:
-            with (
-                store.blobs.writer(digest, descriptor.size) as writer,
-                repository.blob(digest, descriptor.size, verify=False, urls=descriptor.urls) as stream,
-            ):
+            with store.blobs.resumed(digest, descriptor.size) as writer:
+                resumed = writer.size > 0
                 arrival.begin(writer.open())
                 try:
-                    shown = 0
-                    report(0)
-                    while data := stream.read(_STEP):
-                        writer.write(data)
-                        arrival.advance(writer.size)
-                        if writer.size - shown >= _STEP:
-                            shown = writer.size
-                            report(shown)
-                    writer.verify()
-                    report(descriptor.size, "downloaded")
-                    arrival.advance(writer.size, verified=True)
-                    writer.commit()
-                except BaseException:
+                    _fetch(repository, descriptor, writer, arrival, report)
+                except BaseException as error:
                     arrival.abandon()
+                    cause = arrival.cause_of(error)
+                    if not isinstance(cause, RegistryError | Cancelled):  # the bytes were wrong, or the disk is full
+                        writer.discard()
+                        if resumed and isinstance(cause, PybuildError):
+                            cause.hint = "what an earlier command left of it is gone; try again"
                     raise
     arrival.end(lambda: store.blobs.open(digest), store.blobs.size(digest))
+
+
+def _fetch(
+    repository: Repository,
+    descriptor: Descriptor,
+    writer: BlobWriter,
+    arrival: Arrival,
+    report: Callable[[int, Phase], None],
+) -> None:
+    """Write a blob from where the writer is, verify it, and give it its name."""
+    digest, offset = descriptor.digest, writer.size
+    with repository.blob(digest, descriptor.size, offset=offset, verify=False, urls=descriptor.urls) as stream:
+        report(offset, "downloading")
+        arrival.advance(offset)
+        shown = offset
+        while data := stream.read(_STEP):
+            writer.write(data)
+            arrival.advance(writer.size)
+            if writer.size - shown >= _STEP:
+                shown = writer.size
+                report(shown, "downloading")
+        writer.verify()
+        report(descriptor.size, "downloaded")
+        arrival.advance(writer.size, verified=True)
+        writer.commit()

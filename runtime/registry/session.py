@@ -123,6 +123,11 @@ class Session:
         wait((future,), timeout=_SLICE)
         self.check()
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What stopped the session, if something did."""
+        return self._failure
+
     def check(self) -> None:
         """Raise the first failure of the session, or Cancelled."""
         if self.context.cancel.signal:

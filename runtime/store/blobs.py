@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from runtime.errors import BlobMissing, DigestMismatch, DocumentError, StoreError
 from runtime.oci.digests import HEX_LENGTHS, Digest, algorithm_of, digest_of, hex_of, is_digest, parse_digest
 from runtime.store.leases import boot_mark
+from runtime.store.parts import WORTH, part_of
 from runtime.store.placement import disk_error
 
 if TYPE_CHECKING:
@@ -67,6 +68,19 @@ class BlobWriter:
         except OSError as error:
             raise self._store.failed(error) from error
         return len(data)
+
+    def take_up(self) -> None:
+        """Count what the file holds already; its position is behind that then."""
+        while data := self._file.read(CHUNK):
+            self._store.cancel.check()
+            self._hash.update(data)
+            self.size += len(data)
+
+    def discard(self) -> None:
+        """Begin anew: what came is wrong."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self.size = 0
 
     def open(self) -> BinaryIO:
         """Open the file for reading what was written so far; it can be read on after its end as a blob, or without."""
@@ -163,6 +177,30 @@ class BlobStore:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
+
+    @contextmanager
+    def resumed(self, expected: Digest, size: int) -> Iterator[BlobWriter]:
+        """Take in a blob as `writer` does, after the bytes that an interrupted command left (the writer's `size`).
+
+        The lock `("blob", expected)` is held. What is not committed is left for the next one; see `parts`.
+        """
+        path = part_of(self._store.layout, expected)
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise self.failed(error) from error
+        with FileIO(fd, "r+") as file:
+            if os.fstat(fd).st_size > size:
+                os.ftruncate(fd, 0)
+            writer = BlobWriter(self, file, path, expected, size)
+            try:
+                writer.take_up()
+                yield writer
+            finally:
+                if writer.size < WORTH or self.has(expected):
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
 
     def put(self, data: bytes) -> Digest:
         """Keep bytes that are in memory, such as a config or manifest, under their sha256 digest."""

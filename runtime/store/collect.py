@@ -11,11 +11,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frozen import Frozen
+from frozen import Frozen, replace
 from runtime.errors import PybuildError
 from runtime.oci import documents
 from runtime.oci.digests import ChainID, Digest, chain_ids
 from runtime.oci.fields import MANIFEST_LIMIT
+from runtime.store.parts import drop_parts
 from runtime.store.projection import project, stored_descriptor
 from runtime.store.referrers import Referrers
 from runtime.store.trees import remove_tree
@@ -46,14 +47,16 @@ class _Marked:
 def collect(store: Store, *, wait: bool = True) -> Collected:
     """Delete all blobs and layers that no root needs.
 
-    Waits until no other process has the store open; without `wait` it leaves the work to a later collection if one
-    has, and returns an empty result.
+    Waits until no other process has the store open, and deletes what interrupted downloads left as well; without
+    `wait` it leaves the work to a later collection if one has, and returns an empty result.
     """
     with store.exclusive(wait=wait) as alone:
         if not alone:
             return Collected()
         doomed = unneeded(store)
         project(store)  # the index never lists a blob that is gone
+        if wait:
+            doomed = replace(doomed, size=doomed.size + drop_parts(store.layout))
         trash = store.snapshots.detach(doomed.snapshots)
         for digest in doomed.blobs:
             store.blobs.delete(digest)

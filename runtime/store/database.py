@@ -112,6 +112,11 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this thread is inside a `write` block."""
+        return self._connection().in_transaction
+
     def check(self) -> list[str]:
         """Let SQLite verify the file; returns its complaints, none for a sound one."""
         try:

@@ -17,6 +17,7 @@ from runtime.oci.digests import hex_of
 from runtime.store import leases, placement
 from runtime.store.database import Database
 from runtime.store.locks import Lock, held
+from runtime.store.parts import sweep_parts
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -233,6 +234,7 @@ class Store:
                     os.rename(directory / name, doomed)
                     remove_tree(doomed)
         leases.sweep_leases(self.database, boot, unseen)
+        sweep_parts(self.layout, boot, time.time())
 
     def _drop_workspace(self) -> None:
         if self._workspace is not None and os.getpid() == self._process:

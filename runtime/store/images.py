@@ -6,7 +6,8 @@ only built has no manifest until one is asked for (`manifest`), which makes its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -198,9 +199,21 @@ class ImageStore:
                 (reference.name, reference.digest, image.id),
             )
 
+    @contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Change names and images in one transaction, after which `index.json` says the same.
+
+        Within an outer block of the same thread it is part of that one's.
+        """
+        is_part = self._database.is_writing
+        with self._database.write() as connection:
+            yield connection
+        if not is_part:
+            project(self._store)
+
     def untag(self, *references: Reference) -> None:
         """Take names (or, for a name@digest, that digest) away; those that are not there are fine."""
-        with self._database.write() as connection:
+        with self.changing() as connection:
             for reference in references:
                 if reference.digest is not None:
                     connection.execute(
@@ -209,15 +222,13 @@ class ImageStore:
                     )
                 else:
                     connection.execute("DELETE FROM names WHERE name = ?", (_name_of(reference),))
-        project(self._store)
 
     def remove(self, image: Image) -> None:
         """Forget an image and its names; what it alone needed is the sweep's to delete (see `collect`)."""
-        with self._database.write() as connection:
+        with self.changing() as connection:
             connection.execute("DELETE FROM names WHERE image = ?", (image.id,))
             connection.execute("DELETE FROM repository_digests WHERE image = ?", (image.id,))
             connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
-        project(self._store)
 
     def unpacked(self, image: Image) -> ChainID | None:
         """See to it that all layers are snapshots; returns the topmost, None for an image without layers."""

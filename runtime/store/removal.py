@@ -32,7 +32,13 @@ def remove_image(store: Store, text: str, *, force: bool = False) -> Removed:
 
     What it alone needed is left to `collect`. Raises NotFound; Conflict where a container uses the image, or where an
     id stands for an image with names in several repositories, unless `force`; a running container is never overruled.
+    Of several commands that remove one name, one does, and the others find none.
     """
+    with store.images.changing():
+        return _remove(store, text, force)
+
+
+def _remove(store: Store, text: str, force: bool) -> Removed:
     image = store.images.require(text)
     reference = _reference(text, image)
     references = (*image.names, *image.digests)

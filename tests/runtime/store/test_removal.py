@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from typing import Any
 
 import pytest
 
+from runtime.context import Context
 from runtime.errors import Conflict, NotFound
 from runtime.oci.digests import hex_of, sha256_of
 from runtime.oci.references import parse_reference
 from runtime.store import Store
+from runtime.store.check import check
 from runtime.store.images import Image
 from runtime.store.leases import add_pins
 from runtime.store.removal import Removed, prune_images, remove_image
@@ -40,6 +43,33 @@ def test_a_name_of_several_is_only_taken_away(store: Store, make_image: MakeImag
     assert told(remove_image(store, "app:1")) == (["app:1"], False)
     assert told(remove_image(store, "app:2")) == (["app:2"], True)
     assert store.images.list() == ()
+
+
+@pytest.mark.parametrize("names", [("app:1",), ("app:1", "app:2")])
+def test_of_several_commands_that_remove_one_name_one_does_and_the_others_find_none(
+    context: Context, store: Store, make_image: MakeImage, names: tuple[str, ...]
+) -> None:
+    make_image([], *names)
+    ended: list[str] = []
+    start = threading.Barrier(6)
+
+    def remove() -> None:
+        with Store.open(context) as own:
+            start.wait()
+            try:
+                remove_image(own, "app:1")
+                ended.append("removed")
+            except NotFound as error:
+                ended.append(error.message)
+
+    threads = [threading.Thread(target=remove) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ended) == ["No such image: app:1"] * 5 + ["removed"]
+    assert [name.familiar() for image in store.images.list() for name in image.names] == list(names[1:])
+    assert check(store).problems == ()
 
 
 def test_by_its_id_an_image_goes_with_its_name(store: Store, make_image: MakeImage) -> None:
