@@ -108,7 +108,7 @@ def _layer_size(store: Store, image: Image, place: int, chain_id: ChainID) -> in
 
 def _graph_driver(store: Store, image: Image) -> dict[str, object]:
     """Say where the layers lie, in the words of Docker's overlay2."""
-    paths = []
+    paths: list[str] = []
     for chain_id in reversed(chain_ids(image.config.diff_ids)):
         snapshot = store.snapshots.get(chain_id)
         if snapshot is None:

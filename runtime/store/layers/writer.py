@@ -285,8 +285,8 @@ def write_layer(
     """
     with ExitStack() as stack:
         roots: list[int] = []
-        for path in (upper,) if isinstance(upper, Path) else upper:
-            roots.append(os.open(path, DIRECTORY_FLAGS))
+        for root in (upper,) if isinstance(upper, Path) else upper:
+            roots.append(os.open(root, DIRECTORY_FLAGS))
             stack.callback(os.close, roots[-1])
         writer = stack.enter_context(LayerWriter(sink, times=times, algorithm=algorithm, content=content))
         walk = stack.enter_context(TreeWalk(*roots))
