@@ -34,13 +34,13 @@ from runtime.store.layers.tree import Metadata, read_metadata, write_open
 from runtime.store.layers.walk import DIRECTORY_FLAGS
 from runtime.store.layers.writer import LayerDigests, Sink, TimePolicy, write_layer
 from runtime.store.trees import remove_tree
+from runtime.store.underlay import Below
 from runtime.store.view import MergedView
 
 if TYPE_CHECKING:
     from runtime.context import Cancel
     from runtime.store.database import Row
     from runtime.store.facade import Store
-    from runtime.store.layers.unpack import Turn
     from runtime.store.plain import PlainTree
 
 __all__ = ["LayerDigests", "Preparation", "Snapshot", "SnapshotStore", "TimePolicy", "next_chain"]
@@ -296,7 +296,7 @@ class SnapshotStore:
             preparation = stack.enter_context(self.prepare(None if early else parent))
             (fd,) = stack.enter_context(_opened(preparation.upperdir))
             turn = stack.enter_context(Turn(self._turns))
-            lower = None if parent is None else stack.enter_context(_Below(self, parent, ready, turn))
+            lower = None if parent is None else stack.enter_context(Below(self, parent, ready, turn))
             plain = _Watched(stream, self._store.context.cancel)
             stats = apply_layer(plain, fd, turn=turn, lower=lower, algorithm=algorithm)
             if expected is not None and stats.diff_id != expected:
@@ -527,46 +527,6 @@ class SnapshotStore:
         from runtime.store.leases import boot_mark
 
         return boot_mark()
-
-
-class _Below:
-    """The layers below one that is unpacked, looked at only where an entry asks for them; a context manager."""
-
-    def __init__(self, snapshots: SnapshotStore, parent: ChainID, ready: Callable[[], None] | None, turn: Turn) -> None:
-        self._snapshots = snapshots
-        self._parent = parent
-        self._ready = ready
-        self._turn = turn
-        self._opened: MergedView | None = None
-
-    def __enter__(self) -> _Below:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._opened is not None:
-            self._opened.close()
-
-    def wait(self) -> ChainID:
-        """Return the topmost of them when all are here."""
-        if self._ready is not None:
-            with self._turn.aside():
-                self._ready()
-        return self._parent
-
-    def entry(self, path: bytes) -> Metadata | None:
-        return self._view.entry(path)
-
-    def names(self, path: bytes) -> Iterable[bytes]:
-        return self._view.names(path)
-
-    def open_file(self, path: bytes) -> int:
-        return self._view.open_file(path)
-
-    @property
-    def _view(self) -> MergedView:
-        if self._opened is None:
-            self._opened = self._snapshots.view(self.wait())
-        return self._opened
 
 
 class _Watched:
