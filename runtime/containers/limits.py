@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def update(containers: Containers, container: Container, changes: HostConfig) -> None:
     """Set what `changes` holds. Raises UsageError, Conflict, PybuildError; then nothing is changed in the record.
 
-    A restart policy is that of the next start of a container that runs.
+    The monitor of one that runs hears of another restart policy at once.
     """
     _check(container, changes)
     host = cast(HostConfig, {**container.host_config, **changes})
@@ -28,6 +28,22 @@ def update(containers: Containers, container: Container, changes: HostConfig) ->
     if limits and containers.is_running(container):
         _apply(containers, replace(container, host_config=host))
     containers.reconfigure(container, host)
+    if "RestartPolicy" in changes and containers.is_running(container):
+        _tell_policy(containers, container, host)
+
+
+def _tell_policy(containers: Containers, container: Container, host: HostConfig) -> None:
+    import marshal
+    from contextlib import suppress
+
+    from runtime.containers import protocol
+    from runtime.containers.lifecycle import connect
+    from runtime.containers.policies import restart_policy
+
+    sock = connect(containers, container)
+    if sock is not None:
+        with sock, suppress(OSError):  # one that ends at this moment is started by what is recorded
+            sock.sendall(protocol.frame(protocol.RESTART, marshal.dumps(restart_policy(host))))
 
 
 def _check(container: Container, changes: HostConfig) -> None:

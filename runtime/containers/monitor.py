@@ -13,6 +13,7 @@ from __future__ import annotations
 import _socket
 import errno
 import fcntl
+import marshal
 import os
 import select
 import sys
@@ -331,6 +332,8 @@ class Monitor:
             self.reader_gone(client, payload[0])
         elif kind == protocol.EXEC:
             self.execute(client, payload)
+        elif kind == protocol.RESTART:
+            self.plan["restart"] = marshal.loads(payload)
         elif kind == protocol.ATTACH:
             client.flags = payload[0]
             client.send(protocol.STARTED, protocol.number(self.child.pid if self.child else 0))
@@ -429,9 +432,7 @@ class Monitor:
         Whoever looked on is told of the end: only the restarts of the machine or of a person go without a word.
         """
         self.poll(-1, 0)  # who asked for the end at the moment of it means this one
-        name, most = self.plan.get("restart", ("no", 0))
-        wanted = name in ("always", "unless-stopped") or (name == "on-failure" and code != 0)
-        if self.manual or not wanted or (name == "on-failure" and 0 < most <= self.condition.restarts):
+        if not self.is_wanted(code):
             return False
         if time.monotonic() - self.started >= _STEADY:
             self.delay = _FIRST_DELAY
@@ -453,13 +454,21 @@ class Monitor:
         self.stdin_waiting.clear()
         end = time.monotonic() + self.delay
         self.delay = min(2 * self.delay, _LAST_DELAY)
-        while not self.manual and (left := end - time.monotonic()) > 0:
+        while self.is_wanted(code) and (left := end - time.monotonic()) > 0:
             self.poll(-1, left)
         self.condition.restarting = False
-        if not self.manual:
+        wanted = self.is_wanted(code)
+        if wanted:
             self.condition.restarts += 1
         write_condition(self.directory, self.condition)
-        return not self.manual
+        return wanted
+
+    def is_wanted(self, code: int) -> bool:
+        """Tell whether the container is to be started again by its policy after it ended with `code`."""
+        name, most = self.plan.get("restart", ("no", 0))
+        if self.manual or (name == "on-failure" and 0 < most <= self.condition.restarts):
+            return False
+        return name in ("always", "unless-stopped") or (name == "on-failure" and code != 0)
 
     def leave(self, kind: int, payload: bytes, how: Exit) -> None:
         """Leave word, let go of everything, tell the clients, wait until they have read all that was for them."""

@@ -13,6 +13,7 @@ Client to monitor::
     RESIZE    rows and columns, two bytes each
     SIGNAL    one byte: the number for the container's first process; a second, 1, where it is to end for good
     CLOSED    one byte, OUT or ERR: the reader of that stream has gone
+    RESTART   another restart policy: name and largest count, as marshal writes them
     EXEC      a further command, as marshal writes it (execution.py); the connection is that command's from then on
 Monitor to client::
 
@@ -25,7 +26,7 @@ Monitor to client::
 
 from __future__ import annotations
 
-START, ATTACH, STDIN, STDIN_END, RESIZE, SIGNAL, CLOSED, EXEC = range(1, 9)
+START, ATTACH, STDIN, STDIN_END, RESIZE, SIGNAL, CLOSED, EXEC, RESTART = range(1, 10)
 STARTED, FAILED, STDOUT, STDERR, WINDOW, EXITED = range(16, 22)
 
 IN, OUT, ERR = 1, 2, 4

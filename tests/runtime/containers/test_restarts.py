@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from runtime.containers import monitor as module
+from runtime.containers import protocol
 from runtime.containers.condition import read_condition, read_journal
 from runtime.containers.monitor import Monitor
 
@@ -156,3 +158,23 @@ def test_a_stop_while_it_waits_is_the_end(
     monitor.plan.update(stop_signal=15, stop_timeout=10)
     assert not _run(monitor, clock, 1)
     assert read_condition(tmp_path).restarts == 0
+
+
+def test_another_policy_is_in_force_at_once(
+    make: Callable[..., Monitor], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = make("always")
+    assert _run(monitor, clock, 1)
+    client: Any = SimpleNamespace(fd=7)
+    monitor.obey(client, protocol.RESTART, marshal.dumps(("no", 0)))
+    assert not _run(monitor, clock, 1)
+    poll = monitor.poll
+
+    def told(pidfd: int, timeout: float = -1) -> set[int]:
+        if timeout > 0:  # while it waits
+            monitor.obey(client, protocol.RESTART, marshal.dumps(("no", 0)))
+        return poll(pidfd, timeout)
+
+    monitor.obey(client, protocol.RESTART, marshal.dumps(("always", 0)))
+    monkeypatch.setattr(monitor, "poll", told)
+    assert not _run(monitor, clock, 1)
