@@ -187,6 +187,11 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
 
 def _prepare_files(request: BuildRequest) -> None:
     """Refuse files that could not be written at the end; an id of an earlier build does not outlive a failed one."""
+    if any(output.destination is not None for output in request.outputs):
+        from builder.exporters.destinations import check_destination
+
+        for output in request.outputs:
+            check_destination(output)
     for flag, path in (("iidfile", request.iidfile), ("metadata-file", request.metadata_file)):
         if path is None:
             continue

@@ -34,7 +34,6 @@ _T = TypeVar("_T")
 STANDARD_INPUT = "-"
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
-    "attest": ("texts", "attestations are not made yet"),
     "policy": ("texts", "policies are not there yet"),
     "isolation": ("text", "there is one isolation, by namespaces"),
     "security-opt": ("texts", "security options of steps cannot be changed"),
@@ -74,7 +73,7 @@ FLAGS = (
     Flag("--on-failure", kind="text", metavar="HOW", help="A RUN that fails: 'keep' it for debug, or open a 'shell'"),
     Flag("--output", "-o", kind="texts", metavar="WHAT", help="Where to write to, as type=oci,dest=FILE"),
     Flag("--platform", kind="texts", metavar="PLATFORM", help="Platform of the image, as linux/amd64"),
-    Flag("--progress", kind="text", metavar="KIND", help="How to show it: auto, tty, plain, rawjson, quiet"),
+    Flag("--progress", kind="text", metavar="KIND", help="How to show it: auto, tty, plain, rawjson, quiet, none"),
     Flag("--push", help="Push the image to the registries of its names"),
     Flag("--pull", kind="optional", bare="always", metavar="POLICY", help="When to ask a registry for the base"),
     Flag("--quiet", "-q", help="Print only the image id"),
@@ -90,6 +89,7 @@ FLAGS = (
     Flag("--timestamp", kind="text", metavar="SECONDS", help="--source-date-epoch and --rewrite-timestamp in one"),
     Flag("--ulimit", kind="texts", metavar="NAME=SOFT[:HARD]", help="A limit of the steps"),
     Flag("--builder", kind="text", hidden=True),
+    Flag("--attest", kind="texts", hidden=True),
     Flag("--provenance", kind="optional", bare="true", hidden=True),
     Flag("--sbom", kind="optional", bare="true", hidden=True),
     *(Flag(f"--{name}", hidden=True) for name in _WITHOUT_EFFECT),
@@ -146,7 +146,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
     build_args = read_build_args(words, context.environ)
     quiet = args.switch("quiet")
     progress = args.text("progress")
-    if quiet and progress not in (None, "auto", "quiet"):
+    if quiet and progress not in (None, "auto", "quiet", "none"):
         raise UsageError(f"progress={progress} and quiet cannot be used together")
     annotations: tuple[Annotation, ...] = ()
     if args.texts("annotation"):
@@ -163,6 +163,8 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
     options = _options(args, context, build_args)
     for output in outputs:
         _check_deletion(output, options.allow)
+        if output.push and not (names or output.names or stage_names):
+            raise UsageError("tag is needed when pushing to a registry", hint="give the image a name with --tag")
     return BuildRequest(
         context=args.words[0],
         contexts=read_contexts(args.texts("build-context")),
@@ -260,9 +262,10 @@ def _refuse(args: Arguments) -> None:
     for name, (kind, reason) in _REFUSED.items():
         if args.given(name) and (kind != "switch" or args.switch(name)):
             raise UsageError(f"--{name} cannot be honoured", hint=reason)
-    for name in ("provenance", "sbom"):
-        if args.text(name) not in (None, "false", "0"):
-            raise UsageError(f"--{name} cannot be honoured", hint="attestations are not made yet")
+    wanted = [name for name in ("provenance", "sbom") if args.text(name) not in (None, "false", "0")]
+    wanted += ["attest" for text in args.texts("attest") if "disabled=true" not in text.split(",")]
+    for name in wanted:
+        raise UsageError(f"--{name} cannot be honoured", hint="attestations are not made yet")
 
 
 def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -> BuildOptions:
@@ -270,7 +273,8 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
     devices = {word for word in allow if word == "device" or word.startswith("device=")}
     for word in sorted(allow - ENTITLEMENTS - devices):
         raise UsageError(
-            f'invalid argument "{word}" for "--allow" flag', hint=f"write {' or '.join(sorted(ENTITLEMENTS))}"
+            f'invalid argument "{word}" for "--allow" flag',
+            hint=f"there are {', '.join(sorted(ENTITLEMENTS))}, device and device=KIND",
         )
     network = args.text("network") or "default"
     network = "default" if network == "bridge" else network

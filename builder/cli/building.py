@@ -19,6 +19,7 @@ from builder.plan import make_plan
 from builder.policy import collect_slice, read_cache_policy
 from builder.records import Records
 from builder.solver import BuildResult, Solver, solve_together
+from builder.syntax import check_syntax
 from frozen import Frozen, replace
 from grammar.errors import DockerfileError
 from runtime.errors import UsageError
@@ -80,7 +81,7 @@ class Building:
                 from builder.cachetransfer.wishes import with_inline, write_caches  # lazy: most builds write none
 
                 built = with_inline(built, self.solvers, store, request.cache_to)
-            exported = self._export(built, request.outputs, request.names)
+            exported = self._export(built, [self._of_target(output) for output in request.outputs], request.names)
             outputs = [replace(output, names=()) for output in request.outputs if output.type == "image"]
             for results, (stage, names) in zip(stages, request.stage_names, strict=True):
                 self._note_request(self._export(results, outputs or [Output(type="image")], names), stage)
@@ -133,6 +134,8 @@ class Building:
         around = self._around
         request, inputs, reporter = around.request, around.inputs, around.reporter
         graph = self._graph(target, also, platform)
+        check_syntax(graph.dockerfile, inputs.source.text)
+        self._check_filter(graph)
         if self._settle_epoch(graph, platform):
             graph = self._graph(target, also, platform)
         for warning in graph.warnings:
@@ -160,6 +163,20 @@ class Building:
             host=around.request.host_platform,
             named_contexts=around.request.contexts,
         )
+
+    def _of_target(self, output: Output) -> Output:
+        """Give an output as it is for the target: it is not pushed where stages alone have names."""
+        return output if self._around.request.names or output.names else replace(output, push=False)
+
+    def _check_filter(self, graph: InstructionGraph) -> None:
+        """Tell of stages that `--no-cache-filter` names and that are not there."""
+        unnamed = (f"stage-{index}" for index, name in enumerate(graph.stage_names) if not name)
+        for name in sorted(self._options.no_cache_stages.difference(graph.stage_names, unnamed)):
+            found = graph.suggest(name)
+            if name not in self._warned:
+                self._warned.add(name)
+                hint = f"; did you mean {found}?" if found else ""
+                self._around.reporter.warn(f"--no-cache-filter {name}: there is no such stage{hint}")
 
     def _settle_epoch(self, graph: InstructionGraph, platform: str) -> bool:
         """Find SOURCE_DATE_EPOCH where the file says it, or a word; True where the build's arguments change by that."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 
 from builder import imagestate
+from builder.exporters.destinations import open_destination
 from builder.exporters.manifests import Configured, Written, write_documents
-from builder.exporters.outputs import STANDARD_OUTPUT, Output
+from builder.exporters.outputs import Output
 from builder.options import BuildOptions
 from builder.records import Records
 from builder.reporter import Reporter, Vertex
@@ -214,7 +213,7 @@ def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, ve
             return
         if len(views) > 1 and not split:
             raise UsageError("--output type=tar: several platforms in one tree", hint="leave platform-split=false out")
-        trees.write_tree_tars(views, stack.enter_context(_destination(output)), cancel)
+        trees.write_tree_tars(views, stack.enter_context(open_destination(output)), cancel)
 
 
 def _write_archive(
@@ -238,36 +237,8 @@ def _write_archive(
     selected = archive.Selected(
         image=image, names=tuple(name.tagged() for name in names), manifest=manifest, target=written.top
     )
-    with _destination(output) as sink:
+    with open_destination(output) as sink:
         archive.write_archive(store, (selected,), sink)
     if not known:
         store.images.remove(image)  # it was asked for outside of the store only
     return written
-
-
-@contextmanager
-def _destination(output: Output) -> Iterator[BinaryIO]:
-    """Open where an archive goes: a file that gets its name when it is whole, or standard output."""
-    if output.destination == STANDARD_OUTPUT:
-        stream = sys.stdout.buffer
-        if stream.isatty():
-            raise UsageError(
-                f"--output type={output.type} would write to the terminal", hint="give it dest=FILE, or redirect"
-            )
-        yield cast(BinaryIO, stream)
-        stream.flush()
-        return
-    path = Path(output.destination or "")
-    if path.is_dir():
-        raise UsageError(f"--output dest={path} is a directory", hint="name a file")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except FileNotFoundError as error:
-        raise PybuildError(f"--output dest={path}: {error.strerror}", hint="make its directory first") from error
-    finally:
-        temporary.unlink(missing_ok=True)

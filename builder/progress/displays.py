@@ -1,4 +1,4 @@
-"""Choose and open the reader of a build's events: `--progress auto|tty|plain|rawjson|quiet`."""
+"""Choose and open the reader of a build's events: `--progress auto|tty|plain|rawjson|quiet|none`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Protocol, TextIO
 from builder.progress.events import Event, Sink
 from runtime.errors import UsageError
 
-MODES = ("auto", "tty", "plain", "rawjson", "quiet")
+MODES = ("auto", "tty", "plain", "rawjson", "quiet", "none")
+"""`quiet` shows the image's id at the end, `none` nothing at all."""
 
 
 class Display(Protocol):
@@ -38,8 +39,6 @@ def resolve_mode(wanted: str | None, stream: TextIO, environ: Mapping[str, str])
     `$BUILDKIT_PROGRESS` says it where the command line does not.
     """
     mode = wanted or environ.get("BUILDKIT_PROGRESS") or "auto"
-    if mode == "none":
-        mode = "quiet"
     if mode not in MODES:
         raise UsageError(f'invalid argument "{mode}" for "--progress" flag', hint=f"write one of {', '.join(MODES)}")
     if mode != "auto":
@@ -59,7 +58,7 @@ def open_display(mode: str, stream: TextIO, environ: Mapping[str, str], now: Cal
 
 
 def _make(mode: str, stream: TextIO, environ: Mapping[str, str], now: Callable[[], int]) -> Display:
-    if mode == "quiet":
+    if mode in ("quiet", "none"):
         return QuietDisplay()
     if mode == "rawjson":
         from builder.progress.rawjson import RawJsonDisplay

@@ -49,7 +49,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "du": "cache du",
         "prune": "cache prune",
     },
-    "buildx": {"bake": "bake", "build": "build", "du": "cache du", "prune": "cache prune"},
+    "buildx": {"b": "build", "bake": "bake", "build": "build", "du": "cache du", "prune": "cache prune"},
     "context": {"list": "context ls"},
     "network": {"list": "network ls", "remove": "network rm"},
     "volume": {"list": "volume ls", "remove": "volume rm"},

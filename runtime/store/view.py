@@ -137,7 +137,7 @@ class MergedView:
         node = self.node(top)
         if node is None:
             return
-        yield b"", node.metadata, self.layers[node.layers[0]]
+        yield b"", node.metadata, self.layers[node.layers[0]] if node.layers else Path()  # no layer, but a root
         if node.metadata.kind != "directory":
             return
         prefix = top + b"/" if top else b""

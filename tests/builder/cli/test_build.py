@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +76,48 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_build(command: Comm
         command("-t", "app", flag, place, "src")
     with Store.open(command.context) as store:
         assert store.images.resolve("docker.io/library/app:latest") is None
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("type=tar,dest=src", "is a directory"),
+        ("type=oci,dest=no/such.tar", "its directory is not there"),
+        ("type=local,dest=src/Dockerfile", "is no directory"),
+        ("type=oci,tar=false,dest=src/Dockerfile", "is no directory"),
+        ("type=registry", "tag is needed when pushing"),
+    ],
+)
+def test_an_output_that_has_no_place_is_refused_before_the_build(command: Command, output: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        command("-o", "type=image,name=app", "-o", output, "src")
+    with Store.open(command.context) as store:
+        assert store.images.list() == ()
+
+
+def test_what_is_no_file_is_written_to_as_it_is(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    command("-q", "-o", "type=tar,dest=link", "src")
+    assert (tmp_path / "link").is_symlink()
+    with tarfile.open(tmp_path / "file") as tar:
+        assert tar.getnames() == []
+    with pytest.raises(PybuildError, match="dest=/dev/full: No space left on device"):
+        command("-q", "-o", "type=tar,dest=/dev/full", "src")
+    command("-q", "-o", "type=tar,dest=/dev/null", "src")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_without_progress_not_even_the_id_is_shown(command: Command) -> None:
+    assert command("--progress", "none", "src") == ("", "")
+    assert command("--progress", "quiet", "src")[0].startswith("sha256:")
+
+
+def test_an_unknown_stage_whose_cache_is_not_wanted_is_told(command: Command) -> None:
+    (command.directory / "Dockerfile").write_text("FROM scratch AS base\nENV A=1\nFROM base\n")
+    _, err = command("--no-cache-filter", "bas,stage-1,BASE", "src")
+    said = {line.removeprefix(" - ") for line in err.splitlines() if "no such stage" in line and "WARN" not in line}
+    assert said == {"--no-cache-filter bas: there is no such stage; did you mean base?"}
 
 
 def test_a_build_that_fails_leaves_no_id_of_an_earlier_one(command: Command, tmp_path: Path) -> None:

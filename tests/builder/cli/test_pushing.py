@@ -108,3 +108,8 @@ def test_what_is_not_stored_is_pushed_all_the_same(
     build_with("-o", "type=image,store=false", "-t", "nowhere")
     with Store.open(context) as store:
         assert store.images.list() == ()
+
+
+def test_stages_alone_may_be_pushed(build_with: Build, registry: MemoryRegistry, host: str) -> None:
+    build_with("--push", "-t", f"first={host}/app:first")
+    assert {target for _, target in registry.manifests if ":" not in target} == {"first"}

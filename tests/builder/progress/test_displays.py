@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
         ("auto", True, {"TERM": "xterm"}, "tty"),
         ("plain", True, {"TERM": "xterm"}, "plain"),
         (None, True, {"TERM": "xterm", "BUILDKIT_PROGRESS": "rawjson"}, "rawjson"),
-        ("none", False, {}, "quiet"),
+        ("none", False, {}, "none"),
     ],
 )
 def test_the_view_follows_the_flag_the_environment_and_the_stream(

@@ -155,6 +155,7 @@ def test_names_sort_as_a_layer_has_them(tmp_path: Path) -> None:
 
 def test_view_of_no_layers_is_an_empty_root() -> None:
     with MergedView(()) as view:
+        assert [(path, metadata.kind) for path, metadata, _ in view.walk()] == [(b"", "directory")]
         assert view.listdir("/") == ()
         assert view.stat("/x") is None
         found = view.stat("/")
