@@ -30,9 +30,9 @@ from frozen import Frozen, replace
 from runtime.errors import DigestMismatch, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids, hex_of, sha256_of
 from runtime.store.layers.content import CHECK_SIZE, digest_tree, entry_at, read_content
-from runtime.store.layers.tree import Metadata, read_metadata, write_open
-from runtime.store.layers.walk import DIRECTORY_FLAGS
+from runtime.store.layers.walk import opened
 from runtime.store.layers.writer import LayerDigests, Sink, TimePolicy, write_layer
+from runtime.store.preparation import Preparation
 from runtime.store.trees import remove_tree
 from runtime.store.underlay import Below
 from runtime.store.view import MergedView
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from runtime.context import Cancel
     from runtime.store.database import Row
     from runtime.store.facade import Store
-    from runtime.store.plain import PlainTree
 
 __all__ = ["LayerDigests", "Preparation", "Snapshot", "SnapshotStore", "TimePolicy", "next_chain"]
 
@@ -84,9 +83,6 @@ _STACK = """WITH RECURSIVE stack(chain_id, parent, backing, depth) AS (
     JOIN stack ON s.chain_id = stack.parent)
     SELECT chain_id, parent, backing FROM stack ORDER BY depth"""
 _UNSETTLED = "SELECT chain_id FROM snapshots WHERE boot = ? ORDER BY rowid"
-_MOST_BELOW = 250
-"""Overlayfs takes 500 directories: with more layers than this below it, none stands on another."""
-_BARE_ROOT = Metadata("directory", 0o755, 0, 0)
 
 
 class Snapshot(Frozen):
@@ -109,110 +105,6 @@ class Snapshot(Frozen):
     def path(self) -> Path:
         """The directory that is its own."""
         return self.paths[0]
-
-
-class Preparation:
-    """A layer in the making, on top of `parent`. Nothing of it is left unless `commit` is called.
-
-    `lowerdirs`: the layers below, topmost first. `upperdir`: where the layer is made, its root with the metadata of
-    the root below. `workdir`: overlayfs' own, good for one mount. `backing`: a whole layer that this one may stand on.
-    """
-
-    def __init__(
-        self, snapshots: SnapshotStore, parent: ChainID | None, directory: Path, backing: Snapshot | None
-    ) -> None:
-        self.parent = parent
-        self.lowerdirs = snapshots.stack(parent) if parent is not None else ()
-        self.backing = backing if len(self.lowerdirs) <= _MOST_BELOW else None
-        self.stands_on: Snapshot | None = None
-        self.shared = 0
-        """Bytes of file content that are those of the layer that this one stands on."""
-        self.directory = directory
-        self.upperdir = directory / "snapshot" / "fs"
-        self.workdir = directory / "work"
-        self._snapshots = snapshots
-        self._plain: PlainTree | None = None
-        for path in (self.upperdir.parent, self.upperdir, self.workdir):
-            path.mkdir(mode=0o700)
-        self._root = _BARE_ROOT
-        self._take_root()
-        self._dress_root()
-
-    def put_on(self, parent: ChainID, *, dress: bool) -> None:
-        """Learn what a layer lies on that was made before that was here; `dress` its root like the one below, too."""
-        self.parent, self.lowerdirs = parent, self._snapshots.stack(parent)
-        if dress:
-            self._take_root()
-            self._dress_root()
-
-    def rootfs(self, *, below: Sequence[Path] = ()) -> dict[str, object]:
-        """Describe the tree for a sandbox (the request's `rootfs`): an overlay mount, or a directory with all of it.
-
-        A whole directory is made where the store's file system cannot hold an upperdir; the upperdir itself is the
-        tree where nothing lies below. `below` are directories under all layers that only the sandbox sees, as mount
-        points. What the sandbox changes becomes the layer when `measure` is called, which ends the use of the tree.
-        """
-        lowerdirs = (*self.lowerdirs, *below)
-        if not lowerdirs:
-            return {"path": os.fspath(self.upperdir)}
-        if self._snapshots.overlay:
-            return {
-                "lowerdirs": [os.fspath(path) for path in lowerdirs],
-                "upperdir": os.fspath(self.upperdir),
-                "workdir": os.fspath(self.workdir),
-                "volatile": True,
-            }
-        from runtime.store.plain import PlainTree
-
-        if self._plain is None:
-            self._plain = PlainTree.copied(lowerdirs, self.directory / "rootfs")
-        return {"path": os.fspath(self._plain.path)}
-
-    def measure(self, *, times: TimePolicy | None = None) -> LayerDigests:
-        """Take all digests of the layer in one read; nothing may be mounted on it or write to it any more.
-
-        With `times`, files that are newer are set back first, in the layer itself.
-        """
-        if self._plain is not None:
-            plain, self._plain = self._plain, None
-            plain.collect(self.upperdir)
-        if times is not None:
-            from runtime.store.layers.clamp import clamp_times
-
-            with _opened(self.upperdir) as (fd,):
-                clamp_times(fd, times)
-        paths = (self.upperdir,) if self.stands_on is None else (self.upperdir, self.stands_on.path)
-        return write_layer(paths, self._snapshots.watched_sink())
-
-    def stand_on_backing(self, shared: int) -> None:
-        """Say that the layer is what lies in the upperdir and, below that, all of the backing: `shared` bytes of files.
-
-        Without this it is the upperdir alone. Nothing of the backing may be missing in the layer.
-        """
-        self.stands_on = self.backing
-        self.shared = shared
-
-    def begin_alone(self) -> None:
-        """Empty the upperdir, for a layer that turns out not to stand on the backing."""
-        self.backing = None
-        remove_tree(self.upperdir)
-        self.upperdir.mkdir(mode=0o700)
-        self._dress_root()
-
-    def commit(self, digests: LayerDigests) -> Snapshot:
-        """Give the layer its name. If an equal one exists, that one is returned and this one is discarded."""
-        self._dress_root()
-        return self._snapshots.publish(self, digests, unpacked=False)
-
-    def _take_root(self) -> None:
-        if self.lowerdirs:
-            with _opened(self.lowerdirs[0]) as (fd,):
-                self._root = read_metadata(fd, b".")
-
-    def _dress_root(self) -> None:
-        """Give the layer's root the metadata of the root below; its tar has no entry for it."""
-        with _opened(self.upperdir) as (fd,):
-            write_open(fd, self._root)
 
 
 class SnapshotStore:
@@ -294,7 +186,7 @@ class SnapshotStore:
         early = parent is not None and ready is not None
         with ExitStack() as stack:
             preparation = stack.enter_context(self.prepare(None if early else parent))
-            (fd,) = stack.enter_context(_opened(preparation.upperdir))
+            (fd,) = stack.enter_context(opened(preparation.upperdir))
             turn = stack.enter_context(Turn(self._turns))
             lower = None if parent is None else stack.enter_context(Below(self, parent, ready, turn))
             plain = _Watched(stream, self._store.context.cancel)
@@ -393,7 +285,7 @@ class SnapshotStore:
         """Read a layer and compare it to what was recorded; raises StoreError, which names the file that changed."""
         row = self._recorded(chain_id)
         paths = self._paths(row)
-        with _opened(*paths) as fds:
+        with opened(*paths) as fds:
             content = digest_tree(fds, read_content)
         self._refuse_changed(chain_id, paths, row["checks"], content.checks())
         if content.digest() != row["content_digest"]:
@@ -456,7 +348,7 @@ class SnapshotStore:
         index = 0
         while recorded[index : index + CHECK_SIZE] == found[index : index + CHECK_SIZE]:
             index += CHECK_SIZE
-        with _opened(*paths) as fds:
+        with opened(*paths) as fds:
             entry = entry_at(fds, index // CHECK_SIZE)
         if entry is None:
             what = "a file is missing at its end"
@@ -555,13 +447,3 @@ class _WatchedSink:
 def next_chain(parent: ChainID | None, diff_id: DiffID) -> ChainID:
     """Name a layer on top of `parent` (OCI image-spec, config.md § Layer ChainID)."""
     return ChainID(sha256_of(f"{parent} {diff_id}".encode())) if parent is not None else chain_ids((diff_id,))[0]
-
-
-@contextmanager
-def _opened(*paths: Path) -> Iterator[tuple[int, ...]]:
-    with ExitStack() as stack:
-        fds = []
-        for path in paths:
-            fds.append(os.open(path, DIRECTORY_FLAGS))
-            stack.callback(os.close, fds[-1])
-        yield tuple(fds)

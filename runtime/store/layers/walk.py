@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -88,3 +90,14 @@ class TreeWalk:
             if self._levels and self._levels[-1].fds[root] < 0:
                 self._levels[-1].fds[root] = os.open(b"..", DIRECTORY_FLAGS, dir_fd=fd)
             os.close(fd)
+
+
+@contextmanager
+def opened(*paths: Path) -> Iterator[tuple[int, ...]]:
+    """Open directories for as long as the block lasts."""
+    with ExitStack() as stack:
+        fds = []
+        for path in paths:
+            fds.append(os.open(path, DIRECTORY_FLAGS))
+            stack.callback(os.close, fds[-1])
+        yield tuple(fds)

@@ -19,7 +19,7 @@ from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, chain_ids, hex_of
-from runtime.store import Store, snapshots
+from runtime.store import Store
 from runtime.store.collect import unneeded
 from runtime.store.layers.writer import TimePolicy, write_layer
 from runtime.store.leases import add_pins
@@ -325,11 +325,18 @@ def test_layers_of_an_older_store_are_found(context: Context) -> None:
         assert store.database.read("SELECT name FROM sqlite_master WHERE name = 'snapshots_by_parent'")
 
 
-def test_no_layer_stands_on_another_above_very_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_layer_stands_on_another_where_overlayfs_takes_no_more_or_has_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = make(store, None, "a")
     above = make(store, base.chain_id, "b")
-    monkeypatch.setattr(snapshots, "_MOST_BELOW", 0)
-    with store.snapshots.prepare(base.chain_id, backing=above) as preparation:
+    other = make(store, None, "c")
+    with store.snapshots.prepare(above.chain_id, backing=base) as preparation:
+        assert preparation.backing is None, "a directory cannot come twice"
+    with store.snapshots.prepare(above.chain_id, backing=other) as preparation:
+        assert preparation.backing == other
+    monkeypatch.setattr("runtime.store.preparation._MOST_BELOW", 1)
+    with store.snapshots.prepare(above.chain_id, backing=other) as preparation:
         assert preparation.backing is None
 
 
