@@ -215,8 +215,22 @@ def _own_files(
     return described
 
 
-def _describe(mount: Mount, containers: Containers, container: Container, identity: Identity) -> dict[str, object]:
-    """Describe one mount for the runtime-spec document; `U` in its mode gives what is there to the container's user."""
+def stored_mounts(containers: Containers, container: Container) -> list[dict[str, Any]]:
+    """Describe the mounts whose content is there while the container does not run: binds, volumes, images."""
+    sources = {point.get("Destination"): point["Source"] for point in container.mounts}
+    found = []
+    for mount in wanted_mounts(container.config, container.host_config):
+        if mount.kind == "image" or (mount.kind != "tmpfs" and os.path.lexists(sources.get(mount.target, ""))):
+            described = _describe(mount, containers, container, None)
+            if described["type"] != "tmpfs":
+                found.append(described)
+    return found
+
+
+def _describe(
+    mount: Mount, containers: Containers, container: Container, identity: Identity | None
+) -> dict[str, object]:
+    """Describe one mount for the runtime-spec document; `U` in its mode gives what is there to `identity`."""
     if mount.kind == "tmpfs":
         return tmpfs(mount.target, options=mount.options)
     point = next(point for point in container.mounts if point.get("Destination") == mount.target)
@@ -239,7 +253,7 @@ def _describe(mount: Mount, containers: Containers, container: Container, identi
         if mount.subpath:
             words = ["ro", "rro"] if mount.read_only else []
             return layers({"path": source}, mount.target, subpath=f"/{mount.subpath}", options=words)
-    if "U" in mount.mode.split(","):
+    if identity is not None and "U" in mount.mode.split(","):
         _give(source, identity)
     described = bind(
         source,

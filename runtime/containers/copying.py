@@ -133,10 +133,11 @@ class _Stopped:
         their_in, self._in = os.pipe2(os.O_CLOEXEC)
         self._out, their_out = os.pipe2(os.O_CLOEXEC)
         self._errors = os.memfd_create("errors", os.MFD_CLOEXEC)
-        request = _tree(containers, container)
+        tree, points = _tree(containers, container)
+        rootless = containers.store.context.rootless
         self._pid = os.fork()
         if self._pid == 0:
-            _serve(containers, container, request, words, (their_in, their_out, self._errors))
+            _serve(tree, points, words, (their_in, their_out, self._errors), rootless=rootless)
         os.close(their_in)
         os.close(their_out)
 
@@ -172,23 +173,26 @@ class _Stopped:
             os.waitpid(self._pid, 0)
 
 
-def _tree(containers: Containers, container: Container) -> dict[str, object]:
-    from runtime.containers.bundle import rootfs_of
+def _tree(containers: Containers, container: Container) -> tuple[dict[str, object], list[dict[str, object]]]:
+    """Describe a container's root filesystem and the mounts in it that are there while it does not run."""
+    from runtime.containers.bundle import rootfs_of, stored_mounts
 
     image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
-    return {**rootfs_of(containers, container, image), "volatile": False}
+    tree = {**rootfs_of(containers, container, image), "volatile": False}
+    return tree, stored_mounts(containers, container)
 
 
 def _serve(
-    containers: Containers,
-    container: Container,
     tree: dict[str, object],
+    points: list[dict[str, object]],
     words: tuple[str, str, bool],
     stdio: tuple[int, int, int],
+    *,
+    rootless: bool,
 ) -> NoReturn:
     """Mount the container's tree and its volumes, make it the root, do the operation; ends the process."""
     from runtime.containers import transfer
-    from runtime.sandbox import mounts, rootfs, syscalls
+    from runtime.sandbox import mounts, preparation, rootfs, syscalls
     from runtime.sandbox.failure import LaunchFailure
 
     code = 125
@@ -197,13 +201,8 @@ def _serve(
             os.dup2(fd, number)
         syscalls.unshare(syscalls.CLONE_NEWNS)
         syscalls.mount(b"", b"/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
-        root_fd = rootfs.detached(tree, userxattr=containers.store.context.rootless)
-        points = [
-            {"destination": point["Destination"], "type": "bind", "source": point["Source"], "options": ["rbind"]}
-            for point in container.mounts
-            if os.path.lexists(point["Source"])
-        ]
-        prepared = [mounts.prepare(point) for point in points]
+        root_fd = rootfs.detached(tree, userxattr=rootless)
+        prepared = [preparation.stored(entry, userns=rootless) for entry in points]
         rootfs.enter(root_fd)
         for one in prepared:
             os.close(mounts.place(root_fd, one, []))

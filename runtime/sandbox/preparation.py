@@ -27,7 +27,7 @@ def prepared(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]:
     if kind in ("cgroup", "cgroup2"):
         return _cgroups(setup, entry)
     if kind == "layers":
-        return [_layers(setup, entry)]
+        return [_layers(entry, setup.userns)]
     if kind == "foreign":
         return [_foreign(entry)]
     if "rslave" in (entry.get("options") or ()) or "slave" in (entry.get("options") or ()):
@@ -90,9 +90,14 @@ def _instead(entry: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _layers(setup: Setup, entry: dict[str, Any]) -> mounts.Prepared:
+def stored(entry: dict[str, Any], *, userns: bool) -> mounts.Prepared:
+    """Make the detached mount of a bind or of layers, which are there also while the container does not run."""
+    return _layers(entry, userns) if entry.get("type") == "layers" else mounts.prepare(entry)
+
+
+def _layers(entry: dict[str, Any], userns: bool) -> mounts.Prepared:
     """Make a mount of type "layers": a stack like a root filesystem, or with "subpath" a part of one."""
-    fd = rootfs.detached(entry["rootfs"], userxattr=setup.userns)
+    fd = rootfs.detached(entry["rootfs"], userxattr=userns)
     if entry.get("subpath", "/") != "/":
         whole = fd
         try:

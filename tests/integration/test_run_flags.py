@@ -524,6 +524,20 @@ def test_a_part_of_a_volume_is_mounted_and_never_more(box: Program) -> None:
     assert "subpath must be a relative path" in _refusal(box, "--mount", f"{mount}../..", "box", "true")
 
 
+def test_files_are_copied_through_the_mounts_of_a_stopped_container(box: Program) -> None:
+    box(*ONE, "-v", "vol:/v", "box", "mkdir", "/v/sub")
+    source = box.directory("given", {"f": "hello"})
+    words = ("--mount", "type=volume,source=vol,target=/w,volume-subpath=sub", "-v", f"{source}:/closed:ro")
+    box(
+        "create", "--name", "one", *words, "--mount", "type=image,source=box,target=/i,image-subpath=etc", "box", "true"
+    )
+    box("cp", "given/f", "one:/w/")
+    assert _shell(box, "-v", "vol:/v", command="cat /v/sub/f") == ["hello"]
+    box("cp", "one:/i/passwd", "given/copied")
+    assert (source / "copied").read_text().startswith("root:x:0:0")
+    assert "Read-only file system" in box("cp", "given/f", "one:/closed/g", status=1).stderr.decode()
+
+
 def test_a_volume_is_made_with_options_and_labels(box: Program) -> None:
     options = "volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=1m,volume-label=a=b"
     found = _shell(box, "--mount", f"type=volume,source=vol,target=/x,{options}", command="df /x | tail -n1")
