@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,23 @@ def test_a_range_is_published_port_by_port(box: Program) -> None:
     assert f"80/tcp -> 0.0.0.0:{port}" in shown
     assert f"81/tcp -> 0.0.0.0:{port + 1}" in shown
     box("rm", "-f", "two")
+
+
+@pytest.mark.slow
+def test_of_ten_thousand_short_requests_none_is_lost(box: Program) -> None:
+    port = _free()
+    box("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SERVER)
+    assert _get("127.0.0.1", port) == "page"
+
+    def ask(count: int) -> int:
+        answered = 0
+        for _ in range(count):
+            with socket.create_connection(("127.0.0.1", port), 30) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answered += b"page" in b"".join(iter(lambda: connection.recv(4096), b""))
+        return answered
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(ask, [625] * 16)) == 10_000
+    box("rm", "-f", "web")
+    assert _is_free(port)
