@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def restack(store: Store, parent: ChainID, layer: Snapshot) -> Snapshot:
-    """Return the snapshot of `layer` over `parent`; its tar passes through a pipe and is checked on its way."""
+    """Return the snapshot of `layer` over `parent`, which shares its files if it can.
+
+    Else its tar passes through a pipe and is checked on its way.
+    """
+    shared = store.snapshots.restack(parent, layer)
+    if shared is not None:
+        return shared
     reader, writer = os.pipe2(os.O_CLOEXEC)
     failures: list[BaseException] = []
 

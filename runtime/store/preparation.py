@@ -26,7 +26,7 @@ class Preparation:
     """A layer in the making, on top of `parent`. Nothing of it is left unless `commit` is called.
 
     `lowerdirs`: the layers below, topmost first. `upperdir`: where the layer is made, its root with the metadata of
-    the root below. `workdir`: overlayfs' own, good for one mount. `backing`: a whole layer that this one may stand on.
+    the root below. `workdir`: overlayfs' own, good for one mount. `backing`: a layer that this one may stand on.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Preparation:
         self.parent = parent
         self.lowerdirs = snapshots.stack(parent) if parent is not None else ()
         # overlayfs refuses a directory that comes twice
-        usable = backing is not None and len(self.lowerdirs) <= _MOST_BELOW and backing.path not in self.lowerdirs
+        usable = backing and len(self.lowerdirs) <= _MOST_BELOW and not set(backing.paths) & set(self.lowerdirs)
         self.backing = backing if usable else None
         self.stands_on: Snapshot | None = None
         self.shared = 0
@@ -94,7 +94,7 @@ class Preparation:
 
             with opened(self.upperdir) as (fd,):
                 clamp_times(fd, times)
-        paths = (self.upperdir,) if self.stands_on is None else (self.upperdir, self.stands_on.path)
+        paths = (self.upperdir,) if self.stands_on is None else (self.upperdir, *self.stands_on.paths)
         return write_layer(paths, self._snapshots.watched_sink())
 
     def stand_on_backing(self, shared: int) -> None:

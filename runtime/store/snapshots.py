@@ -8,8 +8,8 @@
         work                          its workdir
 
 A layer that has all that another one has, most of it unchanged, needs not hold it twice: it stands on that one, its
-*backing*, which is whole. The layer is then both directories on top of each other, its own first, for overlayfs as for
-everyone else: only what is new or other lies in its own, and nothing there says that a file of the backing is gone.
+*backing*. The layer is then both directories on top of each other, its own first, for overlayfs as for everyone else:
+only what is new or other lies in its own, and nothing there says that a file of the backing is gone.
 
 A layer has a name once it is whole: the directory is renamed and recorded in one transaction. A record without its
 directory is a miss. Nobody waits for the disk: what was written under another boot and never synced, of which a power
@@ -156,7 +156,7 @@ class SnapshotStore:
     def prepare(self, parent: ChainID | None, *, backing: Snapshot | None = None) -> Iterator[Preparation]:
         """Begin a layer on top of `parent`; at the end of the block it is removed unless it was committed.
 
-        `backing` is a layer without one of its own, whose files this one may share.
+        `backing` is a layer whose files this one may share.
         """
         directory = self._store.workspace() / f"layer.{self._store.context.token(12)}"
         directory.mkdir(mode=0o700)
@@ -205,6 +205,22 @@ class SnapshotStore:
             if lower is not None and early:
                 preparation.put_on(lower.wait(), dress=not stats.root)
             return self.publish(preparation, digests, unpacked=True)
+
+    def restack(self, parent: ChainID, layer: Snapshot) -> Snapshot | None:
+        """Put a layer that was made over nothing on top of `parent`, too: it stands on itself. None if it cannot."""
+        row = self._recorded(layer.chain_id)
+        with self.prepare(parent, backing=layer) as preparation:
+            if preparation.backing is None:
+                return None
+            preparation.stand_on_backing(layer.size)
+            digests = LayerDigests(
+                diff_id=layer.diff_id,
+                content_digest=layer.content_digest,
+                size=layer.size,
+                tar_size=layer.tar_size,
+                checks=row["checks"],
+            )
+            return self.publish(preparation, digests, unpacked=bool(row["unpacked"]))
 
     def publish(self, preparation: Preparation, digests: LayerDigests, *, unpacked: bool) -> Snapshot:
         """Rename a prepared layer to its name and record it; used by `Preparation.commit` and `apply`."""
@@ -408,8 +424,12 @@ class SnapshotStore:
 
     def _paths(self, row: Row) -> tuple[Path, ...]:
         """Give the directories that are a layer together, topmost first."""
-        own = self._path(row["chain_id"])
-        return (own,) if row["backing"] is None else (own, self._path(row["backing"]))
+        paths = [self._path(row["chain_id"])]
+        below: Row | None = row
+        while below is not None and below["backing"] is not None:
+            paths.append(self._path(below["backing"]))
+            below = self._database.one("SELECT backing FROM snapshots WHERE chain_id = ?", below["backing"])
+        return tuple(paths)
 
     def _path(self, chain_id: str) -> Path:
         return self._store.layout.snapshots / hex_of(chain_id) / "fs"

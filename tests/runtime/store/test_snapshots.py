@@ -311,6 +311,22 @@ def test_damage_is_found_in_what_a_layer_stands_on(store: Store) -> None:
         store.snapshots.verify(top.chain_id)
 
 
+def test_a_layer_that_was_made_over_nothing_is_put_on_another_without_its_files(store: Store) -> None:
+    base = make(store, None, "a", "d/a")
+    alone = make_on(store, make(store, None, "d/b", "d/c"), "d/c")
+    top = store.snapshots.restack(base.chain_id, alone)
+    assert top is not None
+    assert (top.parent, top.diff_id, top.own_size, top.size) == (base.chain_id, alone.diff_id, 0, alone.size)
+    assert store.snapshots.stack(top.chain_id) == (*top.paths, base.path)
+    assert top.paths[1:] == alone.paths
+    with store.snapshots.view(top.chain_id) as view:
+        assert view.listdir("d") == (b"a", b"b", b"c")
+        assert view.read_text("d/c") == "new d/c"
+    assert store.snapshots.write_tar(top.chain_id).diff_id == alone.diff_id
+    store.snapshots.verify(top.chain_id)
+    assert store.snapshots.restack(top.chain_id, alone) is None, "its directories are there already"
+
+
 def test_layers_of_an_older_store_are_found(context: Context) -> None:
     with Store.open(context) as store:
         base = make(store, None, "a")
