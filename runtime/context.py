@@ -66,6 +66,7 @@ class Layout(Frozen, kw_only=False):
         ROOT/tmp          whatever has no name yet; a dead owner's is swept by the next command
         ROOT/trash        what was taken out of the store and is not deleted yet
         ROOT/locks        flock files, never deleted
+        ROOT/userns       processes in the user namespace of an unprivileged user's root
         ROOT/state.db     the SQLite database
         RUN               what must not outlive a boot
     """

@@ -1,6 +1,6 @@
 """Let all unprivileged processes of one root be in one user namespace: only so can they join each other's networks.
 
-The file `RUN/userns` names processes that are in it, one a line (`PID-STARTTIME-BOOT`), under its own flock:
+The file `ROOT/userns` names processes that are in it, one a line (`PID-STARTTIME-BOOT`), under its own flock:
 commands, and what outlives them (monitors, the holder of the networks). A command joins the first that lives; the
 kernel lets it, as its user has made that namespace. Where none lives it makes a new one and is the first.
 """
@@ -64,7 +64,7 @@ class _Register:
     """The list, locked while it is open."""
 
     def __init__(self, context: Context, *, make: bool = False) -> None:
-        directory = context.layout.run
+        directory = context.layout.root
         if make:
             os.makedirs(directory, mode=0o700, exist_ok=True)
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT if make else 0)

@@ -199,3 +199,18 @@ def test_options_are_in_force(box: Program) -> None:
     box("run", "-d", "--name", "three", "--network", "apart", "box", *SLEEP)
     assert not _reaches(box, "two", _address(box, "three", "apart"))
     assert _reaches(box, "two", box.text("inspect", "-f", "{{.NetworkSettings.Networks.apart.Gateway}}", "two"))
+
+
+@pytest.mark.slow
+def test_fifty_containers_that_start_at_once_know_each_other(box: Program) -> None:
+    box("network", "create", "net")
+    names = [f"c{number}" for number in range(50)]
+    started = [box.popen("run", "-d", "--name", name, "--network", "net", "box", *SLEEP) for name in names]
+    assert [process.wait(120) for process in started] == [0] * 50
+    for process in started:
+        process.communicate()
+    ask = f"for name in {' '.join(names)}; do ping -c1 -W5 $name >/dev/null || echo $name; done"
+    assert box.text("exec", "c0", "sh", "-c", ask) == ""
+    addresses = {_address(box, name, "net") for name in names}
+    assert len(addresses) == 50
+    box("rm", "-f", *names)
