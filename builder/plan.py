@@ -20,8 +20,9 @@ from frozen import Frozen, replace
 from grammar.instructions import Copy, ResolvedInstruction, Run, Workdir
 from grammar.nearest import nearest
 from grammar.stages import BUILD_CONTEXT
-from runtime.errors import PybuildError
+from runtime.errors import PybuildError, ReferenceInvalid
 from runtime.oci.platforms import parse_platform
+from runtime.oci.references import parse_reference
 
 if TYPE_CHECKING:
     from builder.namedcontexts import NamedContexts
@@ -120,6 +121,9 @@ class _Planner:
 
     def plan(self, build_context: BuildContext) -> Plan:
         """Plan all stages, then check all steps."""
+        for name, line in self._graph.unused_images:
+            with located(line):
+                _check_reference(name, self._suggestion(name))
         self._bases.prepare(self._named_images())
         self._let_triggers_in()
         for stage in self._graph.stages:
@@ -258,6 +262,16 @@ class _Planner:
 
 def _from_line(stage: Stage) -> int:
     return stage.nodes[0].instruction.start_line
+
+
+def _check_reference(name: str, suggestion: str | None) -> None:
+    """Raise PybuildError for what cannot be the name of an image, also where no stage that is needed uses it."""
+    try:
+        parse_reference(name)
+    except ReferenceInvalid as error:
+        if suggestion is None:
+            raise
+        raise ReferenceInvalid(error.message, hint=f"did you mean {suggestion}?") from error
 
 
 def _refuse_emulation(platform: str, host: str) -> None:

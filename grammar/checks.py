@@ -153,7 +153,7 @@ def _check_run(written: Written) -> None:
 
 def _check_shell(written: Written) -> None:
     node = written.node
-    if not any(node.arguments):
+    if not node.arguments:
         raise DockerfileError("SHELL requires at least one argument", hint='write SHELL ["/bin/sh", "-c"]')
     if node.form != "exec":
         raise DockerfileError(
@@ -184,7 +184,7 @@ def _check_healthcheck(written: Written) -> None:
         raise DockerfileError(
             f'Unknown type "{kind}" in HEALTHCHECK (try CMD)', hint="write HEALTHCHECK NONE or HEALTHCHECK CMD command"
         )
-    elif not any(words):
+    elif not words:
         raise DockerfileError("Missing command after HEALTHCHECK CMD")
     for name in ("interval", "timeout", "start-period", "start-interval"):
         interval(name, written.flags.text(name))

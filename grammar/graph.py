@@ -71,6 +71,8 @@ class InstructionGraph(Frozen):
     escape: str = "\\"
     stage_names: tuple[str, ...] = ()
     """The names of all stages of the file, by index; empty for those without one."""
+    unused_images: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """The images that stages name which are not needed, with their lines: they must be names of images all the same."""
     warnings: tuple[Warned, ...] = ()
     dockerfile: Dockerfile = field(repr=False)
     target_name: str | None = field(default=None, repr=False)
@@ -209,6 +211,12 @@ def build_graph(
         build_platform=str(settings.build_platform),
         escape=settings.escape,
         stage_names=tuple(outline.name for outline in outlines.all),
+        unused_images=tuple(
+            (base.name, node.start_line)
+            for index in sorted({*range(len(outlines.all))} - {*needed})
+            for _, node, base in dependencies[index]
+            if base.kind == "image"
+        ),
         warnings=(
             *_argument_warnings(dockerfile, settings),
             *_origin_warnings(outlines, sources),

@@ -43,6 +43,8 @@ class LogicalLine(Frozen):
     """The numbers of those lines."""
     blank: bool = False
     """Whether it goes on after an empty line."""
+    tail: str = ""
+    """The spaces cut off at the end."""
 
     def line_at(self, offset: int) -> int:
         """Return the number of the physical line that the character at `offset` of `text` was written in."""
@@ -137,8 +139,10 @@ class LineReader:
         joined = "".join(pieces)
         text = joined.lstrip(SPACES)
         cut = len(joined) - len(text)
+        bare = text.rstrip(SPACES)
         return LogicalLine(
-            text=text.rstrip(SPACES),
+            text=bare,
+            tail=text[len(bare) :],
             start_line=start_line,
             end_line=self.number,
             comment=comment,

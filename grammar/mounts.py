@@ -41,6 +41,10 @@ def mount_source(written: str) -> str | None:
     Raises DockerfileError without a line if it holds a variable, or if the fields cannot be told apart.
     """
     source = None
+    if not written:
+        raise DockerfileError(
+            "invalid field '' must be a key=value pair", hint="write --mount=type=cache,target=/path or the like"
+        )
     for field in fields(written):
         key, equals, value = field.partition("=")
         if key.lower() != "from" or not equals:

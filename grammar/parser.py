@@ -78,7 +78,8 @@ class _Parser:
                 trigger=node,
                 comment=line.comment if part is statement else "",
                 blank_before=line.end_line if line.blank else 0,
-                source=line.text[part.begin :],
+                # the text of a trigger goes into the image as it is written, to its last space
+                source=line.text[part.begin :] + (line.tail if part.keyword == "onbuild" else ""),
             )
         assert node is not None
         return node

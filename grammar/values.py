@@ -149,7 +149,9 @@ def port_range(word: str) -> tuple[int, int, str]:
         )
     begin, end = _range(first, f"invalid containerPort: {first}")
     if published:
-        host = published.rpartition(":")[2]
+        address, _, host = published.rpartition(":")
+        if address and not _is_address(address):
+            raise DockerfileError(f"invalid IP address: {address}", hint="EXPOSE names the container's ports only")
         if host:
             host_begin, host_end = _range(host, f"invalid hostPort: {host}")
             if begin != end and end - begin != host_end - host_begin:
@@ -158,6 +160,17 @@ def port_range(word: str) -> tuple[int, int, str]:
                     hint="EXPOSE names the container's ports only",
                 )
     return begin, end, protocol.lower() or "tcp"
+
+
+def _is_address(text: str) -> bool:
+    from ipaddress import ip_address  # lazy: an address is a mistake, and rare
+
+    inner = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        ip_address(inner)
+    except ValueError:
+        return False
+    return "%" not in inner
 
 
 def port_list(ranges: Iterable[tuple[int, int, str]]) -> tuple[str, ...]:

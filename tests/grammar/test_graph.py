@@ -424,3 +424,8 @@ def test_time_grows_with_the_length_of_the_file(text: str) -> None:
     began = time.perf_counter()
     build_graph(dockerfile)
     assert time.perf_counter() - began < 8
+
+
+def test_images_of_stages_that_are_not_needed_are_kept_by_name() -> None:
+    text = "ARG V\nFROM a:$V AS one\nFROM b\nCOPY --from=c/D x /\nFROM e\nCOPY --from=f x /\n"
+    assert graph_of(text).unused_images == (("a:", 2), ("b", 3), ("c/D", 4))
