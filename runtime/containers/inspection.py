@@ -110,6 +110,7 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
     image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
     condition = read_condition(directory)
     files = directory / "files"
+    driver = (container.host_config.get("LogConfig") or {}).get("Type", "json-file")
     document: dict[str, object] = {
         "Id": container.id,
         "Created": rfc3339(container.created),
@@ -120,7 +121,7 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
         "ResolvConfPath": str(files / "resolv.conf"),
         "HostnamePath": str(files / "hostname"),
         "HostsPath": str(files / "hosts"),
-        "LogPath": str(directory / "log"),
+        "LogPath": str(directory / "log") if driver == "json-file" else "",
         "Name": f"/{container.name}",
         "RestartCount": condition.restarts,
         "Driver": "overlay2" if containers.store.snapshots.overlay else "vfs",

@@ -1,0 +1,97 @@
+"""Commands that are killed in the middle: the next one tells the truth, and nothing of them is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.integration.programs import Program, settle
+
+pytestmark = [pytest.mark.root, pytest.mark.overlay]
+
+NONE = ("--network", "none", "--name", "one")
+FOREVER = ("box", "sleep", "1000")
+DELAYS = (0.02, 0.05, 0.08, 0.12)
+
+COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "run": ("", ("run", "-d", *NONE, *FOREVER)),
+    "run in the foreground": ("", ("run", *NONE, "box", "sh", "-c", "echo out; sleep 0.1")),
+    "run with --rm": ("", ("run", "--rm", *NONE, "box", "sh", "-c", "echo out; sleep 0.1")),
+    "create": ("", ("create", *NONE, *FOREVER)),
+    "start": ("create", ("start", "one")),
+    "stop": ("run", ("stop", "-t", "0", "one")),
+    "restart": ("run", ("restart", "-t", "0", "one")),
+    "rm": ("run", ("rm", "-f", "one")),
+    "exec": ("run", ("exec", "one", "sleep", "0.2")),
+    "commit": ("run", ("commit", "one", "made")),
+    "cp": ("run", ("cp", "one:/bin", "out")),
+}
+"""What is there before (a container that was made, or runs), and the command that is killed."""
+
+
+def _killed(box: Program, words: tuple[str, ...], delay: float) -> None:
+    process = subprocess.Popen(
+        box.command(*words),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=box.home,
+        start_new_session=True,
+    )
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_command_that_is_killed_leaves_the_truth_and_nothing_else(box: Program, what: str) -> None:
+    before, words = COMMANDS[what]
+    for delay in DELAYS:
+        if before:
+            box(before, *(("-d",) if before == "run" else ()), *NONE, *FOREVER)
+        _killed(box, words, delay)
+        found = box.text("ps", "-a", "--format", "{{.State}}")
+        assert found in ("", "created", "running", "exited")
+        if before == "run" and words[0] in ("exec", "commit", "cp"):
+            assert found == "running"
+            assert box.text("exec", "one", "echo", "answer") == "answer"
+        if found == "exited":
+            assert "killed" not in box.text("inspect", "-f", "{{.State.Error}}", "one")
+        box("rm", "-f", "one", status=None)
+        box("ps", "-a")
+        assert not settle(box)
+
+
+@pytest.mark.parametrize("network", ["none", "bridge"])
+def test_a_killed_monitor_is_found_and_what_it_held_is_free(box: Program, network: str) -> None:
+    if box.user and network == "bridge":
+        return
+    for _ in range(2):  # the second has the name, and the address
+        box("run", "-d", "--network", network, "--name", "one", *FOREVER)
+        monitor = box.monitor_of("one")
+        subprocess.run(["kill", "-9", str(monitor)], check=True)
+        form = "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}} {{.State.Pid}}"
+        assert box.text("inspect", "-f", form, "one") == "exited 137 the monitor was killed 0"
+        assert box.text("start", "one") == "one"
+        assert box.text("exec", "one", "echo", "answer") == "answer"
+        box("rm", "-f", "one")
+    assert not settle(box, but=("rules", "links"))
+
+
+def test_a_container_that_is_restarted_over_and_over_runs_on_while_others_look(box: Program) -> None:
+    script = "trap 'exit 3' TERM; while :; do sleep 0.02; done"
+    box("run", "-d", *NONE, "--restart", "always", "box", "sh", "-c", script)
+    looks = [box.popen("ps", "-a"), box.popen("ps", "-a")]
+    for _ in range(6):
+        box("restart", "-t", "5", "one")
+        assert box.text("inspect", "-f", "{{.State.Status}} {{.State.Error}}", "one") == "running"
+        for number, look in enumerate(looks):
+            if look.poll() is not None:
+                look.communicate()
+                looks[number] = box.popen("ps", "-a")
+    for look in looks:
+        look.communicate(timeout=20)
+    box("rm", "-f", "one")
