@@ -12,7 +12,7 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import complain
 from runtime.containers.start import monitor_process
 from runtime.context import Context
-from runtime.errors import Conflict, UsageError
+from runtime.errors import Conflict, PybuildError, UsageError
 
 VERB = Verb(
     name="run",
@@ -90,6 +90,9 @@ def id_file(path: str | None) -> Iterator[Callable[[str], None]]:
         raise Conflict(
             f"container ID file found, make sure the other container isn't running or delete {path}"
         ) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise PybuildError(f"failed to create the container ID file: open {path}: {reason}") from None
     try:
         yield lambda container_id: _write_all(fd, container_id.encode())
     except BaseException:

@@ -35,6 +35,8 @@ def parse_device(text: str) -> DeviceMapping:
         raise UsageError(f"invalid device specification: {text}", hint="write HOST[:CONTAINER][:rwm]")
     if not _is_access(access):
         raise UsageError(f"bad mode specified: {access}", hint=f"letters of rwm, in '{text}'")
+    if not text:
+        raise UsageError("bad format for path: ''", hint="write HOST[:CONTAINER][:rwm]")
     for path in (host, inside):
         if not path.startswith("/"):
             raise UsageError(f"{path} is not an absolute path", hint=f"in --device {text}")

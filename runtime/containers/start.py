@@ -167,7 +167,10 @@ def start(
 def host_names(config: Config) -> str:
     """Return the names of a container as its hosts file has them: the full one first."""
     name, domain = config.get("Hostname", ""), config.get("Domainname", "")
-    return f"{name}.{domain} {name}" if domain else name
+    short, dot, _ = name.partition(".")
+    if domain:
+        return f"{name}.{domain} {name}"
+    return f"{name} {short}" if dot else name
 
 
 def _shared_network(containers: Containers, mode: str) -> Container:

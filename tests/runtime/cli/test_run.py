@@ -14,7 +14,7 @@ from runtime.cli.containersettings import read_config, read_host_config
 from runtime.cli.run import VERB, id_file
 from runtime.containers.documents import Config, HostConfig
 from runtime.context import Context
-from runtime.errors import Conflict, UsageError
+from runtime.errors import Conflict, PybuildError, UsageError
 
 
 def _read(*words: str) -> Arguments:
@@ -171,3 +171,5 @@ def test_an_id_file_is_written_once_and_goes_with_a_failure(tmp_path: Path) -> N
     with pytest.raises(Conflict, match="container ID file found"), id_file(str(path)):
         pass
     assert os.path.exists(path)
+    with pytest.raises(PybuildError, match="failed to create the container ID file"), id_file(str(tmp_path / "no/cid")):
+        pass

@@ -40,7 +40,7 @@ def test_a_device_is_read(text: str, host: str, inside: str, access: str) -> Non
         ("/dev/a:/dev/b:rx", "bad mode specified: rx"),
         ("/dev/a:/dev/b:rr", "bad mode specified: rr"),
         ("/dev/a:/dev/b:r:w", "invalid device specification"),
-        ("", "is not an absolute path"),
+        ("", "bad format for path"),
     ],
 )
 def test_a_wrong_device_is_named(text: str, message: str) -> None:
