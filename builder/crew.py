@@ -9,9 +9,14 @@ import os
 import select
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from runtime.context import Cancel
 from runtime.errors import Cancelled
+
+if TYPE_CHECKING:
+    from builder.records import Record
+    from runtime.oci.digests import Digest
 
 _GRACE = 4.0
 """Seconds that threads have to end after a cancellation; the contract gives the whole program five."""
@@ -20,12 +25,16 @@ _GRACE = 4.0
 class Crew:
     """What the threads of a build share: `stop` ends their work, of which at most `jobs` parts go on at once.
 
-    `platforms` tells whether they build for several, which the progress then names.
+    `platforms` tells whether they build for several, which the progress then names. `fresh` holds what ran, by key:
+    what several of them need runs once, also where nothing is taken from the cache. `told` are lines of the progress
+    that would say the same for each.
     """
 
     def __init__(self, jobs: int, *, platforms: bool = False) -> None:
         self.stop = Cancel()
         self.platforms = platforms
+        self.fresh: dict[Digest, Record] = {}
+        self.told: set[str] = set()
         self._slots = threading.BoundedSemaphore(max(1, jobs))
         self._lock = threading.Lock()
         self._failure: BaseException | None = None

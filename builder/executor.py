@@ -49,7 +49,8 @@ class AbsentTree:
 class Executor:
     """Does the steps of one build. Thread-safe.
 
-    `source` is the Dockerfile; `origin` tells this build's steps from another's when a miss is explained.
+    `source` is the Dockerfile; `origin` tells this build's steps from another's when a miss is explained. `fresh` holds
+    what ran for any of the builds that are done together, by key.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class Executor:
         source: SourceText,
         origin: str,
         shared: SharedCache | None = None,
+        fresh: dict[Digest, Record] | None = None,
     ) -> None:
         self._shared = shared
+        self._fresh = {} if fresh is None else fresh
         self._lazy: dict[Digest, Record] = {}
         self.seen: dict[Digest, Record] = {}
         """The records that this build used or made, by key."""
@@ -173,7 +176,7 @@ class Executor:
     def do(
         self, planned: PlannedNode, given: Given, stage: Stage, below: Below, title: Callable[[], str], *, anew: bool
     ) -> tuple[Record, bool]:
-        """Return a step's record, and whether it ran; with `anew` it always does.
+        """Return a step's record, and whether it ran; with `anew` it does, unless it just did for another build.
 
         Raises StepFailed, with the lines of the Dockerfile and of the output, for a command that failed.
         """
@@ -203,17 +206,18 @@ class Executor:
             parts = self._asked.pop(planned.node.id, None) or self._parts(step, given)
             key = keys.key_of(parts)
             self._stop.check()
-            record = None if anew else self._known(key)
+            record = self._fresh.get(key) if anew else self._known(key)
             if record is None:
                 with held(self._lock_path(key), self._stop):
                     # Whoever held the lock may just have done the work.
-                    record = None if anew else self._records.lookup(key)
+                    record = self._fresh.get(key) if anew else self._records.lookup(key)
                     if record is None:
                         changed, record = self._run(
                             planned, given, stage=stage, below=below, title=title(), key=key, parts=parts, anew=anew
                         )
                         if record is None:
                             continue
+                        self._fresh[key] = record
                         return record, True
             self._reporter.cached(title(), planned.line)
             return record, False

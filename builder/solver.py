@@ -115,7 +115,14 @@ class Solver:
         self._stop = self._crew.stop
         self._context = replace(store.context, cancel=self._stop)
         self._executor = Executor(
-            store, self._stop, options, reporter, source=source, origin=source.origin, shared=shared
+            store,
+            self._stop,
+            options,
+            reporter,
+            source=source,
+            origin=source.origin,
+            shared=shared,
+            fresh=self._crew.fresh,
         )
         self._lazy = shared is not None
         self._held: list[tuple[str, int]] = []
@@ -201,7 +208,8 @@ class Solver:
     def _cached(self, title: str, line: int) -> None:
         if self._lazy:
             self._held.append((title, line))
-        else:
+        elif not self._crew.platforms or title not in self._crew.told:
+            self._crew.told.add(title)
             self._reporter.cached(title, line)
 
     @property
@@ -369,7 +377,7 @@ class Solver:
         stage.vertex += 1
         label = f"{stage.plan.stage.label} " if self._label_stages else ""
         if self._crew.platforms:
-            label = f"{stage.plan.stage.platform} {label}"
+            label = f"{_platforms(stage.plan.stage.platform, self.plan.graph.platform)} {label}"
         width = len(str(stage.total))
         return f"[{label}{stage.vertex:>{width}}/{stage.total}] {text}"
 
@@ -380,6 +388,14 @@ def _open_agents(context: Context, options: BuildOptions) -> Agents | None:
     from builder.sshagents import Agents  # lazy: most builds need no agent
 
     return Agents(context, options.ssh)
+
+
+def _platforms(runs_on: str, target: str) -> str:
+    """Say what a stage runs on and for what, as `linux/amd64->arm64`."""
+    if runs_on == target:
+        return runs_on
+    system, _, rest = target.partition("/")
+    return f"{runs_on}->{rest if runs_on.startswith(f'{system}/') else target}"
 
 
 def _nowhere(_stream: int, _data: bytes) -> None:

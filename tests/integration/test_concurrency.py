@@ -65,6 +65,32 @@ def test_stages_with_names_are_built_at_the_same_time_and_what_they_share_once(b
     assert box.text("build", "-q", "--jobs", "1", *words) == first
 
 
+def test_what_platforms_share_runs_once_also_without_the_cache(box: Program) -> None:
+    text = (
+        "FROM --platform=$BUILDPLATFORM box AS tools\nRUN --network=none cat /proc/sys/kernel/random/uuid > /id\n"
+        "FROM --platform=$BUILDPLATFORM box AS made\nARG TARGETARCH\nRUN --network=none echo $TARGETARCH > /arch\n"
+        "FROM scratch\nCOPY --from=tools /id /\nCOPY --from=made /arch /\n"
+    )
+    context = box.directory("platforms", {"Dockerfile": text})
+    out = box.home / "platforms-out"
+    words = (
+        "--platform",
+        "linux/amd64,linux/arm64",
+        "--no-cache",
+        "--progress",
+        "plain",
+        "-o",
+        f"type=local,dest={out}",
+    )
+    shown = box("build", *words, context).stderr.decode()
+    trees = [out / f"linux_{name}" for name in ("amd64", "arm64")]
+    assert [(tree / "arch").read_text() for tree in trees] == ["amd64\n", "arm64\n"]
+    assert len({(tree / "id").read_text() for tree in trees}) == 1
+    assert "[linux/amd64->arm64 made 2/2] RUN --network=none echo" in shown
+    assert "[linux/amd64 stage-2 2/2] COPY --from=made" in shown
+    assert "[linux/arm64 stage-2 2/2] COPY --from=made" in shown
+
+
 def test_different_builds_of_one_root_do_not_disturb_each_other(box: Program) -> None:
     contexts = [
         box.directory(
