@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,12 +64,28 @@ def run(args: Arguments, context: Context) -> int:
 
     def ready(url: str) -> None:
         context.stderr.write(f"listening on {url}\n")
+        for warning in dangers(settings):
+            context.stderr.write(f"warning: {warning}\n")
         context.stderr.flush()
 
     # A signal stops the accepting of requests; those that are open have a cancel of their own, and nobody sets it.
     with Store.open(replace(context, cancel=Cancel())) as store, store.idle():
         serve(store, settings, stop=context.cancel, ready=ready)
     return 0
+
+
+def dangers(settings: Settings) -> Iterator[str]:
+    """Say what everybody can do who reaches a server that listens beyond this machine."""
+    from ipaddress import ip_address  # lazy: 5 ms
+
+    with suppress(ValueError):
+        if settings.host == "localhost" or ip_address(settings.host).is_loopback:
+            return
+    if settings.htpasswd is None:
+        what = "read" if settings.read_only or settings.mirror else "read and change"
+        yield f"whoever reaches this address can {what} all of it: name users with --htpasswd FILE"
+    elif settings.certificate is None:
+        yield "passwords come over the network as they are: give it --tls-cert and --tls-key, or a proxy that has TLS"
 
 
 def read_settings(args: Arguments) -> Settings:

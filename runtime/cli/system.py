@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frozen import replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import printable
@@ -52,6 +53,10 @@ def run_check(args: Arguments, context: Context) -> int:
         if args.switch("repair"):
             done = _repair(store)
         report = check(store)
+        if not store.database.check():
+            from runtime.registry.server.checking import check_records  # lazy: 9 ms
+
+            report = replace(report, problems=(*report.problems, *check_records(store)))
     if args.text("format") == "json":
         from runtime.cli.templates import to_json  # lazy: not for the help
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _BUFFER = 256 << 10
 """Bytes that are read ahead of a connection; twice as many stop its reading."""
 _KEEP_ALIVE = 75.0
+_HEAD = 20.0
+"""Seconds in which the head of a connection's first request has to come; later ones have what is left of the above."""
 _LINGER = 3.0
 """Seconds for which the body of a refused request is read and thrown away, so that its sender sees the answer."""
 _FINISH = 60.0
@@ -107,11 +109,36 @@ async def running(store: Store, settings: Settings) -> AsyncIterator[str]:
         yield await stack.enter_async_context(_listening(registry, settings, tls))
 
 
+class _Server(web.Server):
+    """A server that gives up a connection on which no request comes: many of them would be all that it can have."""
+
+    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], **options: Any) -> None:
+        async def begun(request: web.BaseRequest) -> web.StreamResponse:
+            self._begun(request.protocol)
+            return await handle(request)
+
+        super().__init__(begun, **options)
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._silent[handler] = asyncio.get_running_loop().call_later(_HEAD, transport.abort)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._begun(handler)
+        super().connection_lost(handler, exc)
+
+    def _begun(self, handler: web.RequestHandler) -> None:
+        waiting = self._silent.pop(handler, None)
+        if waiting is not None:
+            waiting.cancel()
+
+
 @asynccontextmanager
 async def _listening(registry: Registry, settings: Settings, tls: ssl.SSLContext | None) -> AsyncIterator[str]:
     silent = logging.Logger("registry")  # belongs to nobody's hierarchy, and writes nothing
     silent.addHandler(logging.NullHandler())
-    server = web.Server(
+    server = _Server(
         registry.handle,
         access_log=None,
         logger=silent,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import select
 import signal
 import socket
 import ssl
@@ -12,18 +13,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from runtime.cli.registryserve import read_address
+from runtime.cli.registryserve import dangers, read_address
 from runtime.context import Context
 from runtime.errors import UsageError
+from runtime.registry.server.serve import Settings
 from runtime.store import Store
 from runtime.store.check import check
-from tests.runtime.registry.server.clients import digest_of
+from tests.runtime.registry.server.clients import StartRegistry, digest_of
 
 PROGRAM = "import sys; from builder.cli.main import main; sys.exit(main())"
 MIB = 1 << 20
@@ -249,3 +251,45 @@ def test_without_its_libraries_the_verb_says_which_command_installs_them(context
     ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert "pip install 'pybuild[all]'" in ended.stderr
+
+
+def test_a_connection_on_which_no_request_comes_is_given_up(
+    start: StartRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.registry.server.serve._HEAD", 0.5)
+    client = start()
+    with (
+        socket.create_connection((client.host, client.port), timeout=30) as silent,
+        socket.create_connection((client.host, client.port), timeout=30) as slow,
+        socket.create_connection((client.host, client.port), timeout=30) as used,
+    ):
+        used.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert used.recv(4096).startswith(b"HTTP/1.1 200")
+        slow.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
+        with suppress(ConnectionError):
+            while not select.select([slow], [], [], 0.1)[0]:
+                slow.sendall(b"X-A: b\r\n")
+        for connection in (silent, slow):
+            with suppress(ConnectionError):
+                assert connection.recv(4096) == b""
+        used.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert used.recv(4096).startswith(b"HTTP/1.1 200"), "one that was used may be used again"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (Settings(host="127.0.0.1"), []),
+        (Settings(host="::1"), []),
+        (Settings(host="localhost"), []),
+        (Settings(host=""), ["read and change"]),
+        (Settings(host="0.0.0.0", read_only=True), ["can read all"]),
+        (Settings(host="::", mirror="https://example.com"), ["can read all"]),
+        (Settings(host="192.0.2.1", htpasswd=Path("users")), ["passwords"]),
+        (Settings(host="192.0.2.1", htpasswd=Path("users"), certificate=(Path("c"), Path("k"))), []),
+    ],
+)
+def test_who_listens_beyond_the_machine_hears_what_that_means(settings: Settings, words: list[str]) -> None:
+    found = list(dangers(settings))
+    assert len(found) == len(words)
+    assert all(word in text for word, text in zip(words, found, strict=True))
