@@ -74,7 +74,7 @@ def test_a_step_that_gives_what_it_gave_before_lets_all_that_follows_be_remember
 
 def test_no_cache_runs_everything_and_still_gives_the_same_layers(bench: Bench) -> None:
     bench.write({"a": "1"})
-    text = "FROM scratch AS x\nCOPY a /\nFROM scratch\nCOPY --from=x a /\n"
+    text = "FROM scratch AS x\nCOPY a /\nFROM scratch\nCOPY --from=x a /b\n"
     first = bench.build(text)
     again = bench.build(text, options=BuildOptions(no_cache=True))
     assert again.executed == 2
