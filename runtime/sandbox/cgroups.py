@@ -13,12 +13,13 @@ from errno import EBUSY, ENOENT
 
 from runtime.sandbox.device_rules import allow_on_v1, attach_to_v2, rules_of
 from runtime.sandbox.failure import LaunchFailure, refused
-from runtime.sandbox.limits import Setting, settings_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
     from typing import Any
+
+    from runtime.sandbox.limits import Setting
 
 MOUNT = "/sys/fs/cgroup"
 PREFIX = "pybuild-"
@@ -159,6 +160,8 @@ def create(name: str, resources: dict[str, Any], *, rootless: bool) -> Cgroup | 
 
     A limit that cannot be had raises LaunchFailure. Where no group can be made at all and nothing was asked for, None.
     """
+    from runtime.sandbox.limits import settings_of  # lazy: what only sweeps needs no limits
+
     wanted = settings_of(resources)
     made: list[tuple[Hierarchy, str]] = []
     cgroup = Cgroup(name, made)
@@ -180,6 +183,8 @@ def change(name: str, resources: dict[str, Any], *, rootless: bool) -> None:
     """Set limits of the groups `name`, which exist. Raises LaunchFailure for one that cannot be had."""
     groups = [(hierarchy, f"{hierarchy.directory}/{name}") for hierarchy in hierarchies(own=rootless)]
     cgroup = Cgroup(name, [(hierarchy, path) for hierarchy, path in groups if os.path.isdir(path)])
+    from runtime.sandbox.limits import settings_of  # lazy: as above
+
     wanted = settings_of(resources)
     try:
         _set_all(cgroup, wanted)
