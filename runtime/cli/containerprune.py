@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 from runtime.cli.arguments import Arguments
 from runtime.cli.confirm import confirmed
 from runtime.cli.declare import Flag, Verb
 from runtime.context import Context
+
+if TYPE_CHECKING:
+    from runtime.store import Store
 
 VERB = Verb(
     name="container prune",
@@ -22,38 +28,46 @@ VERB = Verb(
 def run(args: Arguments, context: Context) -> int:
     """Print the ids of those removed, and how much space they had."""
     from runtime.cli.human import human_size
+    from runtime.containers.filters import split_filters
+    from runtime.store import Store
+
+    given = split_filters(args.texts("filter"), ("label", "label!", "until"))
+    if not confirmed(args, context, "This will remove all stopped containers."):
+        return 0
+    with Store.open(context) as store:
+        total = prune(store, given)
+    context.stdout.write(f"Total reclaimed space: {human_size(total)}\n")
+    return 0
+
+
+def prune(store: Store, given: Mapping[str, Sequence[str]]) -> int:
+    """Remove the containers that fit the filters and do not run; prints their ids, returns the bytes they had."""
     from runtime.cli.moments import parse_moment
-    from runtime.containers.filters import label_fits, split_filters
+    from runtime.containers.filters import label_fits
     from runtime.containers.inspection import size_of
     from runtime.containers.records import Containers
     from runtime.containers.removal import remove
     from runtime.errors import Conflict, NotFound
-    from runtime.store import Store
 
-    given = split_filters(args.texts("filter"), ("label", "label!", "until"))
-    before = [parse_moment(text, context.now(), "until") for text in given.get("until", ())]
-    if not confirmed(args, context, "This will remove all stopped containers."):
-        return 0
+    before = [parse_moment(text, store.context.now(), "until") for text in given.get("until", ())]
     removed, total = [], 0
-    with Store.open(context) as store:
-        containers = Containers(store)
-        for container in containers.list():
-            labels = container.config.get("Labels") or {}
-            if (
-                containers.is_held(container.id)
-                or not all(label_fits(labels, text) for text in given.get("label", ()))
-                or any(label_fits(labels, text) for text in given.get("label!", ()))
-                or any(container.created >= moment for moment in before)
-            ):
-                continue
-            size = size_of(containers, container)[0]
-            try:
-                remove(containers, container.id)
-            except (Conflict, NotFound):  # started or removed by somebody else at this moment
-                continue
-            removed.append(container.id)
-            total += size
+    containers = Containers(store)
+    for container in containers.list():
+        labels = container.config.get("Labels") or {}
+        if (
+            containers.is_held(container.id)
+            or not all(label_fits(labels, text) for text in given.get("label", ()))
+            or any(label_fits(labels, text) for text in given.get("label!", ()))
+            or any(container.created >= moment for moment in before)
+        ):
+            continue
+        size = size_of(containers, container)[0]
+        try:
+            remove(containers, container.id)
+        except (Conflict, NotFound):  # started or removed by somebody else at this moment
+            continue
+        removed.append(container.id)
+        total += size
     if removed:
-        context.stdout.write("Deleted Containers:\n" + "".join(f"{identity}\n" for identity in removed) + "\n")
-    context.stdout.write(f"Total reclaimed space: {human_size(total)}\n")
-    return 0
+        store.context.stdout.write("Deleted Containers:\n" + "".join(f"{identity}\n" for identity in removed) + "\n")
+    return total

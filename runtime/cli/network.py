@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from runtime.cli.arguments import Arguments
 from runtime.cli.confirm import confirmed
 from runtime.cli.declare import Flag, Verb
@@ -168,25 +170,30 @@ def run_rm(args: Arguments, context: Context) -> int:
 
 def run_prune(args: Arguments, context: Context) -> int:
     """Remove the networks that are not in use."""
+    if not confirmed(args, context, "This will remove all custom networks not used by at least one container."):
+        return 0
+    with Store.open(context) as store:
+        prune(store, args.texts("filter"))
+    return 0
+
+
+def prune(store: Store, filters: Sequence[str]) -> None:
+    """Remove the networks that fit the filters and are not in use; prints their names."""
     from runtime.cli.networklist import network_test
     from runtime.containers.records import Containers
     from runtime.network.networks import Networks  # lazy: 12 ms
 
-    if not confirmed(args, context, "This will remove all custom networks not used by at least one container."):
-        return 0
-    with Store.open(context) as store:
-        Containers(store)
-        networks = Networks(store)
-        fits = network_test(store, args.texts("filter"), ("until", "label", "label!"))
-        doomed = [network for network in networks.all() if fits(network) and not networks.members(network)]
-        for network in doomed:
-            networks.remove(network)
-            announce_network(store, "destroy", network.id, network.name)
+    Containers(store)
+    networks = Networks(store)
+    fits = network_test(store, filters, ("until", "label", "label!"))
+    doomed = [network for network in networks.all() if fits(network) and not networks.members(network)]
+    for network in doomed:
+        networks.remove(network)
+        announce_network(store, "destroy", network.id, network.name)
     if doomed:
-        context.stdout.write("Deleted Networks:\n")
-        context.stdout.writelines(f"{network.name}\n" for network in doomed)
-        context.stdout.write("\n")
-    return 0
+        store.context.stdout.write("Deleted Networks:\n")
+        store.context.stdout.writelines(f"{network.name}\n" for network in doomed)
+        store.context.stdout.write("\n")
 
 
 def run_connect(args: Arguments, context: Context) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runtime.cli.arguments import Arguments
@@ -174,10 +175,7 @@ def run_prune(args: Arguments, context: Context) -> int:
     """Print the names of those removed, and how much space they had."""
     from runtime.cli.confirm import confirmed
     from runtime.cli.human import human_size
-    from runtime.containers.filters import label_fits, split_filters
-    from runtime.containers.records import Containers
-    from runtime.containers.volumes import Volumes
-    from runtime.errors import Conflict
+    from runtime.containers.filters import split_filters
     from runtime.store import Store
 
     given = split_filters(args.texts("filter"), ("all", "label", "label!"))
@@ -185,30 +183,41 @@ def run_prune(args: Arguments, context: Context) -> int:
     what = "all volumes" if every else "anonymous local volumes"
     if not confirmed(args, context, f"This will remove {what} not used by at least one container."):
         return 0
-    removed, total = [], 0
     with Store.open(context) as store:
-        Containers(store)  # what dead monitors left is folded in
-        volumes = Volumes(store)
-        for volume in volumes.list():
-            labels = dict(volume.labels)
-            if (
-                not (every or volume.anonymous)
-                or not all(label_fits(labels, text) for text in given.get("label", ()))
-                or any(label_fits(labels, text) for text in given.get("label!", ()))
-                or volumes.users(volume.name)
-            ):
-                continue
-            size = volumes.size(volume.name)
-            try:
-                volumes.remove(volume.name, force=True)
-            except Conflict:  # taken by a new container at this moment
-                continue
-            removed.append(volume.name)
-            total += size
-    if removed:
-        context.stdout.write("Deleted Volumes:\n" + "".join(f"{name}\n" for name in removed) + "\n")
+        total = prune(store, given, every=every)
     context.stdout.write(f"Total reclaimed space: {human_size(total)}\n")
     return 0
+
+
+def prune(store: Store, given: Mapping[str, Sequence[str]], *, every: bool) -> int:
+    """Remove the volumes that fit the filters and are not in use; prints their names, returns the bytes they had."""
+    from runtime.containers.filters import label_fits
+    from runtime.containers.records import Containers
+    from runtime.containers.volumes import Volumes
+    from runtime.errors import Conflict
+
+    Containers(store)  # what dead monitors left is folded in
+    removed, total = [], 0
+    volumes = Volumes(store)
+    for volume in volumes.list():
+        labels = dict(volume.labels)
+        if (
+            not (every or volume.anonymous)
+            or not all(label_fits(labels, text) for text in given.get("label", ()))
+            or any(label_fits(labels, text) for text in given.get("label!", ()))
+            or volumes.users(volume.name)
+        ):
+            continue
+        size = volumes.size(volume.name)
+        try:
+            volumes.remove(volume.name, force=True)
+        except Conflict:  # taken by a new container at this moment
+            continue
+        removed.append(volume.name)
+        total += size
+    if removed:
+        store.context.stdout.write("Deleted Volumes:\n" + "".join(f"{name}\n" for name in removed) + "\n")
+    return total
 
 
 def find_volume(store: Store, text: str, _sizes: bool) -> dict[str, object] | None:

@@ -236,6 +236,23 @@ def test_prune_takes_what_does_not_run(running: Program) -> None:
     assert running.text("ps", "-aq", "--format", "{{.Names}}") != ""
 
 
+def test_a_prune_of_the_system_takes_what_nobody_uses(running: Program) -> None:
+    identity = running.text("create", "--network", "none", "-v", "/v", "--name", "two", "box", "true")
+    running("create", "--network", "none", "-v", "kept:/v", "--name", "three", "box", "true")
+    running("tag", "box", "box:other")
+    assert b"not supported" in running("system", "prune", "-f", "--volumes", "--filter", "until=1h", status=2).stderr
+    lines = running.text("system", "prune", "-f", "--filter", "label=nothing").splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["Total reclaimed space"]
+    lines = running.text("system", "prune", "-af", "--volumes").splitlines()
+    assert lines[0] == "Deleted Containers:"
+    assert identity in lines
+    assert "Deleted Volumes:" in lines
+    assert running.text("ps", "-a", "--format", "{{.Names}}") == "one"
+    assert running.text("volume", "ls", "-q") == "kept"
+    running("volume", "rm", "kept")
+    assert running.text("images", "-q") != ""  # the one that runs
+
+
 def test_volumes_outlive_containers_and_are_kept_while_in_use(box: Program) -> None:
     assert box.text("volume", "create", "--label", "a=b", "data") == "data"
     box("run", "--rm", "--network", "none", "-v", "data:/d", "box", "sh", "-c", "echo kept >/d/f")
