@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from frozen import Frozen
 from runtime.errors import DocumentError
@@ -52,7 +53,7 @@ class Rule(Frozen):
 def read_rules(context: Context) -> tuple[tuple[Rule, ...], ...]:
     """Read all files there are: pybuild's rules, those of containers, those of Docker; what was read last is first."""
     own = [rule for path in _own_files(context) for rule in _own_rules(path)]
-    containers = [rule for path in _containers_files(context.environ) for rule in _containers_rules(path)]
+    containers = [rule for path in _containers_files(context.environ) for rule in _containers_rules(path, context)]
     docker = [rule for path in _docker_files(context.environ) for rule in _docker_rules(path)]
     return tuple(own[::-1]), tuple(containers[::-1]), tuple(docker[::-1])
 
@@ -181,14 +182,38 @@ def _docker_rules(path: Path) -> list[Rule]:
     return [*rules, Rule(prefix=DEFAULT_DOMAIN, mirrors=mirrors)] if mirrors else rules
 
 
-def _containers_rules(path: Path) -> list[Rule]:
+def _containers_rules(path: Path, context: Context) -> list[Rule]:
     reader = _toml(path)
     if reader is None:
         return []
     try:
-        return [_containers_rule(table) for table in reader.items("registry")]
+        old = reader.mapping("registries")
+        if old:
+            _warn_of_old_form(path, context.stderr)
+        return [
+            *_old_rules(Reader(old, "registries")),
+            *(_containers_rule(table) for table in reader.items("registry")),
+        ]
     except DocumentError as error:
         raise DocumentError(f"{path}: {error.message}", hint=error.hint) from error
+
+
+@lru_cache(maxsize=8)
+def _warn_of_old_form(path: Path, stderr: TextIO) -> None:
+    """Tell of a file in the form of before 2020; once, however often one command reads it."""
+    stderr.write(
+        f"warning: {path} has [registries.search], [registries.insecure] or [registries.block], the old form: what is "
+        "insecure or blocked is so here, the search list is not used; write [[registry]] tables with location, "
+        "insecure, blocked\n"
+    )
+
+
+def _old_rules(tables: Reader) -> Iterator[Rule]:
+    """Read version 1: lists of hosts (containers-registries.conf(5) § VERSION 1)."""
+    for name, setting in (("insecure", "insecure"), ("block", "blocked")):
+        table = Reader(tables.mapping(name), tables.field(name))
+        for host in table.texts("registries"):
+            yield Rule(prefix=read_place(host, table.field("registries")).host, **{setting: True})
 
 
 def _containers_rule(table: Reader) -> Rule:

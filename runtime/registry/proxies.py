@@ -27,10 +27,15 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:
         known = split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
     except ValueError:
         known = False
+    if not known and proxy.lower().startswith("socks"):
+        raise RegistryError(
+            f"{name.upper()} names a SOCKS proxy, through which {host} cannot be reached: only HTTP proxies are used",
+            hint=f"name one as http://HOST:PORT, or leave this host out of it with NO_PROXY={host}",
+        )
     if not known:
         raise RegistryError(
             f"{name.upper()} holds no proxy that can be used for {host}",
-            hint="write it as http://HOST:PORT; SOCKS is not supported",
+            hint="write it as http://HOST:PORT",
         )
     return proxy
 

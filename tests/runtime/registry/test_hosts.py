@@ -142,6 +142,26 @@ def test_registries_conf_is_read(load: Load) -> None:
     assert "https://digests.example/x/app" in urls(hosts.endpoints("r.example", "x/app", by_digest=True))
 
 
+def test_the_old_form_of_registries_conf_is_heeded_and_told_once(load: Load, context: Context) -> None:
+    text = """
+        [registries.search]
+        registries = ["docker.io"]
+        [registries.insecure]
+        registries = ["lax.example:5000"]
+        [registries.block]
+        registries = ["bad.example"]
+        """
+    for _ in range(2):
+        hosts = load(containers=text)
+        with pytest.raises(RegistryError, match="blocked"):
+            hosts.endpoints("bad.example", "app")
+        assert not hosts.endpoints("lax.example:5000", "app")[0].tls.verify
+    context.stderr.seek(0)
+    told = context.stderr.read()
+    assert told.count("\n") == 1
+    assert "[[registry]]" in told
+
+
 def test_our_file_comes_before_others(load: Load) -> None:
     hosts = load(own='[registry."docker.io"]\nmirrors = []', docker='{"registry-mirrors": ["https://m.example"]}')
     assert len(hosts.endpoints("docker.io", "library/app")) == 1
@@ -218,7 +238,16 @@ def test_the_proxy_is_chosen_as_go_does(url: str, environ: dict[str, str], expec
     assert proxy_for(url, environ) == expected
 
 
-def test_a_proxy_that_is_none_is_told_without_its_words() -> None:
-    with pytest.raises(RegistryError, match="HTTPS_PROXY") as caught:
-        proxy_for("https://r.example/", {"HTTPS_PROXY": "socks5://me:hidden@p"})
+@pytest.mark.parametrize(
+    ("proxy", "told"),
+    [
+        ("socks5://me:hidden@p", "names a SOCKS proxy"),
+        ("SOCKS5H://me:hidden@p:1080", "names a SOCKS proxy"),
+        ("ftp://me:hidden@p", "holds no proxy"),
+        ("http://me:hidden@:0", "holds no proxy"),
+    ],
+)
+def test_a_proxy_that_is_none_is_told_without_its_words(proxy: str, told: str) -> None:
+    with pytest.raises(RegistryError, match=f"HTTPS_PROXY {told}") as caught:
+        proxy_for("https://r.example/", {"HTTPS_PROXY": proxy})
     assert "hidden" not in caught.value.message
