@@ -210,10 +210,11 @@ def _warn_of_old_form(path: Path, stderr: TextIO) -> None:
 
 def _old_rules(tables: Reader) -> Iterator[Rule]:
     """Read version 1: lists of hosts (containers-registries.conf(5) § VERSION 1)."""
-    for name, setting in (("insecure", "insecure"), ("block", "blocked")):
+    for name in ("insecure", "block"):
         table = Reader(tables.mapping(name), tables.field(name))
-        for host in table.texts("registries"):
-            yield Rule(prefix=read_place(host, table.field("registries")).host, **{setting: True})
+        for text in table.texts("registries"):
+            host = read_place(text, table.field("registries")).host
+            yield Rule(prefix=host, insecure=True) if name == "insecure" else Rule(prefix=host, blocked=True)
 
 
 def _containers_rule(table: Reader) -> Rule:
