@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from builder.bases import Bases
@@ -86,7 +87,8 @@ class Building:
             for results, (stage, names) in zip(stages, request.stage_names, strict=True):
                 self._note_request(self._export(results, outputs or [Output(type="image")], names), stage)
             if request.cache_to:  # the image is there already where this fails
-                write_caches(built, self.solvers, store, request.cache_to, reporter, shared)
+                results = (*built, *chain.from_iterable(stages))
+                write_caches(results, self.solvers, store, request.cache_to, reporter, shared)
         if any(output.type == "image" for output in request.outputs):
             self._note_request(exported, request.target)
         collect_slice(store, read_cache_policy(store.context))

@@ -141,6 +141,21 @@ def test_each_stage_with_a_name_is_the_target_of_its_own_build(shop: Shop) -> No
     assert [shop.config(name)["config"]["Env"][-1] for name in ("two", "first")] == ["A=two", "A=one"]
 
 
+def test_the_smaller_cache_holds_the_layers_of_stages_with_names_too(shop: Shop, tmp_path: Path) -> None:
+    shop.write(
+        "FROM scratch AS tools\nCOPY a /tool\nFROM scratch AS one\nCOPY a /1\nCOPY --from=tools /tool /\n"
+        "FROM scratch\nCOPY a /2\n",
+        {"a": "1"},
+    )
+    words = ("-t", "last", "-t", "one=first")
+    shop(*words, "--cache-to", "type=local,dest=cache")
+    layout = replace(shop.context.layout, root=tmp_path / "other", run=tmp_path / "other-run")
+    other = Shop(replace(shop.context, layout=layout), shop.directory)
+    explained = json.loads(other(*words, "--cache-from", "type=local,src=cache", "--explain=json"))
+    assert (explained["steps"], explained["cached"]) == ([], 4)
+    assert [other.config(name) for name in ("last", "first")] == [shop.config(name) for name in ("last", "first")]
+
+
 def test_arguments_come_from_files_and_the_command_line_wins(shop: Shop, tmp_path: Path) -> None:
     shop.write("FROM scratch\nARG A\nARG B\nENV X=$A$B\n")
     (tmp_path / "args").write_text("# comment\n\nA=1\nB=2\n")
