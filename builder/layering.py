@@ -61,7 +61,7 @@ class Style(Frozen):
         """Return the metadata of a directory that is made because something goes into it."""
         uid, gid = self.owner or (0, 0)
         octal = self.mode.octal if self.mode is not None else None
-        return Metadata("directory", 0o755 if octal is None else octal, uid, gid, mtime_ns=self.created_ns)
+        return Metadata("directory", 0o755 if octal is None else octal & 0o777, uid, gid, mtime_ns=self.created_ns)
 
 
 class _Directory:

@@ -150,7 +150,8 @@ class CopyStep:
         # A symbolic link in the image leads where it leads inside the image, the last component's too.
         view = None if self.linked else given.view
         target = _strip(PurePosixPath(destination) if view is None else view.resolve(destination))
-        into = destination.endswith("/") or len(sources) + len(copy.files) > 1 or copy.parents
+        # Of several files one that is no directory, nor written like one, gets the last: so does BuildKit.
+        into = destination.endswith("/") or copy.parents
         earlier = None if preparation.backing is None else preparation.backing.path
         with open_layer(preparation.upperdir, view, earlier=earlier, cancel=given.context.cancel) as layer:
             layer.make_directory(b"", style)

@@ -584,3 +584,12 @@ def test_a_link_in_an_earlier_layer_leads_nowhere(bench: Bench, tmp_path: Path) 
     write(bench.directory, {"e/sub/f": "f\n"})
     again = copied_again(bench, "e", earlier=before)
     assert (again.backing, (again.path / "x/sub/f").stat().st_ino) != (None, (outside / "f").stat().st_ino)
+
+
+def test_of_several_files_a_destination_that_is_no_directory_gets_the_last(bench: Bench) -> None:
+    assert bench.copy("a", "b", to="/x") == ["x 644 0:0"]
+    assert bench.copy("a", "b", to="/x/") == ["x/ 755 0:0", "x/a 644 0:0", "x/b 644 0:0"]
+
+
+def test_directories_that_a_copy_makes_take_only_the_permissions_of_a_mode(bench: Bench) -> None:
+    assert bench.copy("a", to="/x/y", chmod="3711") == ["x/ 711 0:0", "x/y 3711 0:0"]
