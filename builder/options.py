@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from builder.lock import RemotePins
+    from builder.services import Service
 
 NETWORK_HOST = "network.host"
 SECURITY_INSECURE = "security.insecure"
@@ -26,11 +27,11 @@ DEFAULT_HOSTNAME = "buildkitsandbox"
 class BuildOptions(Frozen):
     """Wishes for one build.
 
-    `network` serves the RUNs that name none: "default", "none" or "host"; `add_hosts` are NAME:ADDRESS. `allow` holds
-    the entitlements granted. `secrets` are by id. `shm_size` is bytes; `ulimits` are (name, soft, hard). `no_cache`
-    runs every step anew, `no_cache_stages` those of the stages named. `labels` come on top of the image's. `epoch` is
-    SOURCE_DATE_EPOCH in seconds. `jobs` bounds how many steps work at once. `explain` collects why each step ran, file
-    by file.
+    `network` serves the RUNs that name none: "default", "none", "host" or a user's network; `add_hosts` are
+    NAME:ADDRESS. `allow` holds the entitlements granted. `secrets` are by id. `shm_size` is bytes; `ulimits` are (name,
+    soft, hard). `no_cache` runs every step anew, `no_cache_stages` those of the stages named. `labels` come on top of
+    the image's. `epoch` is SOURCE_DATE_EPOCH in seconds. `jobs` bounds how many steps work at once. `explain` collects
+    why each step ran, file by file.
     """
 
     network: str = "default"
@@ -58,5 +59,7 @@ class BuildOptions(Frozen):
     hostname: str = DEFAULT_HOSTNAME
     cache_namespace: str = ""
     """What stands before the ids of cache mounts: BUILDKIT_CACHE_MOUNT_NS."""
+    services: tuple[Service, ...] = ()
+    """What runs beside the RUNs that have a network of their own."""
     pins: RemotePins | None = None
     """What `pybuild.lock` says of URLs and git refs."""

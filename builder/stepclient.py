@@ -19,6 +19,8 @@ from runtime.errors import SandboxError
 if TYPE_CHECKING:
     import socket
 
+    from builder.serving import Serving
+
 _CHUNK = 1 << 16
 _PACKAGES = Path(__file__).resolve().parent.parent
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from builder.stepserver import main; main(3)"
@@ -51,6 +53,8 @@ class StepServer:
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._pid = 0
+        self.serving: Serving | None = None
+        """The services of the build, where it has some."""
 
     def __enter__(self) -> StepServer:
         return self

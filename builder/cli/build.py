@@ -22,7 +22,10 @@ from runtime.oci.digests import chain_ids
 if TYPE_CHECKING:
     from builder.cli.calls import Call
     from builder.exporters.export import Exported
+    from builder.reporter import Reporter
+    from builder.stepclient import StepServer
     from builder.verification import Verdict
+    from runtime.store import Store
 
 VERB = Verb(
     name="build",
@@ -161,6 +164,8 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
         pinned = remotes_opener(
             store, context, reporter, request.options, stack, lambda: remote_pins(request, inputs, reporter)
         )
+        if request.options.services or request.options.network not in ("default", "none", "host"):
+            request = _with_network(request, store, reporter, server, stack)
         contexts = stack.enter_context(NamedContexts(request.contexts, store, pinned, keep_git_dir=wanted.keep_git_dir))
         around = Surroundings(
             request=request,
@@ -183,6 +188,28 @@ def _build(request: BuildRequest, context: Context, mode: str) -> Exported:
         finally:
             if request.explain is not None:
                 explain(building, around, None if exported is None else exported.id)
+
+
+def _with_network(
+    request: BuildRequest, store: Store, reporter: Reporter, server: StepServer, stack: ExitStack
+) -> BuildRequest:
+    """Find the network and the services that the steps are to have; the services end with `stack`."""
+    from builder.serving import Serving, find_images
+    from runtime.network.networks import Networks
+
+    options = request.options
+    if options.network not in ("default", "none", "host"):
+        options = replace(options, network=Networks(store).find(options.network).name)
+    for service in options.services if request.locked else ():
+        if "sha256:" not in service.image:  # a name may be another image tomorrow, and pybuild.lock holds none of these
+            raise UsageError(
+                f"--locked: the image of service {service.name}, {service.image}, is not pinned",
+                hint="name it by its digest: NAME=IMAGE@sha256:…",
+            )
+    services = find_images(store, reporter, options.services)
+    if services:
+        server.serving = stack.enter_context(Serving(store, reporter, services))
+    return replace(request, options=replace(options, services=services))
 
 
 def _prepare_files(request: BuildRequest) -> None:

@@ -15,6 +15,7 @@ from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, LOCAL_DELETE, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
+from builder.services import read_services
 from frozen import Frozen, replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag
@@ -43,8 +44,8 @@ _WITHOUT_EFFECT = ("compress", "force-rm", "rm", "disable-content-trust", "load"
 """Switches that ask for what is done anyway, or for what never was part of a result."""
 
 _OF_THE_RESULT = frozenset(
-    "add-host allow build-context file label locked network rewrite-timestamp secret shm-size source-date-epoch squash "
-    "ssh target timestamp ulimit".split()
+    "add-host allow build-context file label locked network rewrite-timestamp secret service shm-size "
+    "source-date-epoch squash ssh target timestamp ulimit".split()
 )
 """Flags that decide what comes out, beside the build arguments and the platform."""
 
@@ -67,7 +68,7 @@ FLAGS = (
     Flag("--label", kind="texts", metavar="NAME=VALUE", help="Set metadata for the image"),
     Flag("--locked", help="Build with what pybuild.lock pins, and nothing else"),
     Flag("--metadata-file", kind="text", metavar="FILE", help="Write what was built as JSON to a file"),
-    Flag("--network", kind="text", metavar="MODE", help="Network of RUN: 'default', 'none' or 'host'"),
+    Flag("--network", kind="text", metavar="NAME", help="Network of RUN: 'default', 'none', 'host' or one of yours"),
     Flag("--no-cache", help="Run every step anew"),
     Flag("--no-cache-filter", kind="texts", metavar="STAGE", help="Run the steps of these stages anew"),
     Flag("--on-failure", kind="text", metavar="HOW", help="A RUN that fails: 'keep' it for debug, or open a 'shell'"),
@@ -78,6 +79,7 @@ FLAGS = (
     Flag("--pull", kind="optional", bare="always", metavar="POLICY", help="When to ask a registry for the base"),
     Flag("--quiet", "-q", help="Print only the image id"),
     Flag("--rewrite-timestamp", help="Let no file be later than SOURCE_DATE_EPOCH"),
+    Flag("--service", kind="texts", metavar="NAME=IMAGE", help="Run an image beside RUN, found there under NAME"),
     Flag("--secret", kind="texts", metavar="id=NAME,src=FILE", help="A secret that steps may mount"),
     Flag("--ssh", kind="texts", metavar="ID[=PATH]", help="An SSH agent, or keys, that steps may use"),
     *LIMITS,
@@ -278,8 +280,8 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         )
     network = args.text("network") or "default"
     network = "default" if network == "bridge" else network
-    if network not in ("default", "none", "host"):
-        raise UsageError(f"--network {network}: builds know default, none and host only")
+    if network.startswith("container:"):
+        raise UsageError(f"--network {network}: a step has a network of its own", hint="name a network, none or host")
     jobs = args.integer("jobs")
     if jobs is not None and jobs < 1:
         raise UsageError(f'invalid argument "{jobs}" for "--jobs" flag: at least one step must work')
@@ -298,6 +300,7 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         no_cache=args.switch("no-cache"),
         no_cache_stages=frozenset(filters),
         labels=_labels(args.texts("label")),
+        services=read_services(args.texts("service")),
         epoch=int(epoch) if is_seconds(epoch := _epoch(args, build_args)) else None,
         explain=_explain(args) is not None,
         on_failure=_on_failure(args),

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _FILES = ("/etc/hosts", "/etc/resolv.conf")
 _HOSTS = "127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_WITHOUT_OTHERS = ("none", "host")
+"""Networks on which a step does not meet the services of the build."""
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 
 
@@ -43,7 +45,7 @@ class RunStep(Frozen):
 
     @property
     def network(self) -> str:
-        """The network in effect: "default", "none" or "host"."""
+        """The network in effect: "default", "none", "host" or a user's."""
         own = self.instruction.network
         return self.options.network if own == "default" else own
 
@@ -82,6 +84,8 @@ class RunStep(Frozen):
         }
         if instruction.script is not None:
             parts["script"] = instruction.script.content
+        if self.options.services and self.network not in _WITHOUT_OTHERS:
+            parts["services"] = [service.key_part for service in self.options.services]
         if instruction.devices:
             parts["devices"] = [[device.name, device.required] for device in instruction.devices]
         return parts
@@ -111,6 +115,8 @@ class RunStep(Frozen):
             raise _failed(words, error.exit_code) from error
         _remove_mountpoints(Path(request["rootfs"].get("path", preparation.upperdir)), end.mountpoints)
         if end.status:
+            if self.server.serving is not None:
+                self.server.serving.tell(given.output)
             raise _failed(words, end.status)
         return None
 
@@ -126,6 +132,14 @@ class RunStep(Frozen):
 
         return cdi.choose(self.instruction.devices, self.options.allow)
 
+    def _networks(self) -> list[str]:
+        """Return the networks that the step joins; the services are started before that, if they do not run yet."""
+        mode = "bridge" if self.network == "default" else self.network
+        if self.server.serving is None or mode in _WITHOUT_OTHERS:
+            return [mode]
+        private = self.server.serving.network()
+        return [private] if mode == "bridge" else [mode, private]
+
     def _hosts(self, planned: str) -> str:
         """Return /etc/hosts as BuildKit writes it, with the lines of `--add-host` that the network's plan made."""
         names = {host.replace("=", ":", 1).partition(":")[0] for host in self.options.add_hosts}
@@ -139,16 +153,18 @@ class RunStep(Frozen):
 
         context = given.context
         name = context.token(12)
+        joined = self._networks()
         with ExitStack() as stack:
             directory = stack.enter_context(_step_directory(given.store.workspace() / f"step-{name}"))
             network = stack.enter_context(
                 plan(
                     context,
                     given.store,
-                    "bridge" if self.network == "default" else self.network,
+                    joined[0],
                     owner=f"step:{name}",
                     hostname=self.options.hostname,
                     add_hosts=self.options.add_hosts,
+                    endpoints={name: {} for name in joined},
                 )
             )
             own = stack.enter_context(mounts.prepared(self.instruction.mounts, given, self.options, directory))

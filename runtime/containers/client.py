@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import stat
+from _thread import get_native_id
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Literal
@@ -262,8 +263,18 @@ def _is_open(fd: int) -> bool:
 
 @contextmanager
 def _caught_signals() -> Iterator[int]:
-    """Catch whatever signal may be passed on; gives a descriptor from which their numbers are read, a byte each."""
+    """Catch whatever signal may be passed on; gives a descriptor from which their numbers are read, a byte each.
+
+    Signals are the main thread's: in another one, which starts a service of a build, nothing is caught.
+    """
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    if get_native_id() != os.getpid():
+        try:
+            yield reader
+        finally:
+            os.close(reader)
+            os.close(writer)
+        return
     numbers = [*(signal.valid_signals() - _NOT_PROXIED), signal.SIGWINCH]
     before = {caught: signal.signal(caught, lambda _number, _frame: None) for caught in numbers}
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

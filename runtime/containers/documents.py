@@ -150,7 +150,8 @@ class ThrottleDevice(TypedDict):
 class HostConfig(TypedDict, total=False):
     """What this machine does for a container: mounts, limits, namespaces. Sizes in bytes, NanoCpus in 1e-9 CPUs.
 
-    `Inherited` is this program's own: the mounts that `VolumesFrom` came to when the container was made.
+    `Inherited` and `ServiceOf` are this program's own: the mounts that `VolumesFrom` came to when the container was
+    made; the build that it serves, by the name of its process (store.leases).
     """
 
     Binds: list[str]
@@ -178,6 +179,7 @@ class HostConfig(TypedDict, total=False):
     MaskedPaths: list[str]
     ReadonlyPaths: list[str]
     Inherited: list[dict[str, object]]
+    ServiceOf: str
     NetworkMode: str
     Links: list[str]
     Networks: dict[str, EndpointSettings]

@@ -8,6 +8,7 @@
                           log        its output (logs.py)
                           socket     the monitor's socket
                           paused     there while it is frozen; names the process that has it so for a moment only
+                          process    what its first process is (processfile.py)
                           started    pid and time of the start, written by the monitor
                           ran        says that there ever was one
                           stopped    says that a person asked for the end
@@ -35,7 +36,6 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from frozen import Frozen, replace
 from runtime.containers.condition import read_condition, read_journal
-from runtime.containers.documents import Config, HostConfig, MountPoint
 from runtime.containers.exits import Exit, read_exit
 from runtime.containers.sweeping import sweep_groups
 from runtime.errors import Conflict, NotFound, UsageError
@@ -43,6 +43,7 @@ from runtime.network.leases import release_owner
 from runtime.store.leases import boot_mark, is_alive
 
 if TYPE_CHECKING:
+    from runtime.containers.documents import Config, HostConfig, MountPoint
     from runtime.store import Store
     from runtime.store.database import Row
 
@@ -257,7 +258,7 @@ class Containers:
 
     def forget_end(self, container: Container) -> None:
         """Delete what an earlier monitor left word of; the caller holds the container's lock."""
-        for name in ("exit", "started", "socket", "paused", "condition", "health", "stopped"):
+        for name in ("exit", "started", "socket", "paused", "condition", "health", "stopped", "process"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
         with suppress(FileNotFoundError):
@@ -312,9 +313,16 @@ class Containers:
         """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
         for row in self.database.read(
             "SELECT * FROM containers WHERE state = 'running' OR auto_remove AND state = 'exited'"
+            " OR instr(host_config, '\"ServiceOf\"')"
         ):
             container = _container(row)
             self._catch_up(container)
+            serves = container.host_config.get("ServiceOf")
+            if serves and not is_alive(serves):
+                from runtime.containers.removal import abandon  # lazy: only after a kill
+
+                abandon(self, container)
+                continue
             if self.conclude(container.id) and container.auto_remove:
                 from runtime.containers.removal import remove  # lazy: needs this module
 

@@ -7,10 +7,10 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from runtime.containers.records import Container, Containers
-from runtime.errors import Conflict, NotFound
+from runtime.errors import Conflict, NotFound, PybuildError
 
 _PATIENCE = 2.0
 """Seconds to wait for a lock that is held for a moment only, by a command that looks or by an end that is under way."""
@@ -48,6 +48,38 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
 
             Volumes(containers.store).remove_anonymous(names)
         containers.discard(container_id)
+
+
+def abandon(containers: Containers, container: Container) -> None:
+    """Take away a service of a build that was killed, and with the last one the network that they shared.
+
+    Whatever another command does with them at this moment goes first: the next one finishes this.
+    """
+    from runtime.network.networks import Networks  # lazy: only after a kill
+
+    with suppress(PybuildError):
+        dismiss(containers, container.id)
+        Networks(containers.store).remove(Networks(containers.store).find(container.host_config["NetworkMode"]))
+
+
+def dismiss(containers: Containers, container_id: str) -> None:
+    """Kill a container and remove it with its volumes, whether the command was cancelled or not."""
+    container = containers.get(container_id)
+    if container is None:
+        return
+    if containers.is_running(container):
+        from runtime.containers.lifecycle import connect  # lazy: only for those that run
+        from runtime.containers.protocol import SIGNAL, frame, number
+
+        sock = connect(containers, container)
+        if sock is not None:
+            with sock, suppress(OSError):
+                sock.sendall(frame(SIGNAL, number(signal.SIGKILL, 1) + b"\1"))
+        end = time.monotonic() + _PATIENCE
+        while containers.is_held(container_id) and time.monotonic() < end:
+            time.sleep(0.01)
+    with suppress(NotFound):
+        remove(containers, container_id, force=True, volumes=True)
 
 
 def kill_cgroup(containers: Containers, container_id: str) -> None:

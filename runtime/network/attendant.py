@@ -82,7 +82,7 @@ class _Attendant:
         if names:
             dns = document["dns"]
             self._servers = dns["servers"]
-            self._names = Names(dns["database"], dns["containers"], dns["container"])
+            self._names = Names(dns["database"], dns["containers"], dns["container"], dns.get("networks"))
             udp = socket.socket(fileno=names[0])
             tcp = socket.socket(fileno=names[1])
             self._actions[names[0]] = lambda: self._ask(udp)

@@ -61,7 +61,11 @@ class Question:
 class Names:
     """The names that one container can ask for, read from the database when it has changed."""
 
-    def __init__(self, database: str, containers: str, container: str) -> None:
+    def __init__(
+        self, database: str, containers: str, container: str, networks: dict[str, dict[str, Any]] | None = None
+    ) -> None:
+        """`networks` are those of one that is in no row, as a step of a build: what `inspect` has of each, by name."""
+        self._own = networks or {}
         self._path = database
         self._containers = containers
         self._container = container
@@ -110,7 +114,7 @@ class Names:
 
     def _read(self, rows: list[tuple[str, str, dict[str, dict[str, Any]]]]) -> None:
         self._names, self._reverse = {}, {}
-        own: dict[str, dict[str, Any]] = next((nets for number, _, nets in rows if number == self._container), {})
+        own = next((nets for number, _, nets in rows if number == self._container), self._own)
         self.isolated = bool(own) and all(endpoint.get("internal") for endpoint in own.values())
         for network, mine in own.items():
             if not mine.get("id"):

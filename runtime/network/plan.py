@@ -240,6 +240,8 @@ def _connected(
         document["others"] = [point.document for point in points[1:]]
     if any(point.network for point in points) or (context.rootless and _only_local_servers(resolver.dns)):
         document["dns"] = names_document(context, owner.partition(":")[2], resolver.dns)
+        if owner.startswith("step:"):  # no row tells of it
+            document["dns"]["networks"] = {point.name: point.facts for point in points}
     if reserved is not None and way is not None:
         document |= _forwarding(reserved, way)
         document |= {"database": str(context.layout.database), "owner": owner.partition(":")[2]}

@@ -79,7 +79,7 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
         ("--provenance",),
         ("--sbom=true",),
         ("--pull=maybe",),
-        ("--network", "mine"),
+        ("--network", "container:mine"),
         ("--allow", "everything"),
         ("--annotation", "nothing"),
         ("--cache-to", "type=gha"),
