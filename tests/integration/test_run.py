@@ -83,7 +83,7 @@ def test_streams_and_status_are_the_containers(box: Program) -> None:
         (("--bogus", "box"), 125, "unknown flag: --bogus"),
         (("-u", "nobodyx", "box", "id"), 125, "unable to find user nobodyx: no matching entries in passwd file"),
         (("-w", "rel", "box", "pwd"), 125, "needs to be an absolute path"),
-        (("--gpus", "all", "box"), 125, "--gpus cannot be had"),
+        (("--gpus", "all", "box", "true"), 125, "could not select device driver"),
         (("--cap-add", "nope", "box", "true"), 125, "capability"),
         (("--mount", "type=bind,src=/no/such,dst=/x", "box", "true"), 125, "bind source path does not exist: /no/such"),
         (("-it", "box", "sh"), 125, "the input device is not a TTY"),
