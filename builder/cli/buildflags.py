@@ -64,7 +64,7 @@ FLAGS = (
     Flag("--file", "-f", kind="text", metavar="FILE", help="Name of the Dockerfile (default: PATH/Dockerfile)"),
     Flag("--format", kind="text", metavar="FORM", help="Form of --explain: text or json"),
     Flag("--iidfile", kind="text", metavar="FILE", help="Write the image id to a file"),
-    Flag("--jobs", kind="integer", metavar="N", help="Let at most N steps work at once"),
+    Flag("--jobs", kind="integer", metavar="N", help="Let at most N steps work at once (default: two a processor)"),
     Flag("--label", kind="texts", metavar="NAME=VALUE", help="Set metadata for the image"),
     Flag("--locked", help="Build with what pybuild.lock pins, and nothing else"),
     Flag("--metadata-file", kind="text", metavar="FILE", help="Write what was built as JSON to a file"),
@@ -304,7 +304,8 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         epoch=int(epoch) if is_seconds(epoch := _epoch(args, build_args)) else None,
         explain=_explain(args) is not None,
         on_failure=_on_failure(args),
-        jobs=jobs or max(2, len(os.sched_getaffinity(0))),
+        # Steps wait for networks and disks as well: two for each processor, and never less than four.
+        jobs=jobs or max(4, 2 * len(os.sched_getaffinity(0))),
         hostname=build_args.get("BUILDKIT_SANDBOX_HOSTNAME", DEFAULT_HOSTNAME),
         cache_namespace=build_args.get("BUILDKIT_CACHE_MOUNT_NS", ""),
     )

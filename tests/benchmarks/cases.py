@@ -73,7 +73,7 @@ def stages_together(bench: Bench, tool: Tool) -> Measured:
     lines = [f"FROM {IMAGE} AS s{n}\nRUN sleep 1 && echo {n} > /{n}" for n in range(_STAGES)]
     lines += [f"FROM {IMAGE}", *(f"COPY --from=s{n} /{n} /{n}" for n in range(_STAGES)), ""]
     context = bench.context(tool, "stages", "\n".join(lines))
-    options = ["--jobs", str(_STAGES)] if tool.name in ("pybuild", "buildah") else []
+    options = ["--jobs", str(_STAGES)] if tool.name == "buildah" else []
 
     def build() -> float:
         return tool.build(context, "bench-stages", cache=False, network="none", options=options)

@@ -112,3 +112,8 @@ def test_files_are_deleted_below_the_working_directory_or_with_consent(
         with pytest.raises(UsageError, match="requires --allow=buildx"):
             read(context, *words, ".")
         assert read(context, "--allow", "buildx.local.delete", *words, ".").outputs[0].delete
+
+
+def test_at_least_four_steps_work_at_once(context: Context) -> None:
+    assert read(context, ".").options.jobs >= 4
+    assert read(context, "--jobs", "1", ".").options.jobs == 1
