@@ -1,4 +1,4 @@
-"""Measure whole commands beside docker, podman and buildah in one run: `make bench`.
+"""Measure whole commands beside docker, podman, buildah and skopeo in one run: `make bench`.
 
     python -m tests.benchmarks [CASE ...] [--runs N] [--files N ...] [--peer NAME=COMMAND ...] [--prefix DIR] [--json]
 
@@ -56,9 +56,10 @@ def main() -> int:
             tool.load_base(archive, IMAGE)
         for case in words.cases or CASES:
             for tool in tools:
-                measure(case, bench, tool, figures)
+                if tool.can(case):
+                    measure(case, bench, tool, figures)
     if words.json:
-        print(json.dumps({"version": 1, "seconds": figures}))
+        print(json.dumps({"version": 1, "figures": figures}))
     else:
         show(figures, [tool.name for tool in tools])
     return 0
@@ -69,20 +70,25 @@ def measure(case: str, bench: Bench, tool: Tool, figures: dict[str, dict[str, li
     try:
         for name, seconds in CASES[case](bench, tool):
             figures.setdefault(name, {})[tool.name] = seconds
-            print(f"{tool.name:8} {statistics.median(seconds) * 1000:9.1f} ms  {name}", file=sys.stderr)
+            print(f"{tool.name:8} {shown(name, statistics.median(seconds))}  {name}", file=sys.stderr)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         print(f"{tool.name:8} failed: {error}", file=sys.stderr)
 
 
 def show(figures: dict[str, dict[str, list[float]]], names: list[str]) -> None:
-    """Print medians in ms, and how pybuild's compares to the best peer's."""
+    """Print medians, and how pybuild's compares to the best peer's."""
     print(f"{'':48}" + "".join(f"{name:>11}" for name in names) + "   of best peer")
     for figure, by_tool in figures.items():
-        medians = {name: statistics.median(seconds) * 1000 for name, seconds in by_tool.items()}
-        cells = "".join(f"{medians[name]:9.1f}ms" if name in medians else f"{'-':>11}" for name in names)
+        medians = {name: statistics.median(seconds) for name, seconds in by_tool.items()}
+        cells = "".join(shown(figure, medians[name]) if name in medians else f"{'-':>11}" for name in names)
         peers = [value for name, value in medians.items() if name != "pybuild"]
         ratio = f"{medians['pybuild'] / min(peers):14.2f}" if peers and "pybuild" in medians else ""
         print(f"{figure:48}{cells}{ratio}")
+
+
+def shown(figure: str, value: float) -> str:
+    """Write a value in eleven columns: MiB for memory, else ms."""
+    return f"{value / (1 << 20):8.1f}MiB" if figure.endswith("memory") else f"{value * 1000:9.1f}ms"
 
 
 @contextmanager

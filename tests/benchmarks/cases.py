@@ -6,13 +6,11 @@ import os
 import random
 import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks.moving import Costs, elsewhere, move, registry, write_parts
 from tests.benchmarks.tools import Tool
 
 IMAGE = "localhost/bench-base:1"
@@ -143,42 +141,22 @@ def run_container(bench: Bench, tool: Tool) -> Measured:
 
 def move_images(bench: Bench, tool: Tool) -> Measured:
     """Push an image of ten large layers, and one of sixty small ones, to a loopback registry; pull them again."""
-    if tool.name == "buildah":
-        return
     for layers, size in ((10, bench.mebibytes << 20), (60, 6 << 20)):
         lines = [f"FROM {IMAGE}", *(f"COPY part{number} /part{number}" for number in range(layers))]
         context = bench.context(tool, f"move{layers}", "\n".join([*lines, ""]))
-        for number in range(layers):
-            # half of it can be compressed, as programs can
-            piece = size // layers // 2
-            (context / f"part{number}").write_bytes(os.urandom(piece) + bytes(piece))
-        pushed: list[float] = []
-        pulled: list[float] = []
+        write_parts(context, layers, size)
+        pushes, pulls = Costs(), Costs()
         for run in range(bench.runs):
             with registry(bench.directory / f"registry-{tool.name}-{layers}-{run}") as address:
                 name = f"{address}/bench/image:1"
                 tool.build(context, name)
-                pushed.append(tool.move("push", name))
+                pushes.add(move(tool, "push", name))
                 tool.forget(name)
-                pulled.append(tool.other_store().move("pull", name))
-                tool.other_store().forget(name)
-        yield f"push of {size >> 20} MiB in {layers} layers", pushed
-        yield f"pull of {size >> 20} MiB in {layers} layers", pulled
-
-
-@contextmanager
-def registry(root: Path) -> Iterator[str]:
-    """Serve an empty registry and give its address."""
-    program = str(Path(sys.executable).with_name("pybuild"))
-    words = [program, "registry", "serve", "--host", "127.0.0.1:0", "--root", str(root)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        try:
-            yield server.stderr.readline().rpartition("//")[2].strip()
-        finally:
-            server.terminate()
-            server.communicate(timeout=30)
-            shutil.rmtree(root, ignore_errors=True)
+                with elsewhere(tool, bench.directory / f"other-{tool.name}") as other:
+                    pulls.add(move(other, "pull", name))
+                    other.forget(name)
+        yield from pushes.figures(f"push of {size >> 20} MiB in {layers} layers")
+        yield from pulls.figures(f"pull of {size >> 20} MiB in {layers} layers")
 
 
 CASES: dict[str, Case] = {
