@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
@@ -104,7 +105,8 @@ def thaw(containers: Containers, container: Container) -> None:
     """Let the processes run whether they were frozen or not: what comes before a signal that must arrive."""
     mark = containers.directory(container.id) / "paused"
     if mark.exists():
-        _freeze(containers, container, frozen=False)
+        with suppress(FileNotFoundError):  # a signal that waited has ended it, and its group has gone
+            _freeze(containers, container, frozen=False)
         mark.unlink(missing_ok=True)
 
 
