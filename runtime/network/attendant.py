@@ -7,7 +7,6 @@ the container's published ports out of the firewall. Standard library alone, and
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -18,9 +17,9 @@ import threading
 from contextlib import suppress
 
 from runtime.network import janitor, portrules
-from runtime.network.dns import FORMERR, SERVFAIL, Names, Question, open_database
+from runtime.network.dns import FORMERR, SERVFAIL, Names, Question
 from runtime.network.namespaces import HERE, within
-from runtime.network.ways import way_out
+from runtime.network.relay import CHUNK, Datagrams, Target, carry
 from runtime.sandbox import syscalls
 
 TYPE_CHECKING = False
@@ -28,16 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_CHUNK = 1 << 16
 _UPSTREAM_PATIENCE = 2.0
 """Seconds to wait for one of the host's name servers."""
 _TCP_PATIENCE = 10.0
 """Seconds that a client of the name server over TCP may be silent."""
 _IPPROTO_SCTP = 132
-_CONNECT_PATIENCE = 30.0
-"""Seconds to wait until a container takes a connection."""
-_UDP_PATIENCE = 60.0
-"""Seconds after which a silent conversation over UDP is forgotten."""
 _WORKERS = 200
 """Questions that may wait for the host's name servers at once; the others are dropped, as UDP may be."""
 
@@ -76,7 +70,8 @@ class _Attendant:
         self._workers = threading.BoundedSemaphore(_WORKERS)
         self._guard = threading.Lock()
         self._servers: list[str] = []
-        self._target = _Target(document)
+        self._target = Target(document)
+        self._poller = select.poll()
         for fd, (protocol, inner) in zip(ports, document.get("sockets", ()), strict=False):
             self._open_port(fd, protocol, inner)
         if names:
@@ -90,16 +85,24 @@ class _Attendant:
 
     def run(self) -> None:
         """Serve until the container's first process has ended."""
-        poller = select.poll()
-        poller.register(self._container, select.POLLIN)
+        self._poller.register(self._container, select.POLLIN)
         for fd in self._actions:
-            poller.register(fd, select.POLLIN)
+            self._poller.register(fd, select.POLLIN)
         while True:
-            for fd, _ in poller.poll():
+            for fd, _ in self._poller.poll():
                 if fd == self._container:
                     return
-                with suppress(OSError):
-                    self._actions[fd]()
+                if action := self._actions.get(fd):
+                    with suppress(OSError):
+                        action()
+
+    def _watch(self, fd: int, action: Callable[[], None] | None) -> None:
+        if action is None:
+            self._poller.unregister(fd)
+            del self._actions[fd]
+        else:
+            self._actions[fd] = action
+            self._poller.register(fd, select.POLLIN)
 
     def _open_port(self, fd: int, protocol: str, inner: int) -> None:
         sock = socket.socket(fileno=fd)
@@ -107,11 +110,11 @@ class _Attendant:
         if protocol in ("tcp", "sctp"):
             kind = socket.IPPROTO_TCP if protocol == "tcp" else _IPPROTO_SCTP
             self._actions[fd] = lambda: self._accept(
-                sock, lambda client: self._relay(client, (self._target.address(), inner), kind)
+                sock, lambda client: carry(client, (self._target.address(), inner), kind, self._namespace)
             )
         elif protocol == "udp":
-            peers: dict[Any, socket.socket] = {}
-            self._actions[fd] = lambda: self._pass_datagram(sock, inner, peers)
+            passing = Datagrams(sock, lambda: (self._target.address(), inner), self._namespace, self._watch)
+            self._actions[fd] = passing.receive
 
     @staticmethod
     def _accept(listener: socket.socket, work: Callable[[socket.socket], None]) -> None:
@@ -121,7 +124,7 @@ class _Attendant:
 
     def _ask(self, udp: socket.socket) -> None:
         """Answer one question over UDP."""
-        message, client = udp.recvfrom(_CHUNK)
+        message, client = udp.recvfrom(CHUNK)
         answer = self._answer(message)
         if answer is not None:
             udp.sendto(answer, client)
@@ -164,7 +167,7 @@ class _Attendant:
                         answer = _read_framed(sock)
                     else:
                         sock.send(message)
-                        answer = sock.recv(_CHUNK)
+                        answer = sock.recv(CHUNK)
             except OSError:
                 continue
             if answer[:2] == message[:2]:
@@ -178,65 +181,6 @@ class _Attendant:
             while message := _read_framed(client):
                 answer = self._answer(message) or self._upstream(message, socket.SOCK_STREAM)
                 client.sendall(struct.pack(">H", len(answer)) + answer)
-
-    def _relay(self, client: socket.socket, target: tuple[str, int], protocol: int) -> None:
-        """Carry one connection to the container, each direction until its end; this thread is for it alone."""
-        with client, suppress(OSError):
-            if self._namespace != HERE:
-                syscalls.setns(self._namespace, syscalls.CLONE_NEWNET)
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as inner:
-                inner.settimeout(_CONNECT_PATIENCE)
-                inner.connect(target)
-                inner.settimeout(None)
-                back = threading.Thread(target=_pump, args=(inner, client), daemon=True)
-                back.start()
-                _pump(client, inner)
-                back.join()
-
-    def _pass_datagram(self, sock: socket.socket, port: int, peers: dict[Any, socket.socket]) -> None:
-        """Pass one datagram on, over a socket of the client's own, and its answers back."""
-        data, client = sock.recvfrom(_CHUNK)
-        inner = peers.get(client)
-        if inner is None:
-            if len(peers) >= _WORKERS:
-                return
-            inner = within(self._namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            inner.settimeout(_UDP_PATIENCE)
-            inner.connect((self._target.address(), port))
-            peers[client] = inner
-            _start(_answers, sock, inner, client, peers)
-        inner.send(data)
-
-
-class _Target:
-    """The address at which a container is reached: that of its way out, which changes with the networks it is on."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        self._address = document.get("target", "")
-        self._path = document.get("database", "")
-        self._owner = document.get("owner", "")
-        self._connection: sqlite3.Connection | None = None
-        self._version: object = None
-        self._guard = threading.Lock()
-
-    def address(self) -> str:
-        """Return it, as the record says where that has changed."""
-        if self._path:
-            with self._guard, suppress(sqlite3.Error, ValueError, KeyError):
-                self._look()
-        return str(self._address)
-
-    def _look(self) -> None:
-        if self._connection is None:
-            self._connection = open_database(self._path)
-        version = self._connection.execute("PRAGMA data_version").fetchone()
-        if version == self._version:
-            return
-        row = self._connection.execute("SELECT network FROM containers WHERE id = ?", (self._owner,)).fetchone()
-        endpoints = json.loads(row[0]).get("networks") or {} if row else {}
-        if name := way_out(endpoints):
-            self._address = endpoints[name]["address"]
-        self._version = version
 
 
 def _start(work: Callable[..., None], *words: object) -> None:
@@ -255,18 +199,3 @@ def _read(sock: socket.socket, count: int) -> bytes:
     while len(data) < count and (piece := sock.recv(count - len(data))):
         data += piece
     return data
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(_CHUNK):
-            sink.sendall(data)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
-
-
-def _answers(sock: socket.socket, inner: socket.socket, client: Any, peers: dict[Any, socket.socket]) -> None:
-    with inner, suppress(OSError):
-        while True:
-            sock.sendto(inner.recv(_CHUNK), client)
-    peers.pop(client, None)

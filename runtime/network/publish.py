@@ -161,7 +161,10 @@ def _bind(
             f"Bind for {where} failed: port is already allocated: address already in use{by}",
             hint="publish it at another port, or stop what has it",
         ) from failure
-    raise NetworkError(f"Bind for {where} failed: {failure.strerror or failure}") from failure
+    hint = None
+    if failure.errno in (errno.EACCES, errno.EPERM):
+        hint = "an ordinary user has the ports from net.ipv4.ip_unprivileged_port_start (sysctl) on, usually 1024"
+    raise NetworkError(f"Bind for {where} failed: {failure.strerror or failure}", hint=hint) from failure
 
 
 def _socket(family: int, protocol: str, address: str, port: int) -> socket.socket | None:
