@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 _MOUNT_COMPRESSION: Compression = "gzip"
 
 
+class Packing(Frozen, kw_only=False):
+    """How layers become blobs: those that are compressed already stay as they are, unless by `force`."""
+
+    compression: Compression = "gzip"
+    level: int | None = None
+    force: bool = False
+
+
 class Sent(Frozen):
     """What an export wrote: bytes in all that the cache has, and of those the bytes that were new."""
 
@@ -53,7 +61,7 @@ def describe_layers(
     more: Iterable[ChainID] = (),
     without: Collection[str] = (),
     wanted: Collection[str] | None = None,
-    compression: Compression = "gzip",
+    packing: Packing | None = None,
     make: bool = True,
     elsewhere: SharedCache | None = None,
 ) -> tuple[tuple[SharedLayer, ...], tuple[Descriptor, ...]]:
@@ -82,7 +90,7 @@ def describe_layers(
                 continue
             blob = None
             if make and (wanted is None or chain in wanted):
-                blob = _blob(store, snapshot.diff_id, chain, compression)
+                blob = _blob(store, snapshot.diff_id, chain, packing or Packing())
             if blob is not None:
                 blobs[blob.digest] = blob
             chains[chain] = SharedLayer(
@@ -147,10 +155,11 @@ def send(
     return Sent(digest=sha256_of(manifest.encode()), total=total, written=written, left_out=tuple(left_out))
 
 
-def _blob(store: Store, diff_id: DiffID, chain: ChainID, compression: Compression) -> Descriptor | None:
+def _blob(store: Store, diff_id: DiffID, chain: ChainID, packing: Packing) -> Descriptor | None:
     layers = store.images.layers
     with suppress(StoreError):  # its tar cannot be written again: who needs it has to make it
-        return layers.remembered(diff_id) or layers.make(diff_id, chain, compression)
+        known = layers.remembered(diff_id, packing.compression) if packing.force else layers.remembered(diff_id)
+        return known or layers.make(diff_id, chain, packing.compression, packing.level)
     return None
 
 

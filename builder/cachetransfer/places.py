@@ -228,15 +228,20 @@ def _body(opener: Opener, size: int) -> Body:
 
 
 @contextmanager
-def registry_place(context: Context, text: str, *, write: bool) -> Iterator[RegistryPlace]:
+def registry_place(context: Context, text: str, *, write: bool, insecure: bool = False) -> Iterator[RegistryPlace]:
     """Open the place that a reference names, for the length of a `with` block. Raises UsageError."""
     from runtime.registry.client import Repository  # lazy: 100 ms of HTTP
+    from runtime.registry.hostfiles import Rule
+    from runtime.registry.hosts import Hosts
     from runtime.registry.session import Session
 
     reference = parse_reference(text)
     if reference.digest is not None and write:
         raise UsageError(f"a cache cannot be written to a digest: {text}", hint="name a tag")
-    with Session.open(context) as session:
+    hosts = Hosts.load(context)
+    if insecure:
+        hosts = hosts.with_rule(Rule(prefix=reference.domain, insecure=True))
+    with Session.open(context, hosts=hosts) as session:
         repository = Repository(session.transport, reference, push=write)
         yield RegistryPlace(repository, reference.digest or reference.tag or "latest")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cachetransfer.document import CacheDocument
-from builder.cachetransfer.exporting import describe_layers, send
+from builder.cachetransfer.exporting import Packing, describe_layers, send
 from builder.cachetransfer.importing import SharedCache, read_offers
 from builder.cachetransfer.places import DirectoryPlace, Place, registry_place
 from frozen import Frozen, field, replace
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from runtime.store.facade import Store
 
 _COMPRESSIONS: Mapping[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
-_FROM = {"local": ("src", "tag"), "registry": ("ref",)}
+_FROM = {"local": ("src", "tag"), "registry": ("ref", "registry.insecure")}
+_LAYERS = ("mode", "compression", "compression-level", "force-compression", "ignore-error")
+_FORM = ("oci-mediatypes", "image-manifest")
 _TO = {
-    "local": ("dest", "tag", "mode", "compression", "reset", "ignore-error", "oci-mediatypes", "image-manifest"),
-    "registry": ("ref", "mode", "compression", "ignore-error", "oci-mediatypes", "image-manifest"),
-    "inline": (),
+    "local": ("dest", "tag", *_LAYERS, "reset", *_FORM),
+    "registry": ("ref", "registry.insecure", *_LAYERS, *_FORM),
+    "inline": ("mode",),  # which says nothing: as in BuildKit, the image's own layers are in it
 }
 _ELSEWHERE = ("gha", "s3", "azblob")
 
@@ -45,8 +47,11 @@ class CacheWish(Frozen):
     tag: str = "latest"
     mode: str = "min"
     compression: str = "gzip"
+    level: int | None = None
+    force: bool = False
     reset: bool = False
     ignore_error: bool = False
+    insecure: bool = False
 
 
 class BuildCache(Frozen):
@@ -101,7 +106,10 @@ def _wish(word: str, flag: str, kind: str, values: Mapping[str, str]) -> CacheWi
     compression = values.get("compression", "gzip")
     if compression not in _COMPRESSIONS:
         raise UsageError(f"--{flag} {word}: there is no compression {compression}", hint="gzip, zstd or uncompressed")
-    for name in ("oci-mediatypes", "image-manifest"):
+    level = values.get("compression-level")
+    if level is not None and not (level.isascii() and level.isdecimal() and int(level) <= 22):
+        raise UsageError(f"--{flag} {word}: compression-level is a number from 0 to 22")
+    for name in _FORM:
         if values.get(name, "true") not in ("true", "1"):
             raise UsageError(f"--{flag} {word}: a cache is always an OCI manifest", hint=f"leave {name} out")
     return CacheWish(
@@ -110,8 +118,11 @@ def _wish(word: str, flag: str, kind: str, values: Mapping[str, str]) -> CacheWi
         tag=values.get("tag", "latest"),
         mode=mode,
         compression=compression,
+        level=None if level is None else int(level),
+        force=values.get("force-compression") in ("true", "1"),
         reset=values.get("reset") in ("true", "1"),
         ignore_error=values.get("ignore-error") in ("true", "1"),
+        insecure=values.get("registry.insecure") in ("true", "1"),
     )
 
 
@@ -215,7 +226,7 @@ def _described(
         more=chains,
         without=without,
         wanted=wanted,
-        compression=_COMPRESSIONS[wish.compression],
+        packing=Packing(_COMPRESSIONS[wish.compression], wish.level, force=wish.force),
         make=make,
         elsewhere=shared,
     )
@@ -244,4 +255,4 @@ def _stack(store: Store, chain: ChainID | None) -> set[ChainID]:
 def _open(store: Store, wish: CacheWish, stack: ExitStack, *, write: bool) -> Place:
     if wish.type == "local":
         return DirectoryPlace(Path(wish.place), wish.tag, reset=wish.reset)
-    return stack.enter_context(registry_place(store.context, wish.place, write=write))
+    return stack.enter_context(registry_place(store.context, wish.place, write=write, insecure=wish.insecure))

@@ -38,7 +38,7 @@ VERB_IMPORT = Verb(
 def run_export(args: Arguments, context: Context) -> int:
     """Write what is not there yet, and say how much that was."""
     from builder.cachetransfer.document import CacheDocument
-    from builder.cachetransfer.exporting import describe_layers, send
+    from builder.cachetransfer.exporting import Packing, describe_layers, send
     from builder.cachetransfer.places import DirectoryPlace, place_of
     from builder.records import Records
     from runtime.cli.human import human_size
@@ -55,7 +55,7 @@ def run_export(args: Arguments, context: Context) -> int:
                 raise UsageError("--reset is for directories: a registry collects its garbage itself")
             place.reset = True
         records, aliases = Records(store).everything()
-        layers, blobs = describe_layers(store, records, compression=kinds[compression])
+        layers, blobs = describe_layers(store, records, packing=Packing(kinds[compression]))
         document = CacheDocument(records=records, aliases=aliases, layers=layers)
         sent = send(store, place, document, blobs, mounts=not args.switch("no-mounts"))
         title = place.title

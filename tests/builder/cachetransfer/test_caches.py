@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -277,6 +278,7 @@ def test_an_image_carries_its_own_cache(bench: Bench) -> None:
         ("from", "type=inline", "name the image"),
         ("to", "type=local,dest=x,mode=some", "min or max"),
         ("to", "type=local,dest=x,compression=lz4", "no compression"),
+        ("to", "type=local,dest=x,compression-level=high", "from 0 to 22"),
         ("to", "type=registry", "ref is required"),
         ("to", "type=local,dest=x,what", "no NAME=VALUE"),
         ("to", "type=registry,ref=x,oci-mediatypes=false", "always an OCI manifest"),
@@ -285,6 +287,29 @@ def test_an_image_carries_its_own_cache(bench: Bench) -> None:
 def test_wrong_wishes_are_refused(flag: str, word: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         (read_cache_from if flag == "from" else read_cache_to)([word])
+
+
+def test_layers_are_packed_as_the_wish_says(bench: Bench, place: Path) -> None:
+    bench.write({"a": "a" * 100_000})
+    text = "FROM scratch\nCOPY a /\n"
+
+    def kinds(options: str) -> set[str]:
+        shutil.rmtree(place, ignore_errors=True)
+        bench.build(text, cache_to=read_cache_to([f"type=local,dest={place},{options}"]))
+        index = json.loads((place / "index.json").read_text())
+        manifest = json.loads((place / "blobs/sha256" / index["manifests"][0]["digest"][7:]).read_text())
+        return {layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]}
+
+    assert kinds("mode=min") == {"gzip"}
+    assert kinds("compression=zstd,compression-level=3") == {"gzip"}, "what is packed already stays as it is"
+    assert kinds("compression=zstd,compression-level=3,force-compression=true") == {"zstd"}
+
+
+def test_wishes_say_more() -> None:
+    assert read_cache_to(["type=inline,mode=max"])[0].type == "inline"
+    assert read_cache_from(["type=registry,ref=x,registry.insecure=true"])[0].insecure
+    (wish,) = read_cache_to(["type=registry,ref=x,compression-level=9,force-compression=1,image-manifest=true"])
+    assert (wish.level, wish.force, wish.insecure) == (9, True, False)
 
 
 def test_a_name_alone_is_a_registrys() -> None:
