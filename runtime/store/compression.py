@@ -210,7 +210,8 @@ class _Plain(io.RawIOBase):
         self._what = what
         self._kind = kind
         self._input = b""
-        self._output = memoryview(b"")
+        self._output = b""
+        self._taken = 0
 
     def readable(self) -> bool:
         return True
@@ -221,8 +222,13 @@ class _Plain(io.RawIOBase):
         while not self._output:
             if not self._fill():
                 return b""
-        piece = bytes(self._output[:size])
-        self._output = self._output[size:]
+        if self._taken == 0 and size >= len(self._output):  # without a copy
+            piece, self._output = self._output, b""
+            return piece
+        piece = self._output[self._taken : self._taken + size]
+        self._taken += len(piece)
+        if self._taken == len(self._output):
+            self._output, self._taken = b"", 0
         return piece
 
     def _fill(self) -> bool:
@@ -239,7 +245,7 @@ class _Plain(io.RawIOBase):
                 return True
             self._decoder = self._new()
         try:
-            self._output = memoryview(self._decoder.decompress(self._input, CHUNK))
+            self._output = self._decoder.decompress(self._input, CHUNK)
         except Exception as error:  # each library has an exception of its own
             raise StoreError(f"{self._what}: the {self._kind} stream is damaged: {error}") from error
         self._input = b""
