@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from hashlib import sha256
 from pathlib import Path
 
 from runtime.cli.arguments import Arguments
 from runtime.context import Context, Layout
+
+try:
+    from _sha256 import sha256  # type: ignore[import-not-found]  # hashlib loads OpenSSL, 3 ms of every command
+except ImportError:
+    from hashlib import sha256
 
 _RUN = "/run/pybuild"
 

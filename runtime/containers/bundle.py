@@ -61,7 +61,7 @@ def make_request(
     mounts = wanted_mounts(config, host)
     spec = container_spec(
         args=(container.path, *container.args),
-        env=environment(containers, container, identity.home),
+        env=environment(containers, container, identity.home, tty=config.get("Tty", False)),
         cwd=config.get("WorkingDir") or "/",
         # Docker repeats the main group among the supplementary ones, so that setgid programs cannot drop it unseen.
         user=User(uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))),

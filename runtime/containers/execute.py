@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
-from runtime.containers import protocol
+from runtime.containers import processfile, protocol
 from runtime.containers.client import Outcome, Session
 from runtime.containers.lifecycle import connect
 from runtime.containers.protocol import frame
 from runtime.containers.records import Container, Containers
-from runtime.containers.security import filter_of, read_security
 from runtime.containers.terminal import window
-from runtime.containers.users import find_identity
 from runtime.containers.variables import environment
 from runtime.errors import Conflict
-from runtime.oci.runtimespec import User, container_spec, resolve_capabilities
 
 if TYPE_CHECKING:
     from runtime.store.view import MergedView
@@ -48,43 +45,35 @@ def container_view(containers: Containers, container: Container) -> MergedView:
     return MergedView((directory / "upper", *lower))
 
 
-def describe(containers: Containers, container: Container, command: Command) -> dict[str, object]:
-    """Return the launcher's request. Raises NotFound for a user that the container does not know."""
-    config, host = container.config, container.host_config
-    with container_view(containers, container) as view:
-        user = command.user or config.get("User", "")
-        identity = find_identity(view, user, host.get("GroupAdd") or ())
-    privileged = command.privileged or host.get("Privileged", False)
-    security = read_security(host.get("SecurityOpt") or ())
-    capabilities = resolve_capabilities(
-        add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=privileged
-    )
-    variables = environment(containers, container, identity.home)
-    own = {entry.partition("=")[0]: entry for entry in variables if "=" in entry}
-    if not config.get("Tty"):
-        own.pop("TERM", None)
-    if command.tty:
-        own["TERM"] = "TERM=xterm"
-    own["HOME"] = next(
-        (entry for entry in config.get("Env") or () if entry.startswith("HOME=")), f"HOME={identity.home}"
-    )
-    for entry in command.env:
-        own[entry.partition("=")[0]] = entry
-    process = container_spec(
-        args=command.args,
-        env=list(own.values()),
-        cwd=command.cwd or config.get("WorkingDir") or "/",
-        user=User(uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))),
-        terminal=command.tty,
-        capabilities=capabilities,
-        no_new_privileges=security.no_new_privileges,
-        rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
-        oom_score_adj=host.get("OomScoreAdj"),
-    )["process"]
-    if security.apparmor and not privileged:
-        process["apparmorProfile"] = security.apparmor
-    request: dict[str, object] = {"spec": {"process": process, "linux": {}}, "seccomp": None, "init": False}
-    request["seccomp"] = filter_of(containers.store.context, security, capabilities, privileged=privileged)
+def describe(
+    containers: Containers, container: Container, command: Command, *, running: bool = True
+) -> dict[str, object]:
+    """Return the launcher's request. Raises NotFound for a user that the container does not know.
+
+    In one that is `running` a command of its own user has what its first process has.
+    """
+    config = container.config
+    first = None
+    if running and not command.user and not command.privileged:
+        first = processfile.read(containers.directory(container.id))
+    if first is None:
+        from runtime.containers.identified import first_process  # lazy: 10 ms
+
+        first = first_process(containers, container, command.user, privileged=command.privileged)
+    variables = environment(containers, container, first["home"], tty=command.tty)
+    own = {entry.partition("=")[0]: entry for entry in (*variables, *command.env)}
+    process = {
+        **first["process"],
+        "args": list(command.args),
+        "env": list(own.values()),
+        "cwd": command.cwd or config.get("WorkingDir") or "/",
+        "terminal": command.tty,
+    }
+    request: dict[str, object] = {
+        "spec": {"process": process, "linux": {}},
+        "seccomp": first["seccomp"],
+        "init": False,
+    }
     size = (window(1) or window(0)) if command.tty else None
     if size is not None:
         request["window"] = list(size)

@@ -43,7 +43,7 @@ def health_plan(containers: Containers, container: Container) -> dict[str, objec
     shell = ("/bin/sh", "-c") if kind == "CMD-SHELL" else ()
     command = Command(args=(*shell, *words))
     return {
-        "request": describe(containers, container, command),
+        "request": describe(containers, container, command, running=False),
         "interval": (check.get("Interval") or 30 * _SECOND) / _SECOND,
         "timeout": (check.get("Timeout") or 30 * _SECOND) / _SECOND,
         "start_period": (check.get("StartPeriod") or 0) / _SECOND,

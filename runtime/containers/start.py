@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runtime.containers import protocol
+from runtime.containers import processfile, protocol
 from runtime.errors import Conflict
 from runtime.store.leases import boot_mark, start_time
 
@@ -133,8 +133,9 @@ def start(
             from runtime.containers import links  # lazy: hardly anybody links containers any more
 
             links.dress(containers, container, network)
+        request = make_request(containers, container, image, network, window, shared=shared)
         plan: dict[str, object] = {
-            "request": make_request(containers, container, image, network, window, shared=shared),
+            "request": request,
             "network": network.document,
             "tty": config.get("Tty", False),
             "stdin": config.get("OpenStdin", False),
@@ -151,6 +152,7 @@ def start(
         }
         context.cancel.check()
         containers.forget_end(container)
+        processfile.write(containers.directory(container.id), request)
         containers.handed_over(container, f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}", _facts(network))
         if container.started and mode == "bridge":  # before that nobody can have linked it
             from runtime.containers import links

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 import time
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import StoreError
-from runtime.oci.digests import hex_of
 from runtime.store import leases, placement
 from runtime.store.database import Database
 from runtime.store.locks import Lock, held
@@ -125,6 +123,8 @@ class Store:
         blobs, snapshots = self.blobs.unsettled(), self.snapshots.unsettled()
         if not blobs and not snapshots:
             return
+        from runtime.oci.digests import hex_of  # lazy: as hashlib below
+
         newest = [*map(self.blobs.path, blobs[-1:]), *(self.layout.snapshots / hex_of(last) for last in snapshots[-1:])]
         if quiet and any(_is_young(path, quiet) for path in newest):
             return
@@ -144,6 +144,8 @@ class Store:
 
         Two keys may share a file (there are 4096 for each kind), so a thread holds one lock of a kind at a time.
         """
+        import hashlib  # lazy: 3 ms that a command which holds no such lock does without
+
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % _LOCK_FILES
         return held(self.layout.locks / f"{kind}-{number:03x}", self.context.cancel)
 

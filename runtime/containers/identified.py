@@ -1,0 +1,42 @@
+"""Find out what a further command of a container is, from the container's files and settings: user, rights, limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runtime.containers.security import filter_of, read_security
+from runtime.containers.users import find_identity
+from runtime.oci.runtimespec import User, container_spec, resolve_capabilities
+
+if TYPE_CHECKING:
+    from runtime.containers.processfile import Process
+    from runtime.containers.records import Container, Containers
+
+
+def first_process(containers: Containers, container: Container, user: str, *, privileged: bool) -> Process:
+    """Return it for a user, or the container's own. Raises NotFound for one that the container does not know."""
+    from runtime.containers.execute import container_view  # lazy: needs this module
+
+    config, host = container.config, container.host_config
+    with container_view(containers, container) as view:
+        identity = find_identity(view, user or config.get("User", ""), host.get("GroupAdd") or ())
+    privileged = privileged or host.get("Privileged", False)
+    security = read_security(host.get("SecurityOpt") or ())
+    capabilities = resolve_capabilities(
+        add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=privileged
+    )
+    process = container_spec(
+        args=("true",),
+        user=User(uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))),
+        capabilities=capabilities,
+        no_new_privileges=security.no_new_privileges,
+        rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
+        oom_score_adj=host.get("OomScoreAdj"),
+    )["process"]
+    if security.apparmor and not privileged:
+        process["apparmorProfile"] = security.apparmor
+    return {
+        "process": process,
+        "seccomp": filter_of(containers.store.context, security, capabilities, privileged=privileged),
+        "home": identity.home,
+    }
