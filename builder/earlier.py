@@ -7,12 +7,12 @@ was read and has the digest that is wanted; what it is called, or what anybody o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from runtime.store.layers.tree import Metadata, read_metadata, read_open
-from runtime.store.layers.walk import DIRECTORY_FLAGS, FILE_FLAGS, TreeWalk
+from runtime.store.layers.walk import FILE_FLAGS, TreeWalk, opened
 
 _CHUNK = 1 << 20
 
@@ -28,13 +28,9 @@ class EarlierLayer:
     entry of the earlier one was passed over, or is a directory and the new one is not, or the reverse.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._root = os.open(path, DIRECTORY_FLAGS)
-        try:
-            self._walk = TreeWalk(self._root)
-        except OSError:
-            os.close(self._root)
-            raise
+    def __init__(self, paths: Sequence[Path]) -> None:
+        with opened(*paths) as roots:
+            self._walk = TreeWalk(*roots)
         self._entries = iter(self._walk)
         self._next = next(self._entries, None)
 
@@ -43,7 +39,6 @@ class EarlierLayer:
 
     def __exit__(self, *exc: object) -> None:
         self._walk.__exit__()
-        os.close(self._root)
 
     def directory(self, path: bytes) -> Metadata | None:
         """Come to the directory `path`; returns what it is in the earlier layer, None where it is not there."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -415,17 +415,17 @@ class LayerTree:
 
 @contextmanager
 def open_layer(
-    upper: Path, view: MergedView | None, *, earlier: Path | None = None, cancel: Cancel | None = None
+    upper: Path, view: MergedView | None, *, earlier: Sequence[Path] = (), cancel: Cancel | None = None
 ) -> Iterator[LayerTree]:
     """Open the empty directory `upper` as a layer over `view` (None: over nothing).
 
-    With `earlier`, the directory of a layer, only what that one lacks is written, so that the new layer is one on top
+    With `earlier`, the directories of a layer, only what that one lacks is written, so that the new layer is one on top
     of the other; raises NotAbove where that cannot be. Copying raises Cancelled when `cancel` is set.
     """
     with ExitStack() as stack:
         fd = os.open(upper, _DIRECTORY)
         stack.callback(os.close, fd)
-        old = None if earlier is None else stack.enter_context(EarlierLayer(earlier))
+        old = stack.enter_context(EarlierLayer(earlier)) if earlier else None
         tape, maker = stack.enter_context(LayerWriter()), stack.enter_context(FileMaker(fd))
         layer = LayerTree(fd, view, tape, maker, earlier=old, cancel=cancel)
         stack.callback(layer.close)

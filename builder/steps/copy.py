@@ -152,7 +152,7 @@ class CopyStep:
         target = _strip(PurePosixPath(destination) if view is None else view.resolve(destination))
         # Of several files one that is no directory, nor written like one, gets the last: so does BuildKit.
         into = destination.endswith("/") or copy.parents
-        earlier = None if preparation.backing is None else preparation.backing.path
+        earlier = () if preparation.backing is None else preparation.backing.paths
         with open_layer(preparation.upperdir, view, earlier=earlier, cancel=given.context.cancel) as layer:
             layer.make_directory(b"", style)
             if copy.parents:

@@ -556,6 +556,22 @@ def test_a_changed_directory_alone_is_made_again(bench: Bench) -> None:
         assert view.read_text("x/s/f") == "f"
 
 
+def test_a_layer_may_stand_on_one_that_stands_on_another(bench: Bench) -> None:
+    write(bench.directory, {"e/a": "a", "e/b": "b", "e/s/f": "f"})
+    first = copied_again(bench, "e")
+    write(bench.directory, {"e/b": "b2", "e/s/g": "g"})
+    second = copied_again(bench, "e", earlier=first)
+    write(bench.directory, {"e/s/f": "f2"})
+    third = copied_again(bench, "e", earlier=second)
+    assert (third.paths, own(third)) == ((third.path, second.path, first.path), {"f"})
+    with bench.store.snapshots.view(third.chain_id) as view:
+        found = [view.read_text(f"x/{name}") for name in ("a", "b", "s/f", "s/g")]
+    assert found == ["a", "b2", "f2", "g"]
+    bench.store.snapshots.verify(third.chain_id)
+    (bench.directory / "e/a").unlink()
+    assert copied_again(bench, "e", earlier=third).backing is None
+
+
 def test_files_that_an_image_has_already_are_written_once(bench: Bench) -> None:
     def older(upper: Path) -> None:
         write(upper, {"x/a": "older", "x/s/f": "older"})
