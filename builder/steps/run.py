@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FILES = ("/etc/hosts", "/etc/resolv.conf")
 _HOSTS = "127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_HOST_GATEWAY = ("=host-gateway", ":host-gateway")
 _WITHOUT_OTHERS = ("none", "host")
 """Networks on which a step does not meet the services of the build."""
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
@@ -163,7 +164,7 @@ class RunStep(Frozen):
                     joined[0],
                     owner=f"step:{name}",
                     hostname=self.options.hostname,
-                    add_hosts=self.options.add_hosts,
+                    add_hosts=_reachable(self.options.add_hosts, joined[0]),
                     endpoints={name: {} for name in joined},
                 )
             )
@@ -260,6 +261,11 @@ def _rootfs(preparation: Preparation, stubs: Path, *, overlay: bool) -> dict[str
         "workdir": os.fspath(preparation.workdir),
         "volatile": True,
     }
+
+
+def _reachable(add_hosts: Sequence[str], network: str) -> Sequence[str]:
+    """Leave the host out of the names that a step without any network gets: nothing leads there."""
+    return [entry for entry in add_hosts if network != "none" or not entry.endswith(_HOST_GATEWAY)]
 
 
 @contextmanager

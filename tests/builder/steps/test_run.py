@@ -186,6 +186,13 @@ def test_the_host_network_and_insecure_need_to_be_allowed(box: Bench) -> None:
         assert box.build(f"FROM box\nRUN {flag} true\n", options=allowed).executed == 1
 
 
+def test_the_host_has_no_name_where_nothing_leads_to_it(box: Bench) -> None:
+    options = BuildOptions(add_hosts=("gw:host-gateway", "db=10.0.0.5"))
+    built = box.build("FROM box\nRUN --network=none cat /etc/hosts\n", options=options)
+    assert "10.0.0.5\tdb" in built.output
+    assert "gw" not in built.output
+
+
 def test_a_cache_mount_lasts_and_is_part_of_no_layer(box: Bench) -> None:
     line = "RUN --mount=type=cache,target=/c,id=x echo {} >> /c/f; cat /c/f"
     box.build(f"FROM box\n{line.format(1)}\n", options=OFFLINE)
