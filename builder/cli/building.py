@@ -20,7 +20,6 @@ from builder.plan import make_plan
 from builder.policy import collect_slice, read_cache_policy
 from builder.records import Records
 from builder.solver import BuildResult, Solver, solve_together
-from builder.syntax import check_syntax
 from frozen import Frozen, replace
 from grammar.errors import DockerfileError
 from runtime.errors import UsageError
@@ -136,7 +135,10 @@ class Building:
         around = self._around
         request, inputs, reporter = around.request, around.inputs, around.reporter
         graph = self._graph(target, also, platform)
-        check_syntax(graph.dockerfile, inputs.source.text)
+        if graph.dockerfile.directives.syntax not in (None, "docker/dockerfile:1"):
+            from builder.syntax import check_syntax  # lazy: what most files say needs no check
+
+            check_syntax(graph.dockerfile, inputs.source.text)
         self._check_filter(graph)
         if self._settle_epoch(graph, platform):
             graph = self._graph(target, also, platform)
