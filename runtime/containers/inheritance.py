@@ -33,7 +33,7 @@ def inherited_mounts(containers: Containers, wanted: Iterable[str]) -> list[dict
         if not name:
             raise UsageError(f"invalid volumes-from: '{text}'", hint="write NAME[:ro]")
         for mount in _mounts(containers.find(name)):
-            taken = replace(mount, read_only=mount.read_only or "ro" in words, mode=mode or mount.mode)
+            taken = replace(mount, read_only=mount.read_only or "ro" in words, mode="")
             found[mount.target] = {field: getattr(taken, field) for field in _FIELDS}
     return list(found.values())
 

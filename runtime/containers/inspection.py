@@ -232,7 +232,8 @@ def _host_config(containers: Containers, container: Container) -> dict[str, obje
         from runtime.containers import links  # lazy: hardly anybody links containers any more
 
         asked["Links"] = links.shown(containers, container)
-    asked.pop("Inherited", None)
+    for name in ("Inherited", "Networks"):  # this program's own
+        asked.pop(name, None)
     for name in _NULL_WHERE_EMPTY:
         if not asked.get(name):
             asked.pop(name, None)
@@ -259,8 +260,12 @@ def _config(container: Container) -> dict[str, object]:
     for name in ("ExposedPorts", "Healthcheck", "StopSignal", "StopTimeout"):
         if not config.get(name) and config.get(name) != 0:
             config.pop(name, None)
-    if not config.get("Volumes"):
-        config["Volumes"] = None
+    for name in ("Env", "Volumes"):
+        config[name] = config.get(name) or None
+    host = container.host_config
+    address = (host.get("Networks") or {}).get(host.get("NetworkMode") or "bridge", {}).get("MacAddress")
+    if address:
+        config["MacAddress"] = address
     return config
 
 
@@ -356,6 +361,7 @@ def _endpoints(containers: Containers, container: Container, running: bool) -> d
             "Links": wishes.get("Links") or None,
             "GwPriority": wishes.get("GwPriority", 0),
             "Aliases": wishes.get("Aliases") or None,
+            "MacAddress": wishes.get("MacAddress", ""),
             "NetworkID": number if running else "",
         }
         if facts:

@@ -770,6 +770,8 @@ SHOWN: list[tuple[str, str, object]] = [
     ("--security-opt apparmor=unconfined", ".AppArmorProfile", "unconfined"),
     ("--privileged", ".HostConfig.SecurityOpt", ["label=disable"]),
     ("--isolation default", ".HostConfig.Isolation", "default"),
+    ("--mac-address 02:00:00:00:00:09", ".Config.MacAddress", "02:00:00:00:00:09"),
+    ("--mac-address 02:00:00:00:00:09", ".NetworkSettings.Networks.bridge.MacAddress", "02:00:00:00:00:09"),
     ("--runtime pybuild", ".HostConfig.Runtime", "pybuild"),
     ("--volume-driver local", ".HostConfig.VolumeDriver", "local"),
     ("--mount type=tmpfs,target=/x,tmpfs-mode=700", ".Mounts",
