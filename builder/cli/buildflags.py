@@ -15,7 +15,6 @@ from builder.exporters.outputs import STANDARD_OUTPUT, Output, read_outputs
 from builder.namedcontexts import NamedContext, read_contexts
 from builder.options import DEFAULT_HOSTNAME, ENTITLEMENTS, LOCAL_DELETE, NETWORK_HOST, BuildOptions
 from builder.secrets import read_secrets
-from builder.services import read_services
 from frozen import Frozen, replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag
@@ -28,6 +27,7 @@ from runtime.oci.references import Reference, parse_reference
 if TYPE_CHECKING:
     from builder.cachetransfer.wishes import CacheWish
     from builder.exporters.annotations import Annotation
+    from builder.services import Service
     from builder.sshagents import SshSource
 
 _T = TypeVar("_T")
@@ -300,7 +300,7 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
         no_cache=args.switch("no-cache"),
         no_cache_stages=frozenset(filters),
         labels=_labels(args.texts("label")),
-        services=read_services(args.texts("service")),
+        services=_services(args.texts("service")),
         epoch=int(epoch) if is_seconds(epoch := _epoch(args, build_args)) else None,
         explain=_explain(args) is not None,
         on_failure=_on_failure(args),
@@ -399,6 +399,14 @@ def _ssh(words: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, SshSo
     from builder.sshagents import read_ssh  # lazy: most builds need no agent
 
     return read_ssh(words, environ)
+
+
+def _services(words: Sequence[str]) -> tuple[Service, ...]:
+    if not words:
+        return ()
+    from builder.services import read_services  # lazy: most builds have none beside them
+
+    return read_services(words)
 
 
 def _parent(text: str | None) -> str | None:

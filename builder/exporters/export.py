@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import imagestate
-from builder.exporters.destinations import open_destination
 from builder.exporters.manifests import Configured, Written, write_documents
 from builder.exporters.outputs import Output
 from builder.options import BuildOptions
@@ -189,6 +188,7 @@ def _show(vertex: Vertex, written: Written, images: Sequence[Configured]) -> Non
 
 def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, vertex: Vertex) -> None:
     from builder.exporters import trees  # lazy: most builds write no tree
+    from builder.exporters.destinations import open_destination
 
     cancel = store.context.cancel
     split = output.split if output.split is not None else len(builds) > 1
@@ -229,7 +229,8 @@ def _write_archive(
 
         write_layout(store, Path(output.destination or ""), written.top, [name.tagged() for name in names])
         return written
-    from runtime.store import archive  # lazy: only for this output
+    from builder.exporters.destinations import open_destination  # lazy: only for this output
+    from runtime.store import archive
 
     own, manifest = _of_this_machine(images, written)
     known = store.images.resolve_id(own.id) is not None
