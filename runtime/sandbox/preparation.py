@@ -137,6 +137,9 @@ def _cgroups(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]:
     found = [hierarchy for hierarchy in cgroups.hierarchies() if hierarchy.key in setup.own_groups]
     for hierarchy in found:
         if hierarchy.version == 2 and hierarchy.mount == cgroups.MOUNT:
+            if setup.userns and not setup.new & sys.CLONE_NEWCGROUP:  # a namespace that is not ours to mount
+                options = ["rbind", *words, *(["rro"] if "ro" in words else [])]
+                return [mounts.prepare({**entry, "type": "bind", "source": hierarchy.mount, "options": options})]
             return [mounts.prepare({**entry, "type": "cgroup2", "source": "cgroup"})]
     base = [word for word in words if word not in ("ro", "rro")]
     options = [*base, "mode=755"]
