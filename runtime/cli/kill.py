@@ -9,6 +9,7 @@ from runtime.containers.lifecycle import kill
 from runtime.containers.quantities import parse_signal
 from runtime.containers.records import Containers
 from runtime.context import Context
+from runtime.errors import PybuildError
 from runtime.store import Store
 
 VERB = Verb(
@@ -23,12 +24,15 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Signal each container and print the word it was named by."""
-    number = parse_signal(args.text("signal") or "SIGKILL")
+    text = args.text("signal") or "SIGKILL"
     with Store.open(context) as store:
         containers = Containers(store)
 
         def act(word: str) -> str:
-            kill(containers, containers.find(word), number)
+            try:
+                kill(containers, containers.find(word), parse_signal(text))
+            except PybuildError as error:
+                raise PybuildError(f"cannot kill container: {word}: {error.message}", hint=error.hint) from error
             return word
 
         return each(args.words, act, context)

@@ -44,7 +44,13 @@ def start_detached(containers: Containers, container: Container) -> None:
     if containers.is_running(container):
         return
     with monitor_process() as monitor:
-        alive = claim(containers, container)
+        try:
+            alive = claim(containers, container)
+        except Conflict:
+            fresh = containers.get(container.id)
+            if fresh is not None and containers.is_running(fresh):
+                return  # another command has started it meanwhile
+            raise
         image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
         run_detached(containers, container, image, alive, monitor, made=False)
 

@@ -79,7 +79,7 @@ def pause(containers: Containers, container: Container, *, for_now: bool = False
     if state == "paused":
         raise Conflict(f"Container {container.id} is already paused", hint=f"pybuild unpause {container.name}")
     if state != "running":
-        raise Conflict(f"Container {container.id} is not running", hint=f"pybuild start {container.name}")
+        raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
     mark = containers.directory(container.id) / "paused"
     mark.write_text(containers.store.owner)
     if not _freeze(containers, container, frozen=True):

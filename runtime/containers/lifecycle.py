@@ -57,7 +57,7 @@ def kill(containers: Containers, container: Container, signal_number: int) -> No
     """Send a signal to the container's first process. Raises Conflict where it does not run."""
     sock = connect(containers, container) if containers.is_running(container) else None
     if sock is None:
-        raise Conflict(f"Container {container.id} is not running", hint=f"pybuild start {container.name}")
+        raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
     with sock, suppress(BrokenPipeError):  # one that ended at this moment
         sock.sendall(frame(protocol.SIGNAL, number(signal_number, 1)))
     containers.record_event(container, "kill", signal=str(signal_number))

@@ -87,6 +87,17 @@ def test_a_made_container_starts_stops_and_starts_again(box: Program) -> None:
     box("rm", "one")
 
 
+def test_commands_that_come_at_once_all_do_what_they_are_to(running: Program) -> None:
+    running("stop", "-t", "0", "one")
+    for verb in (("start",), ("restart", "-t", "0"), ("stop", "-t", "0")):
+        processes = [running.popen(*verb, "one") for _ in range(4)]
+        told = [process.communicate(timeout=60) for process in processes]
+        assert [process.returncode for process in processes] == [0] * 4, told
+        wanted = "exited" if verb[0] == "stop" else "running"
+        assert running.text("inspect", "-f", "{{.State.Status}}", "one") == wanted
+    assert b"cannot kill container: one: container " in running("kill", "one", status=1).stderr
+
+
 def test_restart_gives_a_new_process(running: Program) -> None:
     running("exec", "one", "touch", "/kept")
     assert running.text("restart", "-t", "1", "one") == "one"
