@@ -74,23 +74,28 @@ def compile_document(document: Mapping[str, Any], machine: str, kernel: str, cap
     for name in architectures[1:]:
         rules.add_arch(getattr(library.Arch, name))
     entries = [entry for entry in document.get("syscalls") or () if _applies(entry, machine, kernel, capabilities)]
-    unknown: set[str] = set()
     for entry in entries:
         action = _action(library, entry["action"], entry.get("errnoRet"))
-        for name in _names(entry):
-            number = _number(library, name)
-            if number is None:
-                unknown.add(name)
-                continue
-            for arguments in _argument_lists(library, entry.get("args") or ()):
-                if action != default:
+        numbers = [_number(library, name) for name in _names(entry)]
+        for arguments in _argument_lists(library, entry.get("args") or ()):
+            for number in numbers if action != default else ():
+                if number is not None:
                     rules.add_rule(action, number, *arguments)
     program = exported(rules)
     if document["defaultAction"] in ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG"):
         return program
-    late = {name for entry in entries if entry["action"] == "SCMP_ACT_ALLOW" for name in _names(entry)} & unknown
-    numbers = [number for name, number in profile.NUMBERS.items() if name in late]
-    return prefix(architectures, numbers) + program
+    return prefix(architectures, _newest(entries, machine)) + program
+
+
+def _newest(entries: Sequence[Mapping[str, Any]], machine: str) -> list[int]:
+    """Give the numbers of calls that are allowed in any case and that libseccomp may not know, as they are too new."""
+    allowed: set[str] = set()
+    others: set[str] = set()
+    for entry in entries:
+        plain = entry["action"] == "SCMP_ACT_ALLOW" and not entry.get("args")
+        (allowed if plain else others).update(_names(entry))
+    known = profile.NUMBERS | (profile.NUMBERS_X86_64 if machine == "x86_64" else {})
+    return [number for name, number in known.items() if name in allowed - others]
 
 
 def _names(entry: Mapping[str, Any]) -> Sequence[str]:

@@ -11,7 +11,11 @@ import pytest
 
 from runtime.context import Context, Layout
 from runtime.errors import UsageError
+from runtime.oci import runtimespec
+from runtime.sandbox import profile
 from runtime.sandbox.customprofile import compile_document, compiled_from
+from runtime.sandbox.seccomp import compile_program
+from tests.runtime.sandbox.test_seccomp import I386, X86_64, decide
 
 MACHINE = os.uname().machine
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(MACHINE, MACHINE)
@@ -109,3 +113,44 @@ def test_a_program_is_kept(tmp_path: Path) -> None:
     assert compiled_from(context, text, ("CAP_CHOWN",)) == first
     assert first.parent == tmp_path / "seccomp"
     assert compiled_from(context, text, ()) != first
+
+
+def _default_document() -> dict[str, Any]:
+    """Write the default profile as a document."""
+
+    def allow(names: str, **conditions: Any) -> dict[str, Any]:
+        return {"names": names.split(), "action": "SCMP_ACT_ALLOW", **conditions}
+
+    def compare(value: int, op: str) -> list[dict[str, Any]]:
+        return [{"index": 0, "value": value, "valueTwo": 0, "op": f"SCMP_CMP_{op}"}]
+
+    unprivileged = {"excludes": {"caps": ["CAP_SYS_ADMIN"]}}
+    rules = [allow(" ".join(profile.ALWAYS.values())), allow(profile.SINCE_KERNEL_4_8, includes={"minKernel": "4.8"})]
+    rules += [allow("socket", args=compare(profile.AF_VSOCK, "NE"))]
+    rules += [allow("personality", args=compare(value, "EQ")) for value in profile.PERSONALITIES]
+    rules += [allow(names, includes={"arches": [machine]}) for machine, names in NAMED.items()]
+    rules += [allow(names, includes={"caps": [capability]}) for capability, names in profile.WITH_CAPABILITY.items()]
+    rules += [allow("clone", args=compare(profile.CLONE_NAMESPACES, "MASKED_EQ"), **unprivileged)]
+    rules += [{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38, **unprivileged}]
+    architecture = {"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86", "SCMP_ARCH_X32"]}
+    return {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "archMap": [architecture], "syscalls": rules}
+
+
+CONDITIONAL = frozenset((41, 56, 120, 135, 136, 359))
+"""Numbers of socket, clone and personality on x86-64 and i386: their arguments count."""
+
+NAMED = {"amd64": profile.ON_MACHINE["x86_64"], "s390x": profile.ON_MACHINE["s390x"]}
+
+
+@pytest.mark.skipif(MACHINE != "x86_64", reason="numbers of x86-64")
+@pytest.mark.parametrize("capabilities", [(), runtimespec.DEFAULT_CAPABILITIES, runtimespec.CAPABILITIES])
+def test_the_default_profile_as_a_document_answers_as_the_default_does(capabilities: tuple[str, ...]) -> None:
+    held = frozenset(capabilities)
+    mine = compile_document(_default_document(), MACHINE, "6.1.0", held)
+    default = compile_program(MACHINE, held)
+    numbers = [(X86_64, number) for number in (*range(600), *range(0x40000000, 0x40000000 + 560))]
+    numbers += [(I386, number) for number in range(600)]
+    for architecture, number in numbers:
+        for argument in (0, 8, 40, 0x10000000, 0xFFFFFFFF) if number & 0xFFF in CONDITIONAL else (0x10000000,):
+            answers = [decide(program, architecture, number, argument) for program in (mine, default)]
+            assert answers[0] == answers[1], (hex(architecture), number, argument)
