@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from builder.entries import Entries, Entry
-from builder.pairwork import Pair
 from builder.statcache import digest_stream
 from runtime.errors import NotFound
 from runtime.oci.digests import Digest, parse_digest
 
 if TYPE_CHECKING:
+    from builder.pairwork import Pair
     from runtime.store.layers.tree import Metadata
     from runtime.store.view import MergedView
 
@@ -109,7 +110,8 @@ def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterato
     walk = tree.walk(path)
     if exclude is not None:
         walk = _kept(walk, exclude)
-    with Pair(tree.file_digest) as pair:
+    with ExitStack() as stack:
+        pair: Pair[bytes, bytes] | None = None
         while batch := list(islice(walk, _BATCH)):
             unknown: list[int] = []
             for number, (_, metadata, digest) in enumerate(batch):
@@ -120,7 +122,11 @@ def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterato
                         continue
                     read.add((metadata.device, metadata.inode))
                 unknown.append(number)
-            digests = pair.map([join(path, batch[number][0]) for number in unknown])
+            if unknown and pair is None:
+                from builder.pairwork import Pair  # lazy: mostly all digests are known
+
+                pair = stack.enter_context(Pair(tree.file_digest))
+            digests = pair.map([join(path, batch[number][0]) for number in unknown]) if pair else []
             for number, digest in zip(unknown, digests, strict=True):
                 batch[number] = (*batch[number][:2], digest)
             yield from batch

@@ -29,20 +29,19 @@ from typing import TYPE_CHECKING, BinaryIO
 from frozen import Frozen, replace
 from runtime.errors import DigestMismatch, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids, hex_of, sha256_of
-from runtime.store.layers.content import CHECK_SIZE, digest_tree, entry_at, read_content
 from runtime.store.layers.walk import opened
-from runtime.store.layers.writer import LayerDigests, Sink, TimePolicy, write_layer
-from runtime.store.preparation import Preparation
 from runtime.store.trees import remove_tree
-from runtime.store.underlay import Below
 from runtime.store.view import MergedView
 
 if TYPE_CHECKING:
+    # imported where a layer is made or read: a build that changes nothing only looks layers up
     from runtime.context import Cancel
     from runtime.store.database import Row
     from runtime.store.facade import Store
+    from runtime.store.layers.writer import LayerDigests, Sink
+    from runtime.store.preparation import Preparation
 
-__all__ = ["LayerDigests", "Preparation", "Snapshot", "SnapshotStore", "TimePolicy", "next_chain"]
+__all__ = ["Snapshot", "SnapshotStore", "next_chain"]
 
 _SNAPSHOTS = """CREATE TABLE IF NOT EXISTS snapshots(
         chain_id TEXT PRIMARY KEY,
@@ -158,6 +157,8 @@ class SnapshotStore:
 
         `backing` is a layer whose files this one may share.
         """
+        from runtime.store.preparation import Preparation
+
         directory = self._store.workspace() / f"layer.{self._store.context.token(12)}"
         directory.mkdir(mode=0o700)
         try:
@@ -180,7 +181,10 @@ class SnapshotStore:
         its diff ID is not `expected`; nothing is left then.
         """
         # lazy: 3 ms that a build on known layers does not need
+        from runtime.store.layers.content import digest_tree, read_content
         from runtime.store.layers.unpack import Turn, apply_layer
+        from runtime.store.layers.writer import LayerDigests
+        from runtime.store.underlay import Below
 
         algorithm = algorithm_of(expected) if expected is not None else "sha256"
         early = parent is not None and ready is not None
@@ -208,6 +212,8 @@ class SnapshotStore:
 
     def restack(self, parent: ChainID, layer: Snapshot) -> Snapshot | None:
         """Put a layer that was made over nothing on top of `parent`, too: it stands on itself. None if it cannot."""
+        from runtime.store.layers.writer import LayerDigests
+
         row = self._recorded(layer.chain_id)
         with self.prepare(parent, backing=layer) as preparation:
             if preparation.backing is None:
@@ -282,6 +288,8 @@ class SnapshotStore:
         Raises StoreError, which names the file that is not what it was; `sink` has got wrong bytes then. A layer that
         was unpacked from another program's tar has other bytes here: its blob is needed.
         """
+        from runtime.store.layers.writer import write_layer
+
         row = self._recorded(chain_id)
         paths = self._paths(row)
         algorithm = algorithm_of(row["diff_id"])
@@ -299,6 +307,8 @@ class SnapshotStore:
 
     def verify(self, chain_id: ChainID) -> None:
         """Read a layer and compare it to what was recorded; raises StoreError, which names the file that changed."""
+        from runtime.store.layers.content import digest_tree, read_content
+
         row = self._recorded(chain_id)
         paths = self._paths(row)
         with opened(*paths) as fds:
@@ -361,6 +371,8 @@ class SnapshotStore:
         """Raise StoreError with the first entry whose check is not what it was."""
         if recorded == found:
             return
+        from runtime.store.layers.content import CHECK_SIZE, entry_at
+
         index = 0
         while recorded[index : index + CHECK_SIZE] == found[index : index + CHECK_SIZE]:
             index += CHECK_SIZE
