@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from grammar.graph import Stage
     from runtime.store.facade import Store
     from runtime.store.layers.writer import LayerDigests
-    from runtime.store.snapshots import Preparation, Snapshot
+    from runtime.store.preparation import Preparation
+    from runtime.store.snapshots import Snapshot
 
 _ATTEMPTS = 3
 _LOCK_FILES = 4096

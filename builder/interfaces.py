@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from runtime.context import Context
     from runtime.store.facade import Store
     from runtime.store.layers.writer import LayerDigests
-    from runtime.store.snapshots import Preparation
+    from runtime.store.preparation import Preparation
     from runtime.store.view import MergedView
 
 KeyParts: TypeAlias = dict[str, object]

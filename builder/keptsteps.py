@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from builder.steps.run import RunStep
     from grammar.instructions import Run
     from runtime.store.facade import Store
-    from runtime.store.snapshots import Preparation
+    from runtime.store.preparation import Preparation
 
 _FORMAT = 1
 _ID_LENGTH = 12

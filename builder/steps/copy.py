@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from builder.steps.additions import Addition
     from grammar.instructions import Copy
     from runtime.store.layers.writer import LayerDigests
-    from runtime.store.snapshots import Preparation
+    from runtime.store.preparation import Preparation
 
 _OLDEST_NS = 315_532_800 * 10**9
 """1980-01-01, the time of what has none: fixed, so that equal builds give equal layers; old, and zip can hold it."""

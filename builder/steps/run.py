@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from grammar.instructions import Run
     from runtime.oci.cdi import Edits
     from runtime.store.layers.writer import LayerDigests
-    from runtime.store.snapshots import Preparation
+    from runtime.store.preparation import Preparation
 
 _FILES = ("/etc/hosts", "/etc/resolv.conf")
 _HOSTS = "127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from builder.interfaces import BuildContext, Given, KeyParts
     from grammar.instructions import Workdir
     from runtime.store.layers.writer import LayerDigests
-    from runtime.store.snapshots import Preparation
+    from runtime.store.preparation import Preparation
 
 
 class WorkdirStep(Frozen):
