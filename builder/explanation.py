@@ -177,6 +177,8 @@ def _cause(difference: Difference, below: Below, now: Now) -> Cause:
     name, before, after = difference.name, difference.before, difference.after
     if name == "parent":
         return _parent(below, now.below)
+    if name == "semantics":
+        return Cause(kind="version", text=str(difference))
     if name.startswith("environment."):
         return _variable(Difference(name=name.partition(".")[2], before=before, after=after), now)
     if name.startswith(_OF_FILES) or name.startswith("files"):

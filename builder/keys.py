@@ -17,7 +17,7 @@ SEMANTICS = 2
 """Counts up when the same instruction over the same content would give another tree than before."""
 
 _EMPTY_TREE = sha256_of(b"pybuild: the empty tree")
-_ORDER = ("instruction", "parent", "environment")
+_ORDER = ("semantics", "instruction", "parent", "environment")
 """What is named first when several parts differ."""
 
 
@@ -57,6 +57,8 @@ class Difference(Frozen):
     def __str__(self) -> str:
         if self.name == "parent":
             return "what it builds on is not the same"
+        if self.name == "semantics":
+            return "this version of pybuild does it in another way than the one that ran it"
         if self.before is None:
             return f"{self.name} is new: {_shown(self.after)}"
         if self.after is None:

@@ -62,8 +62,9 @@ class SharedMount(Frozen):
 
 
 class CacheDocument(Frozen):
-    """All that one cache says."""
+    """All that one cache says; nothing where it is `foreign`, of a version that does steps in another way."""
 
+    foreign: bool = False
     records: tuple[Record, ...] = ()
     aliases: Mapping[Digest, Digest] = field(default_factory=dict)
     layers: tuple[SharedLayer, ...] = ()
@@ -86,12 +87,12 @@ class CacheDocument(Frozen):
 
 
 def decode(data: bytes, what: str) -> CacheDocument:
-    """Read a document; one of other semantics is empty. Raises DocumentError, which names the field."""
+    """Read a document; one of other semantics is `foreign`. Raises DocumentError, which names the field."""
     reader = Reader(decode_object(data, what, limit=LIMIT))
     if reader.integer("version") != 1:
         raise DocumentError(f"{what} is of a version that this pybuild does not know")
     if reader.integer("semantics") != SEMANTICS:
-        return CacheDocument()
+        return CacheDocument(foreign=True)
     aliases = reader.text_map("aliases")
     return CacheDocument(
         records=tuple(_read_record(item) for item in reader.items("records")),

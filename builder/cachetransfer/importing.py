@@ -315,6 +315,8 @@ def read_offers(places: Iterable[Place], warn: Callable[[str], None]) -> list[Of
             continue
         if offered is None:
             warn(f"there is no cache at {place.title} yet")
+        elif offered.document.foreign:
+            warn(f"the cache at {place.title} was written by another version of pybuild and is not used")
         else:
             found.append(offered)
     return found

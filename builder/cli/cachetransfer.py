@@ -6,7 +6,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import printable
 from runtime.context import Context
-from runtime.errors import NotFound, UsageError
+from runtime.errors import NotFound, PybuildError, UsageError
 from runtime.store import Store
 
 _FORMAT = Flag("--format", kind="text", metavar="FORMAT", help="'json' for one object")
@@ -84,6 +84,10 @@ def run_import(args: Arguments, context: Context) -> int:
         offered = read_cache(place)
         if offered is None:
             raise NotFound(f"there is no cache at {place.title}", hint="`pybuild cache export` writes one")
+        if offered.document.foreign:
+            raise PybuildError(
+                f"the cache at {place.title} was written by another version of pybuild", hint="export it with this one"
+            )
         records, mounts, problems = import_all(store, offered)
         title = place.title
     for text in problems:

@@ -54,3 +54,9 @@ def test_a_changed_list_of_equal_length_names_the_place() -> None:
 def test_another_parent_is_told_after_the_instruction_and_before_the_rest() -> None:
     names = [item.name for item in keys.differences({"z": 1, "parent": 1, "instruction": 1, "a": 1}, {})]
     assert names == ["instruction", "parent", "a", "z"]
+
+
+def test_another_way_of_doing_a_step_is_the_first_difference() -> None:
+    before, after = {"semantics": 1, "instruction": "a"}, {"semantics": 2, "instruction": "b"}
+    first = next(keys.differences(before, after))
+    assert str(first) == "this version of pybuild does it in another way than the one that ran it"

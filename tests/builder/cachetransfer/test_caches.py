@@ -15,6 +15,7 @@ from builder.cachetransfer.exporting import Sent, describe_layers, send
 from builder.cachetransfer.importing import import_all, read_cache
 from builder.cachetransfer.places import DirectoryPlace
 from builder.cachetransfer.wishes import read_cache_from, read_cache_to
+from builder.keys import SEMANTICS
 from builder.options import BuildOptions
 from builder.records import Records
 from builder.steps.cachemounts import entry_of
@@ -162,6 +163,17 @@ def test_a_cache_that_is_not_there_is_a_warning(bench: Bench, tmp_path: Path) ->
     built = build(bench, place=tmp_path / "nowhere")
     assert built.executed == 6
     assert any("there is no cache at" in text for text in built.warnings)
+
+
+def test_a_cache_of_another_version_is_told_and_not_used(
+    bench: Bench, other: Bench, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(bench)
+    build(bench, to=f"type=local,dest={place}")
+    monkeypatch.setattr(document, "SEMANTICS", SEMANTICS + 1)
+    built = build(other, place=place)
+    assert built.executed == 6
+    assert any("written by another version of pybuild" in text for text in built.warnings)
 
 
 def test_no_cache_takes_nothing_from_a_shared_cache_either(bench: Bench, other: Bench, place: Path) -> None:
