@@ -11,7 +11,7 @@ from runtime.containers.mounts import Mount, wanted_mounts
 from runtime.containers.namespaces import spaces_of
 from runtime.containers.records import Container, Containers
 from runtime.containers.removal import cgroup_name
-from runtime.containers.security import filter_of, read_security
+from runtime.containers.security import Security, filter_of, read_security
 from runtime.containers.users import Identity, find_identity
 from runtime.containers.variables import environment
 from runtime.errors import UsageError
@@ -88,14 +88,7 @@ def make_request(
         sysctl=host.get("Sysctls") or {},
         oom_score_adj=host.get("OomScoreAdj"),
     )
-    linux = spec["linux"]
-    for field, key in (("MaskedPaths", "maskedPaths"), ("ReadonlyPaths", "readonlyPaths")):
-        if field in host and not privileged:
-            linux[key] = list(host[field])  # type: ignore[literal-required]
-    if security.apparmor:
-        spec["process"]["apparmorProfile"] = security.apparmor
-    if host.get("Annotations"):
-        spec["annotations"] = {**spec.get("annotations", {}), **host["Annotations"]}
+    _complete(spec, host, security)
     request: dict[str, Any] = {
         "spec": spec,
         "rootfs": rootfs_of(containers, container, image),
@@ -108,6 +101,17 @@ def make_request(
     if window is not None:
         request["window"] = list(window)
     return request
+
+
+def _complete(spec: dict[str, Any], host: HostConfig, security: Security) -> None:
+    """Put into the document what few containers ask for."""
+    for field, key in (("MaskedPaths", "maskedPaths"), ("ReadonlyPaths", "readonlyPaths")):
+        if field in host and not host.get("Privileged"):
+            spec["linux"][key] = list(host[field])  # type: ignore[literal-required]
+    if security.apparmor:
+        spec["process"]["apparmorProfile"] = security.apparmor
+    if host.get("Annotations"):
+        spec["annotations"] = {**spec.get("annotations", {}), **host["Annotations"]}
 
 
 def _give(top: str, identity: Identity) -> None:

@@ -68,25 +68,7 @@ def create(
     """
     context = containers.store.context
     config = merge_config(asked, image.config.config)
-    check_config(config, host)
-    if host.get("UTSMode") == "host" and config.get("Hostname"):
-        raise UsageError("conflicting options: hostname and the UTS mode")
-    if host.get("Memory") and not host.get("MemorySwap"):
-        from runtime.sandbox.cgroups import counts_swap
-
-        if counts_swap(rootless=context.rootless):
-            host["MemorySwap"] = 2 * host["Memory"]
-    host = resolved(containers, normal_capabilities(host))
-    if host.get("Links"):
-        from runtime.containers import links  # lazy: hardly anybody links containers any more
-
-        host["Links"] = links.recorded(containers, host["Links"])
-    if not host.get("ShmSize"):
-        host.pop("ShmSize", None)
-    if host.get("VolumesFrom"):
-        from runtime.containers.inheritance import inherited_mounts  # lazy: hardly anybody asks for it
-
-        host["Inherited"] = inherited_mounts(containers, host["VolumesFrom"])
+    host = _settle(containers, config, host)
     mounts = wanted_mounts(config, host)
     images = {mount.target: _mounted_image(containers, mount) for mount in mounts if mount.kind == "image"}
     name = random_name(context.token, containers.name_taken) if name is None else check_name(name)
@@ -130,6 +112,31 @@ def create(
         if volumes:
             _make_volumes(containers, container, mounts, volumes, view)
     return container, alive
+
+
+def _settle(containers: Containers, config: Config, asked: HostConfig) -> HostConfig:
+    """Return the settings of the machine as they are recorded: checked, with defaults, and with others named by id."""
+    check_config(config, asked)
+    for field in ("Hostname", "Domainname"):
+        if asked.get("UTSMode") == "host" and config.get(field):
+            raise UsageError(f"conflicting options: {field.lower()} and the UTS mode")
+    host = resolved(containers, normal_capabilities(asked))
+    if host.get("Memory") and not host.get("MemorySwap"):
+        from runtime.sandbox.cgroups import counts_swap
+
+        if counts_swap(rootless=containers.store.context.rootless):
+            host["MemorySwap"] = 2 * host["Memory"]
+    if host.get("Links"):
+        from runtime.containers import links  # lazy: hardly anybody links containers any more
+
+        host["Links"] = links.recorded(containers, host["Links"])
+    if not host.get("ShmSize"):
+        host.pop("ShmSize", None)
+    if host.get("VolumesFrom"):
+        from runtime.containers.inheritance import inherited_mounts  # lazy: hardly anybody asks for it
+
+        host["Inherited"] = inherited_mounts(containers, host["VolumesFrom"])
+    return host
 
 
 def _dress_root(upper: Path, view: MergedView) -> None:

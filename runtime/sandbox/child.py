@@ -29,6 +29,7 @@ CONTROL = 3  # the number of the control socket while the stub runs
 PLACED = b"placed"
 GO = b"go"
 CREATED = b"created\0"
+TREE = b"tree\0"
 READY = b"ready"
 TERMINAL = b"terminal"
 FAILURE = b"failure\0"
@@ -77,7 +78,7 @@ class Setup:
         self.userns = self.nodev = False
         self.held = 0
         self.own_groups: dict[str, str] = {}
-        self.program = ""
+        self.program = self.tree = ""
 
 
 def become(setup: Setup, *, entering: bool = False) -> NoReturn:
@@ -117,6 +118,7 @@ def isolate(setup: Setup) -> None:
         # other processes of the namespace see this one: close its memory to them. In a new namespace there are none,
         # and what runs outside (the launcher, which writes id maps, and helpers that open /proc/PID/ns) may look
         sys.prctl(sys.PR_SET_DUMPABLE, 0)
+        setup.tree = os.readlink("/proc/self/ns/mnt")
     sys.close_all_but([*setup.stdio, setup.control.fileno(), *[fd for fd, _ in setup.joins]])
     sys.reset_signals()
     sys.unblock_signals()
@@ -192,6 +194,9 @@ def keyring(_setup: Setup) -> None:
 
 
 def hostname(setup: Setup) -> None:
+    """Set the names of the UTS namespace, which has to be the container's own: never those of the machine."""
+    if (setup.spec.get("hostname") or setup.spec.get("domainname")) and not setup.new & sys.CLONE_NEWUTS:
+        raise refused("hostname", "host and domain names need a UTS namespace of the container's own")
     if setup.spec.get("hostname"):
         sethostname(setup.spec["hostname"])
     if setup.spec.get("domainname"):
@@ -442,6 +447,8 @@ def program(setup: Setup) -> None:
 
 def execute(setup: Setup) -> None:
     """Wait for the caller's work on the namespaces, then be the command, through the stub where there is one."""
+    if setup.tree:
+        setup.control.send(TREE + os.fsencode(setup.tree))
     if setup.created:
         setup.control.send(CREATED + b"\0".join([os.fsencode(path) for path in setup.created]))
     sys.prctl(sys.PR_SET_PDEATHSIG, _SIGKILL)

@@ -19,8 +19,9 @@ Beyond the standard an entry of spec.mounts may be {"type": "layers", "destinati
 {"type": "foreign", "destination", "source", "namespace"}: what is mounted at `source` in another mount namespace.
 
 Launcher and child speak over one socket pair of whole messages: "placed" (cgroup and id map are done), "go" (so is the
-caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "failure", "ready" just before execve,
-or the four bytes of an errno from the stub. The end of file after "ready" says that execve has succeeded.
+caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "tree" (see Child), "failure", "ready"
+just before execve, or the four bytes of an errno from the stub. The end of file after "ready" says that execve has
+succeeded.
 """
 
 from __future__ import annotations
@@ -93,13 +94,14 @@ class Child:
         terminal: int | None,
         mountpoints: tuple[str, ...],
         cgroup: cgroups.Cgroup | None = None,
+        tree: str = "",
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.terminal = terminal
         self.mountpoints = mountpoints
         self.cgroup = cgroup
-        self.tree = ""
+        self.tree = tree
 
 
 def launch(
@@ -133,9 +135,7 @@ def launch(
         )
         pid = _fork(setup, ours)
         theirs.close()
-        tree = "" if new & sys.CLONE_NEWPID else os.readlink(f"/proc/{pid}/ns/mnt")  # one that has ended shows none
         started = _supervise(setup, ours, pid, cgroup, attach)
-        started.tree = tree
     except BaseException:
         if pid:
             _destroy(pid)
@@ -402,7 +402,7 @@ def _supervise(
         if heard.terminal is not None:
             os.close(heard.terminal)
         raise
-    return Child(pid, pidfd, heard.terminal, tuple(heard.created), cgroup)
+    return Child(pid, pidfd, heard.terminal, tuple(heard.created), cgroup, heard.tree)
 
 
 def _say(ours: socket, word: bytes) -> None:
@@ -421,6 +421,7 @@ class _Heard:
         self.ready = False
         self.terminal: int | None = None
         self.created: list[str] = []
+        self.tree = ""
 
     def listen(self, ours: socket, flags: int = 0) -> None:
         """Take messages until the end of file, or with MSG_DONTWAIT those that are there."""
@@ -443,6 +444,8 @@ class _Heard:
             self.failure = decode(message[len(child.FAILURE) :])
         elif message.startswith(child.CREATED):
             self.created += [os.fsdecode(path) for path in message[len(child.CREATED) :].split(b"\0")]
+        elif message.startswith(child.TREE):
+            self.tree = os.fsdecode(message[len(child.TREE) :])
         elif message == child.READY:
             self.ready = True
         elif len(message) == 4:

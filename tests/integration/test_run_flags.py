@@ -800,6 +800,7 @@ REFUSED = [
     ("--ipc strange", "invalid IPC mode: strange"),
     ("--uts private", "--uts: invalid UTS mode"),
     ("--uts host --hostname x", "hostname and the UTS mode"),
+    ("--uts host --domainname x", "domainname and the UTS mode"),
     ("--userns keep", "--userns: invalid USER mode"),
     ("--cgroupns other", "--cgroupns: invalid CGROUP mode"),
     ("--device nope", "nope is not an absolute path"),

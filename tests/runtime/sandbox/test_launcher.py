@@ -525,3 +525,9 @@ def test_all_paths_and_writable_groups_leave_system_files_open(sandbox: Any) -> 
 
 def test_default_mounts_can_be_left_out(sandbox: Any) -> None:
     assert "shm" not in sandbox("ls", "/dev", without=["/dev/shm"]).lines
+
+
+def test_names_of_the_machine_are_never_changed(sandbox: Any) -> None:
+    for names in ({"hostname": "other"}, {"domainname": "other"}):
+        failure = sandbox("true", namespaces={"uts": "host"}, **names).failure
+        assert failure["step"] == "hostname"
