@@ -309,7 +309,8 @@ class _Reader(_Scanner):
         return operator in _OPERATORS or (operator[0] == ":" and operator not in (":#", ":%"))
 
     def substitute(self, frame: _Frame, operand: str) -> str:
-        return f"${{{frame.name}{frame.operator}{operand}}}"
+        del frame, operand
+        return ""  # what it would be does not count, and would grow with each level
 
 
 _OPERATORS = frozenset(("-", ":-", "+", ":+", "?", ":?", "#", "%", "/"))

@@ -54,6 +54,8 @@ READ = {
     "digits before a marker": "RUN " + "1" * SIZE + "<<E\nE\n",
     "quotes in a marker": "RUN <<" + '"' * SIZE + "E\nE\n",
     "blanks in a marker": "RUN <<" + " " * SIZE + "E\nE\n",
+    "substitutions before a marker": "RUN " + "${a:-xxx" * (SIZE // 9) + "}" * (SIZE // 9) + " <<E\nE\n",
+    "open substitutions before a marker": "RUN " + '"${a:-' * (SIZE // 6) + " <<E\n",
     "a body": "RUN <<E\n" + "\ta\n" * (SIZE // 3) + "E\n",
     "a body of tabs": "RUN <<-E\n" + "\t" * SIZE + "\nE\n",
     "a directive": "# syntax=" + " " * SIZE + "x" + " " * SIZE + "\nFROM a",
