@@ -8,12 +8,15 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
-from runtime.errors import UsageError
+from runtime.errors import DocumentError, UsageError
 
 if TYPE_CHECKING:
     from runtime.context import Context
 
 _TRUE, _FALSE = ("1", "t", "T", "true", "TRUE", "True"), ("0", "f", "F", "false", "FALSE", "False")
+_LARGEST = 1 << 20
+"""Bytes that a profile may have."""
+
 _APPARMOR = "/sys/module/apparmor/parameters/enabled"
 
 
@@ -93,15 +96,18 @@ def embed_profiles(options: Iterable[str]) -> tuple[list[str], bool]:
 
 
 def _profile(path: str) -> str:
+    from runtime.oci.fields import decode_object  # lazy: only for profiles of the user's own
+
     try:
-        with open(path, encoding="utf-8") as file:
-            document = json.load(file)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or "").lower() if isinstance(error, OSError) else str(error)
+        with open(path, "rb") as file:
+            return json.dumps(
+                decode_object(file.read(_LARGEST + 1), f"seccomp profile {path}", limit=_LARGEST), separators=(",", ":")
+            )
+    except OSError as error:
+        reason = (error.strerror or "").lower()
         raise UsageError(f"opening seccomp profile ({path}) failed: open {path}: {reason}") from None
-    if not isinstance(document, dict):
-        raise UsageError(f"seccomp profile {path} is no JSON object")
-    return json.dumps(document, separators=(",", ":"))
+    except DocumentError as error:
+        raise UsageError(f"opening seccomp profile ({path}) failed: {error.message}") from None
 
 
 def filter_of(context: Context, security: Security, capabilities: Collection[str], *, privileged: bool) -> str | None:

@@ -66,7 +66,12 @@ def test_a_file_becomes_its_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), ("{", "opening seccomp profile"), ("[]", "no JSON object"), ("\xff", "opening seccomp")],
+    [
+        (None, "no such file"),
+        ("{", "opening seccomp profile"),
+        ("[]", "must be an object"),
+        ("\xff", "opening seccomp"),
+    ],
 )
 def test_a_file_that_is_no_profile_is_named(tmp_path: Path, content: str | None, message: str) -> None:
     path = tmp_path / "profile.json"

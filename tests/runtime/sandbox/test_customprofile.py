@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.context import Context, Layout
-from runtime.errors import UsageError
+from runtime.errors import PybuildError, UsageError
 from runtime.oci import runtimespec
 from runtime.sandbox import profile
 from runtime.sandbox.customprofile import compile_document, compiled_from
@@ -92,6 +92,16 @@ def test_what_a_profile_does_not_name_gets_its_error() -> None:
             "use either 'architectures' or 'archMap'",
         ),
         ({"syscalls": [refusing(args=[{"index": 0, "value": 1, "op": "SCMP_CMP_NOSUCH"}])]}, "comparison"),
+        (
+            {"syscalls": [refusing(args=[{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}])]},
+            "no argument of a system call",
+        ),
+        ({"syscalls": [refusing(args=[{"index": 0, "value": -1, "op": "SCMP_CMP_EQ"}])]}, "no argument of a system"),
+        ({"syscalls": [refusing(errnoRet=4096)]}, "4096 is no number of an error"),
+        ({"syscalls": [refusing(names=[])]}, r"syscalls\[0\] names no system call"),
+        ({"syscalls": [refusing(includes={"minKernel": "new"})]}, "'new' is no version of a kernel"),
+        ({"architectures": ["SCMP_ARCH_NOSUCH"]}, "architecture 'NOSUCH' is not known"),
+        ({"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, "'flags' cannot be had"),
     ],
 )
 def test_what_a_profile_should_not_say_is_refused(document: dict[str, Any], message: str) -> None:
@@ -99,10 +109,24 @@ def test_what_a_profile_should_not_say_is_refused(document: dict[str, Any], mess
         program(**document)
 
 
-@pytest.mark.parametrize("text", ["{}", '{"defaultAction": 1}', '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [1]}'])
-def test_a_profile_of_another_shape_is_one_message(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "nested"),
+        ("[]", "must be an object"),
+        ("{}", "defaultAction: is missing"),
+        ('{"defaultAction": 1}', "defaultAction: must be a string"),
+        ('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [1]}', r"syscalls\[0\]: must be an object"),
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": "kill"}]}',
+            "names: must be a list|action: is missing",
+        ),
+    ],
+)
+def test_a_profile_of_another_shape_is_one_message(tmp_path: Path, text: str, message: str) -> None:
     context = Context(layout=Layout(root=tmp_path, run=tmp_path, key="0" * 10), environ={}, rootless=False)
-    with pytest.raises(UsageError, match="seccomp profile"):
+    with pytest.raises(PybuildError, match=message):
         compiled_from(context, text, ())
 
 
