@@ -132,9 +132,10 @@ def wait(containers: Containers, container: Container) -> int:
     """
     sock = connect(containers, container) if containers.is_running(container) else None
     if sock is None:
+        how = read_exit(containers.directory(container.id))  # of a monitor that is about to let go of its lock
         containers.reconcile()
         ended = containers.get(container.id)
-        return ended.exit_code if ended else container.exit_code
+        return how.code if how else ended.exit_code if ended else container.exit_code
     with sock:
         with suppress(BrokenPipeError):
             sock.sendall(frame(protocol.ATTACH, b"\0"))
