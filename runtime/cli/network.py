@@ -30,7 +30,7 @@ VERB_CREATE = Verb(
         Flag("--ip-range", kind="texts", metavar="SUBNET", help="Part of the subnet that containers get"),
         Flag("--ipam-driver", kind="text", metavar="DRIVER", help="default"),
         Flag("--ipam-opt", kind="texts", metavar="NAME=VALUE", help="Accepted and shown"),
-        Flag("--ipv4", help="IPv4 addresses; they cannot be switched off"),
+        Flag("--ipv4", help="IPv4 addresses, as long as it is not false"),
         Flag("--ipv6", help="IPv6 addresses as well"),
         Flag("--label", kind="texts", metavar="NAME=VALUE", help="Set a label"),
         Flag(
@@ -110,9 +110,9 @@ def run_create(args: Arguments, context: Context) -> int:
         raise UsageError(f'only one instance of "{driver.replace("none", "null")}" network is allowed')
     if driver != "bridge":
         raise NotFound(f'plugin "{driver}" not found', hint="there is: bridge")
-    if args.given("ipv4") and not args.switch("ipv4"):
-        reason = "" if args.switch("ipv6") else "IPv4 or IPv6 must be enabled: "
-        raise UsageError(f"{reason}--ipv4=false cannot be had: names and ports are served over IPv4")
+    ipv4 = args.switch("ipv4") if args.given("ipv4") else True
+    if not ipv4 and not args.switch("ipv6"):
+        raise UsageError("IPv4 or IPv6 must be enabled")
     if (args.text("ipam-driver") or "default") != "default":
         raise UsageError(
             f"--ipam-driver {args.text('ipam-driver')} cannot be had: addresses are leased by pybuild itself"
@@ -125,6 +125,7 @@ def run_create(args: Arguments, context: Context) -> int:
         gateways=_listed(args, "gateway"),
         ranges=_listed(args, "ip-range"),
         aux=dict(_pair(text) for text in args.texts("aux-address")),
+        ipv4=ipv4,
         ipv6=args.switch("ipv6"),
         options=dict(_pair(text) for text in args.texts("ipam-opt")),
     )

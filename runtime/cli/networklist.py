@@ -161,14 +161,14 @@ def _row(document: dict[str, object], whole: bool) -> dict[str, object]:
     labels = document["Labels"]
     assert isinstance(labels, dict)  # as describe makes it
     return {
-        "ID": document["Id"] if whole else str(document["Id"])[:12],
-        "Name": document["Name"],
-        "Driver": document["Driver"],
-        "Scope": document["Scope"],
         "CreatedAt": str(document["Created"]).replace("T", " ").replace("Z", " +0000 UTC"),
-        "IPv4": "true",
-        "IPv6": "false",
+        "Driver": document["Driver"],
+        "ID": document["Id"] if whole else str(document["Id"])[:12],
+        "IPv4": "true" if document["EnableIPv4"] else "false",
+        "IPv6": "true" if document["EnableIPv6"] else "false",
         "Internal": "true" if document["Internal"] else "false",
         "Label": lambda name: labels.get(name, ""),
         "Labels": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
+        "Name": document["Name"],
+        "Scope": document["Scope"],
     }

@@ -205,15 +205,16 @@ def _disconnect_running(containers: Containers, container: Container, name: str)
     if gone is None:
         return
     address = subnets.number(str(gone["address"])) or 0
+    port = str(gone.get("port") or bridge.port_name(key, address))
     try:
         with home.present(containers.store.context) as at:
             namespace = at.namespace if at else namespaces.HERE
-            namespaces.within(namespace, lambda: _unplug(bridge.port_name(key, address)))
+            namespaces.within(namespace, lambda: _unplug(port))
             ports = _follow_way(containers, container, endpoints, namespace)
     except OSError as error:
         raise NetworkError(f"{container.name} cannot leave {name}: {error.strerror or error}") from error
     owner, six = f"container:{container.id}", str(gone.get("address6") or "")
-    leases.release_address(containers.database, owner, address, subnets.number6(six) or 0)
+    leases.release_address(containers.database, owner, bridge.address_of(port), subnets.number6(six) or 0)
     with suppress(OSError):
         for own in filter(None, (str(gone["address"]), six)):
             _drop_host(containers, container, own)
@@ -238,7 +239,7 @@ def _follow_way(
     if now == before:
         return held
     if now:
-        gateways = [str(endpoints[now]["gateway"]), str(endpoints[now].get("gateway6") or "")]
+        gateways = [str(endpoints[now].get(field) or "") for field in ("gateway", "gateway6")]
         attach.route(container.pid, subnets.number(gateways[0]) or 0, subnets.number6(gateways[1]) or 0)
     if held:
         _move_ports(containers, held, endpoints.get(now), now, namespace)
@@ -263,7 +264,8 @@ def _move_ports(
         portrules.drop(key, forwards)
         portrules.drop(key, forwards6, IPV6)
         if endpoint is not None:
-            portrules.put(key, design.table, subnets.number(str(endpoint["address"])) or 0, forwards)
+            if address := subnets.number(str(endpoint["address"])):
+                portrules.put(key, design.table, address, forwards)
             address6 = subnets.number6(str(endpoint.get("address6") or ""))
             if address6:
                 portrules.put(key, design.table, address6, forwards6, IPV6)
@@ -307,7 +309,7 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
     number = network_id(store, network, name)
     config: list[dict[str, object]] | None = None
     if network is not None:
-        config = [_pool_document(network.pool, subnets.text, subnets.dotted)]
+        config = [_pool_document(network.pool, subnets.text, subnets.dotted)] if network.ipv4 else []
         if network.pool6 is not None:
             config.append(_pool_document(network.pool6, subnets.network6, subnets.text6))
     elif name == "bridge":
@@ -321,7 +323,7 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
         "Created": rfc3339(network.created if network else 0),
         "Scope": network.scope if network else "local",
         "Driver": driver_of(network, name),
-        "EnableIPv4": True,
+        "EnableIPv4": network is None or network.ipv4,
         "EnableIPv6": bool(network and network.ipv6),
         "IPAM": {
             "Driver": "default",
@@ -338,7 +340,7 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
                 "Name": owner,
                 "EndpointID": endpoint_id(container, number),
                 "MacAddress": endpoint["mac"],
-                "IPv4Address": f"{endpoint['address']}/{endpoint['prefix']}",
+                "IPv4Address": f"{endpoint['address']}/{endpoint['prefix']}" if endpoint["address"] else "",
                 "IPv6Address": f"{endpoint['address6']}/{endpoint['prefix6']}" if endpoint.get("address6") else "",
             }
             for container, (owner, endpoint) in members.items()

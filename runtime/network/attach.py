@@ -8,7 +8,7 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
      "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu",
      "link": "eth", or what else its name begins with,
      "apart": True                                     where containers do not reach each other
-     "address6", "gateway6", "prefix6",                where it has IPv6
+     "address6", "gateway6", "prefix6",                where it has IPv6; `address` is 0 where it has that alone
      "others": [{the same}, …],                        further networks
      "forwards": [[[host address, protocol, port], port inside], …], "table", "to": address, "target": dotted,
      "forwards6", "to6"                                the same for IPv6
@@ -157,7 +157,8 @@ def join(document: dict[str, Any], pid: int, namespace: int = HERE) -> None:
 def route(pid: int, gateway: int, gateway6: int = 0) -> None:
     """Send what a container that runs has for elsewhere through `gateway`, whatever did so before. Raises OSError."""
     with namespaces.inside(pid, Rtnetlink) as links:
-        links.transact([rtnetlink.new_default_route(gateway, replace=True)])
+        if gateway:
+            links.transact([rtnetlink.new_default_route(gateway, replace=True)])
         if gateway6:
             links.transact([rtnetlink.new_default_route(gateway6, rtnetlink.AF_INET6, replace=True)])
 
@@ -271,7 +272,8 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: 
     link = inside.link(name)
     if link is None:
         raise OSError(errno.ENODEV, f"{name} vanished from the container's network namespace")
-    inside.transact([rtnetlink.new_address(link.index, document["address"], document["prefix"])])
+    if document["address"]:
+        inside.transact([rtnetlink.new_address(link.index, document["address"], document["prefix"])])
     if document["gateway"]:
         inside.transact([rtnetlink.new_default_route(document["gateway"])])
     if six:

@@ -94,6 +94,11 @@ def port_name(key: str, address: int) -> str:
     return f"pb{key[:5]}{address:08x}"
 
 
+def address_of(port: str) -> int:
+    """Return the address that a port is named by."""
+    return int(port[-8:], 16)
+
+
 def mac_of(address: int) -> str:
     """Give the link-layer address that goes with an IPv4 address, so that no neighbour's cache is ever stale."""
     return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + address.to_bytes(4, "big"))

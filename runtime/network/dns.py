@@ -151,7 +151,7 @@ class Names:
 
 def _addresses(endpoint: dict[str, Any]) -> dict[int, bytes]:
     """Return the addresses of a container in one network by the kind of record that they are."""
-    found = {A: _socket.inet_pton(_socket.AF_INET, endpoint["address"])}
+    found = {A: _socket.inet_pton(_socket.AF_INET, endpoint["address"])} if endpoint["address"] else {}
     if endpoint.get("address6"):
         found[AAAA] = _socket.inet_pton(_socket.AF_INET6, endpoint["address6"])
     return found

@@ -100,23 +100,26 @@ class Endpoint:
         self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
         self.address6 = self.lease.address6
         address = self.lease.address
+        four = network is None or network.ipv4
         self.document: dict[str, Any] = {
             "bridge": found.index,
             "port": bridge.port_name(key, address),
             "mac": settings.get("MacAddress") or bridge.mac_of(address),
-            "address": address,
-            "gateway": 0 if self.internal else found.gateway,
+            "address": address if four else 0,
+            "gateway": found.gateway if four and not self.internal else 0,
             "prefix": found.prefix,
             "mtu": (network.mtu if network else 0) or mtu,
             "link": network.link_prefix if network else "eth",
         }
         if not self.design.icc:
             self.document["apart"] = True
+        gateway = self.document["gateway"]
         self.facts: dict[str, object] = {
             "id": network.id if network else "",
-            "address": subnets.dotted(address),
-            "gateway": "" if self.internal else subnets.dotted(found.gateway),
-            "prefix": found.prefix,
+            "port": self.document["port"],
+            "address": subnets.dotted(address) if four else "",
+            "gateway": subnets.dotted(gateway) if gateway else "",
+            "prefix": found.prefix if four else 0,
             "mac": self.document["mac"],
             "aliases": list(settings.get("Aliases") or ()),
             "links": _links(settings),
@@ -132,6 +135,18 @@ class Endpoint:
                 "prefix6": pool6.prefix,
                 "gateway6": subnets.text6(gateway6) if gateway6 else "",
             }
+
+    @property
+    def target(self) -> str:
+        """The address at which the host reaches the container."""
+        return str(self.facts["address"] or self.facts.get("address6", ""))
+
+    @property
+    def gateway_text(self) -> str:
+        """The address of the bridge, of IPv4 where there is one."""
+        if self.document["address"] or not self.design.six:
+            return subnets.dotted(self.gateway)
+        return subnets.text6(self.design.six[0])
 
 
 def _links(settings: EndpointSettings) -> list[tuple[str, str]]:

@@ -49,13 +49,15 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 class Network(Frozen):
     """A user's network: its `pool` of IPv4 addresses, and `pool6` where IPv6 addresses were asked for or given.
 
-    `ipv6` says whether containers get those. `created` is in nanoseconds.
+    `ipv4` and `ipv6` say whether containers get those: without `ipv4` the pool's are only what its links are named by.
+    `created` is in nanoseconds.
     """
 
     id: str
     name: str
     pool: pools.Pool
     pool6: pools.Pool | None = None
+    ipv4: bool = True
     ipv6: bool = False
     internal: bool
     attachable: bool = False
@@ -149,6 +151,7 @@ class Networks:
                 name=name,
                 pool=pool,
                 pool6=pool6,
+                ipv4=wishes.ipv4,
                 ipv6=wishes.ipv6,
                 internal=internal,
                 attachable=attachable,
@@ -255,6 +258,7 @@ def _network(row: Row) -> Network:
         **{name: row[name] for name in _COLUMNS},
         pool=pools.Pool(**place, fixed=bool(row["fixed"]), routed=more.get("routed", True), aux=more.get("aux", {})),
         pool6=pools.Pool(**{**six, **{name: int(six[name], 16) for name in _LONG}}) if six else None,
+        ipv4=more.get("ipv4", True),
         ipv6=more.get("ipv6", False),
         internal=bool(row["internal"]),
         attachable=more.get("attachable", False),
@@ -272,6 +276,7 @@ _LONG = ("network", "gateway", "first", "last")
 def _row_of(network: Network) -> tuple[object, ...]:
     pool, six = network.pool, network.pool6
     more: dict[str, object] = {
+        "ipv4": network.ipv4,
         "ipv6": network.ipv6,
         "attachable": network.attachable,
         "scope": network.scope,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from frozen import Frozen
 from runtime.errors import UsageError
-from runtime.network import home, janitor, leases, resolv, subnets
+from runtime.network import home, janitor, leases, resolv
 from runtime.network.attach import DNS_ADDRESS
 from runtime.network.endpoints import Endpoint, Lease
 
@@ -250,12 +250,13 @@ def _connected(
         BRIDGE,
         document,
         address=str(own[0]) if own else None,
-        gateway=subnets.dotted((way or points[0]).gateway) if points else None,
+        gateway=(way or points[0]).gateway_text if points else None,
         ipv6=way6 is not None,
         named="dns" in document,
         more=[str(text) for text in own[1:]],
     )
     if points:
+        made.address = str(points[0].facts["address"]) or None
         made.prefix, made.mac = points[0].prefix, points[0].document["mac"]
     made.endpoints = {point.name: point.facts for point in points}
     made._leases = [point.lease for point in points]
@@ -271,9 +272,9 @@ def _forwarding(reserved: Reserved, way: Endpoint) -> dict[str, Any]:
     six = {"to6": way.address6, "forwards6": forwards6(reserved.ports)} if way.address6 else {}
     return {
         "table": way.design.table,
-        "to": way.lease.address,
-        "target": subnets.dotted(way.lease.address),
-        "forwards": forwards(reserved.ports),
+        "to": way.document["address"],
+        "target": way.target,
+        "forwards": forwards(reserved.ports) if way.document["address"] else [],
         "sockets": reserved.served,
         **six,
     }

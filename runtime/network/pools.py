@@ -18,13 +18,14 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Wishes(Frozen):
     """What was asked for: subnets, gateways and ranges as written, `aux` names to addresses that are kept free.
 
-    `ipv6`: containers get IPv6 addresses. `options` are only kept.
+    `ipv4`, `ipv6`: containers get such addresses. `options` are only kept.
     """
 
     subnets: Sequence[str] = ()
     gateways: Sequence[str] = ()
     ranges: Sequence[str] = ()
     aux: Mapping[str, str] = field(default_factory=dict)
+    ipv4: bool = True
     ipv6: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
 

@@ -63,7 +63,7 @@ class Target:
         row = self._connection.execute("SELECT network FROM containers WHERE id = ?", (self._owner,)).fetchone()
         endpoints = json.loads(row[0]).get("networks") or {} if row else {}
         if name := way_out(endpoints):
-            self._address = endpoints[name]["address"]
+            self._address = endpoints[name]["address"] or endpoints[name]["address6"]
         self._version = version
 
 
@@ -72,7 +72,7 @@ def carry(client: socket.socket, target: tuple[str, int], protocol: int, namespa
     with client, suppress(OSError):
         if namespace != HERE:
             syscalls.setns(namespace, syscalls.CLONE_NEWNET)
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, protocol) as inner:
+        with socket.socket(_family(target[0]), socket.SOCK_STREAM, protocol) as inner:
             inner.settimeout(_CONNECT_PATIENCE)
             inner.connect(target)
             inner.settimeout(None)
@@ -80,6 +80,10 @@ def carry(client: socket.socket, target: tuple[str, int], protocol: int, namespa
             back.start()
             _pump(client, inner)
             back.join()
+
+
+def _family(address: str) -> int:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
@@ -125,9 +129,10 @@ class Datagrams:
     def _new(self, client: Any) -> socket.socket:
         while len(self._clients) >= _CLIENTS:
             self._forget(next(iter(self._clients)))
-        inner = within(self._namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        target = self._target()
+        inner = within(self._namespace, lambda: socket.socket(_family(target[0]), socket.SOCK_DGRAM))
         inner.setblocking(False)
-        inner.connect(self._target())
+        inner.connect(target)
         self._watch(inner.fileno(), lambda: self._answer(inner, client))
         return inner
 

@@ -16,5 +16,5 @@ def way_out(endpoints: Mapping[str, Mapping[str, Any]]) -> str:
 
     `endpoints` are those of a container's record, in the order in which it joined them.
     """
-    ways = [name for name, endpoint in endpoints.items() if endpoint.get("gateway")]
+    ways = [name for name, endpoint in endpoints.items() if endpoint.get("gateway") or endpoint.get("gateway6")]
     return max(ways, key=lambda name: endpoints[name].get("priority", 0), default="")

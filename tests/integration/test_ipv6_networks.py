@@ -108,6 +108,23 @@ def test_a_port_follows_its_container_to_the_next_network(box: Program) -> None:
     assert box.text("port", "web", "80").splitlines()[0] == f"0.0.0.0:{port}"
 
 
+def test_a_network_may_have_ipv6_alone(box: Program) -> None:
+    box("network", "create", "--ipv4=false", "--ipv6", "net")
+    document = _document(box, "net")
+    assert (document["EnableIPv4"], len(document["IPAM"]["Config"])) == (False, 1)  # type: ignore[index]
+    assert box.text("network", "ls", "--filter", "name=net", "--format", "{{.IPv4}} {{.IPv6}}") == "false true"
+    port = _free()
+    box("run", "-d", "--name", "web", "--network", "net", "-p", f"{port}:80", "box", *SERVER)
+    assert [_get("127.0.0.1", port), _get("::1", port)] == ["page", "page"]
+    box("run", "-d", "--name", "two", "--network", "net", "box", *SLEEP)
+    assert box.text("exec", "two", "wget", "-qO-", "http://web/") == "page"
+    assert box.text("exec", "two", "ip", "-4", "addr", "show", "eth0") == ""
+    assert _endpoint(box, "web", "net")["IPAddress"] == ""
+    box("network", "disconnect", "net", "web")
+    box("network", "connect", "net", "web")
+    assert _get("127.0.0.1", port) == "page"
+
+
 def test_the_network_with_the_highest_priority_is_the_way_out(box: Program) -> None:
     box("network", "create", "--subnet", "10.211.21.0/24", "one")
     box("network", "create", "--subnet", "10.211.22.0/24", "two")
@@ -128,7 +145,7 @@ def test_wrong_addresses_are_refused_with_a_reason(box: Program) -> None:
         (("--subnet", "fd00:7:7:4::/64", "--subnet", "fd00:7:7:5::/64"), b"multiple subnets"),
         (("--subnet", "fd00:7:7:4::/128"), b"has no room"),
         (("--aux-address", "a=fd00::1"), b"no matching subnet for aux-address"),
-        (("--ipv4=false",), b"cannot be had"),
+        (("--ipv4=false", "--ipv6=false"), b"IPv4 or IPv6 must be enabled"),
         (("--scope", "swarm"), b"swarm scoped"),
         (("--config-only",), b"cannot be had"),
     ):

@@ -15,7 +15,7 @@ from runtime.network.bridge import Bridge, Design
 from runtime.network.janitor import bridge_name
 from runtime.network.nftables import IPV6, NFPROTO_IPV6, Nftables
 from runtime.network.rtnetlink import Rtnetlink
-from tests.runtime.network.machines import KEY, PORT, ask, choose, document, ip, sleeper
+from tests.runtime.network.machines import KEY, PORT, ask, choose, document, eventually, ip, sleeper
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin]
 
@@ -56,6 +56,8 @@ def far(machine: int) -> int:
     ip("-6", "addr", "add", f"{UPLINK}/64", "dev", "uplink", "nodad")
     ip("-6", "addr", "add", f"{OUTSIDE}/64", "dev", "eth0", "nodad", pid=machine)
     ip("-6", "route", "add", "default", "via", OUTSIDE)
+    for name, pid in (("uplink", None), ("eth0", machine)):  # what is forwarded asks neighbours by these addresses
+        assert eventually(lambda name=name, pid=pid: "tentative" not in ip("-6", "addr", "show", name, pid=pid))  # type: ignore[misc]
     return machine
 
 
