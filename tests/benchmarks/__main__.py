@@ -18,9 +18,10 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tests.benchmarks.cases import CASES, IMAGE, Bench
+from tests.benchmarks.cases import CASES, IMAGE, TOGETHER, Bench
 from tests.benchmarks.tools import Tool, find_tools
 
 _FILES = (2_000, 20_000, 100_000)
@@ -55,9 +56,11 @@ def main() -> int:
         for tool in tools:
             tool.load_base(archive, IMAGE)
         for case in words.cases or CASES:
-            for tool in tools:
-                if tool.can(case):
-                    measure(case, bench, tool, figures)
+            rounds = bench.runs if case in TOGETHER else 1
+            for _ in range(rounds):
+                for tool in tools:
+                    if tool.can(case):
+                        measure(case, replace(bench, runs=bench.runs // rounds), tool, figures)
     if words.json:
         print(json.dumps({"version": 1, "figures": figures}))
     else:
@@ -69,7 +72,7 @@ def measure(case: str, bench: Bench, tool: Tool, figures: dict[str, dict[str, li
     """Run one case with one tool; a tool that fails is named and has no figure."""
     try:
         for name, seconds in CASES[case](bench, tool):
-            figures.setdefault(name, {})[tool.name] = seconds
+            figures.setdefault(name, {}).setdefault(tool.name, []).extend(seconds)
             print(f"{tool.name:8} {shown(name, statistics.median(seconds))}  {name}", file=sys.stderr)
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         print(f"{tool.name:8} failed: {error}", file=sys.stderr)

@@ -168,3 +168,5 @@ CASES: dict[str, Case] = {
     "run": run_container,
     "move": move_images,
 }
+TOGETHER = frozenset(("move",))
+"""Cases whose runs take so long that the tools take turns: what else the machine does meets all of them."""

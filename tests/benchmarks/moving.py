@@ -34,8 +34,12 @@ class Costs:
 def write_parts(context: Path, layers: int, size: int) -> None:
     """Write `part0`…, `size` bytes together, of which half can be compressed, as programs can."""
     for number in range(layers):
-        piece = size // layers // 2
-        (context / f"part{number}").write_bytes(os.urandom(piece) + bytes(piece))
+        half = size // layers // 2
+        with (context / f"part{number}").open("wb") as file:
+            for piece in (os.urandom, bytes):
+                left = half
+                while left:  # little by little: what this process has at most, its children are said to have had
+                    left -= file.write(piece(min(left, 1 << 20)))
 
 
 def move(tool: Tool, verb: str, name: str) -> Cost:
