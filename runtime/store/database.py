@@ -2,8 +2,8 @@
 
 Every thread has a connection of its own, which no forked child ever touches. The journal is a WAL: readers never
 wait. Writes are `BEGIN IMMEDIATE` and short: nothing runs, downloads or copies inside one. `synchronous` is NORMAL: a
-power cut may lose the last transactions but never breaks the file, and nothing that is recorded precedes its synced
-content.
+power cut may lose the last transactions but never breaks the file; of content that was recorded and not synced, blobs
+and snapshots know by themselves that it is to be compared.
 """
 
 from __future__ import annotations
