@@ -126,6 +126,11 @@ def _settle(containers: Containers, config: Config, asked: HostConfig) -> HostCo
 
         if counts_swap(rootless=containers.store.context.rootless):
             host["MemorySwap"] = 2 * host["Memory"]
+    if host.get("OomKillDisable") and not host.get("Memory"):
+        containers.store.context.stderr.write(
+            "pybuild: WARNING: OOM killer is disabled for the container, but no memory limit is set, "
+            "this can result in the system running out of resources.\n"
+        )
     if host.get("Links"):
         from runtime.containers import links  # lazy: hardly anybody links containers any more
 

@@ -302,6 +302,12 @@ def test_limits_of_version_1_are_in_force_or_refused(
     assert _limits(box, *words, files={"it": (controller, file)})["it"].splitlines()[0] == value
 
 
+def test_a_container_that_may_take_all_memory_is_warned_of(box: Program) -> None:
+    made = box("create", "--oom-kill-disable", "box", "true")
+    assert b"OOM killer is disabled for the container, but no memory limit is set" in made.stderr
+    assert box("create", "--oom-kill-disable", "-m", "64m", "box", "true").stderr == b""
+
+
 def _disk() -> str:
     """Return a block device of the machine that is a whole disk."""
     names = [line.split()[3] for line in Path("/proc/partitions").read_text().splitlines()[2:]]
