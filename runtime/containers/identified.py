@@ -20,11 +20,10 @@ def first_process(containers: Containers, container: Container, user: str, *, pr
     config, host = container.config, container.host_config
     with container_view(containers, container) as view:
         identity = find_identity(view, user or config.get("User", ""), host.get("GroupAdd") or ())
-    privileged = privileged or host.get("Privileged", False)
+    own = host.get("Privileged", False)
     security = read_security(host.get("SecurityOpt") or ())
-    capabilities = resolve_capabilities(
-        add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=privileged
-    )
+    bounds = resolve_capabilities(add=host.get("CapAdd") or (), drop=host.get("CapDrop") or (), privileged=own)
+    capabilities = resolve_capabilities(privileged=True) if privileged else bounds
     process = container_spec(
         args=("true",),
         user=User(uid=identity.uid, gid=identity.gid, groups=tuple(sorted({identity.gid, *identity.groups}))),
@@ -33,10 +32,11 @@ def first_process(containers: Containers, container: Container, user: str, *, pr
         rlimits=[(limit["Name"], limit["Soft"], limit["Hard"]) for limit in host.get("Ulimits") or ()],
         oom_score_adj=host.get("OomScoreAdj"),
     )["process"]
-    if security.apparmor and not privileged:
+    if security.apparmor and not (privileged or own):
         process["apparmorProfile"] = security.apparmor
     return {
         "process": process,
-        "seccomp": filter_of(containers.store.context, security, capabilities, privileged=privileged),
+        # As Docker's: more rights for one command leave the container's filter as it is.
+        "seccomp": filter_of(containers.store.context, security, bounds, privileged=own),
         "home": identity.home,
     }

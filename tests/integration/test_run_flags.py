@@ -445,6 +445,17 @@ def test_the_default_profile_can_be_left_out(box: Program) -> None:
     assert _shell(box, "--privileged", command=command) == ["Seccomp:0"]
 
 
+def test_a_privileged_exec_has_all_capabilities_and_the_containers_filter(box: Program) -> None:
+    _started(box, "one", "box", *SLEEP)
+    command = "grep -E 'CapEff|Seccomp:' /proc/self/status | cut -f2; mount -t tmpfs none /tmp 2>/dev/null || echo no"
+    effective, filtered, mounted = box.text("exec", "--privileged", "one", "sh", "-c", command).splitlines()
+    plain = box.text("exec", "one", "sh", "-c", command).splitlines()
+    assert (filtered, mounted, plain[1]) == ("2", "no", "2")
+    assert int(effective, 16) > int(plain[0], 16)
+    _started(box, "two", "--privileged", "box", *SLEEP)
+    assert box.text("exec", "two", "sh", "-c", command).splitlines() == [effective, "0"]
+
+
 def test_an_exec_has_the_profile_of_its_container(box: Program) -> None:
     box.directory("profiles", {"p.json": json.dumps(PROFILE)})
     _started(box, "one", "--security-opt", "seccomp=profiles/p.json", "box", *SLEEP)
