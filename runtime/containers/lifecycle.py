@@ -96,6 +96,7 @@ def _end(containers: Containers, container: Container, sock: socket.socket, aske
     if _await_end(containers, sock, timeout) is None:
         with suppress(BrokenPipeError):
             sock.sendall(frame(protocol.SIGNAL, number(signal.SIGKILL, 1)))
+        containers.record_event(container, "kill", signal=str(int(signal.SIGKILL)))
         if _await_end(containers, sock, DEFAULT_STOP_TIMEOUT) is None:
             _kill_monitor(containers, container)
 

@@ -320,7 +320,7 @@ class Monitor:
             else:
                 client.send(protocol.WINDOW, protocol.number(len(payload)))
         elif kind == protocol.STDIN_END:
-            if not self.plan["tty"]:
+            if self.plan["stdin_once"] and not self.plan["tty"]:  # else the next client goes on where this one ended
                 self.end_stdin()
         elif kind == protocol.SIGNAL:
             self.send_signal(payload[0], final=payload[1:] == b"\1")

@@ -265,8 +265,12 @@ class Containers:
             for name in os.listdir(marks := self.directory(container.id) / "execs"):
                 os.unlink(marks / name)
 
-    def handed_over(self, container: Container, monitor: str, network: dict[str, object]) -> None:
+    def handed_over(
+        self, container: Container, monitor: str, network: dict[str, object], *, attached: bool = False
+    ) -> None:
         """Record that a monitor (named as store.leases does) is about to run the container; comes before it is told.
+
+        `attached`: the command that starts it is its terminal.
 
         From now on the container counts as running for as long as its lock is held, whatever becomes of this process.
         """
@@ -277,6 +281,8 @@ class Containers:
                 " exit_code = 0, oom_killed = 0, error = '' WHERE id = ?",
                 (monitor, json.dumps(network), container.id),
             )
+            if attached:
+                _event(connection, container, "attach", self.store.context.now())
 
     def started(self, container: Container) -> None:
         """Record that the command runs, from the word that its monitor left in `started`; once."""

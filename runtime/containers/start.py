@@ -153,7 +153,8 @@ def start(
         context.cancel.check()
         containers.forget_end(container)
         processfile.write(containers.directory(container.id), request)
-        containers.handed_over(container, f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}", _facts(network))
+        name = f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}"
+        containers.handed_over(container, name, _facts(network), attached=bool(attached))
         if container.started and mode == "bridge":  # before that nobody can have linked it
             from runtime.containers import links
 

@@ -238,7 +238,7 @@ def test_events_tell_the_life_of_a_container(box: Program) -> None:
     box("run", "--network", "none", "--name", "one", "box", "true")
     box("rm", "one")
     words = ("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}", "-f", "container=one")
-    assert box.text(*words).split() == ["create", "start", "die", "destroy"]
+    assert box.text(*words).split() == ["create", "attach", "start", "die", "destroy"]
 
 
 def test_prune_takes_what_does_not_run(running: Program) -> None:

@@ -157,6 +157,20 @@ def test_without_stdin_the_container_reads_an_end_at_once(starter: Starter) -> N
     assert starter.until(protocol.EXITED)[0][0] == 0
 
 
+def test_standard_input_that_is_for_several_goes_on_after_one_of_them_ends(starter: Starter) -> None:
+    starter.start(SH, "-c", "read a; read b; echo $a $b", stdin=True, attached=0, stdin_once=False)
+    starter.until(protocol.STARTED)
+    for text in (b"one\n", b"two\n"):
+        with _connect(starter) as client:
+            client.sendall(frame(protocol.ATTACH, bytes((protocol.IN,))) + frame(protocol.STDIN, text))
+            client.sendall(frame(protocol.STDIN_END))
+            frames = Frames()
+            while protocol.WINDOW not in [kind for kind, _ in frames.feed(client.recv(100))]:
+                pass
+    assert starter.until(protocol.EXITED)[0][0] == 0
+    assert starter.log().endswith(b"one two\n")
+
+
 def test_standard_input_ends_when_its_starter_goes_away(starter: Starter) -> None:
     starter.start("/bin/cat", stdin=True)
     starter.until(protocol.STARTED)
