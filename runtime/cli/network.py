@@ -78,7 +78,8 @@ VERB_CONNECT = Verb(
         Flag("--gw-priority", kind="integer", metavar="NUMBER", help="The highest is the container's way out"),
         Flag("--ip6", kind="text", metavar="IP", help="Its IPv6 address"),
         Flag("--link", kind="texts", metavar="NAME[:ALIAS]", help="What it calls another container of the network"),
-        *(Flag(name, kind="texts", hidden=True) for name in ("--driver-opt", "--link-local-ip")),
+        Flag("--driver-opt", kind="texts", metavar="NAME=VALUE", help="Options of the link: its name, sysctls"),
+        Flag("--link-local-ip", kind="texts", hidden=True),
     ),
 )
 VERB_DISCONNECT = Verb(
@@ -93,7 +94,6 @@ VERB_DISCONNECT = Verb(
 _REFUSED = {
     "config-from": "there are no configurations to copy",
     "config-only": "there are no configurations to copy",
-    "driver-opt": "links have no options",
     "ingress": "Ingress network can only be global scope network, and there is one host only",
     "link-local-ip": "links have the address that goes with their link-layer address",
 }
@@ -202,7 +202,7 @@ def run_connect(args: Arguments, context: Context) -> int:
     from runtime.containers.membership import connect  # lazy: 20 ms
     from runtime.containers.records import Containers
 
-    _refuse(args, "driver-opt link-local-ip")
+    _refuse(args, "link-local-ip")
     settings: EndpointSettings = {}
     if args.texts("alias"):
         settings["Aliases"] = list(args.texts("alias"))
@@ -214,6 +214,10 @@ def run_connect(args: Arguments, context: Context) -> int:
         settings["IPv6Address"] = address6
     if mac:
         settings["MacAddress"] = check_mac(mac)
+    if args.texts("driver-opt"):
+        from runtime.network import endpointoptions
+
+        settings["DriverOpts"] = endpointoptions.read(args.texts("driver-opt"))
     if args.texts("link"):
         settings["Links"] = list(args.texts("link"))
     if priority is not None:

@@ -359,6 +359,7 @@ def _endpoints(containers: Containers, container: Container, running: bool) -> d
             **_NO_ENDPOINT,
             "IPAMConfig": _asked_addresses(wishes),
             "Links": wishes.get("Links") or None,
+            "DriverOpts": wishes.get("DriverOpts") or None,
             "GwPriority": wishes.get("GwPriority", 0),
             "Aliases": wishes.get("Aliases") or None,
             "MacAddress": wishes.get("MacAddress", ""),

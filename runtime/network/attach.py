@@ -6,7 +6,7 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
     {"mode": "host" | "none"}                      nothing to do
     {"mode": "bridge", "locks", "key",
      "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu",
-     "link": "eth", or what else its name begins with,
+     "link": "eth", or what else its name begins with, "name": where one is asked for, "sysctls": [[path, value], …],
      "apart": True                                     where containers do not reach each other
      "address6", "gateway6", "prefix6",                where it has IPv6; `address` is 0 where it has that alone
      "others": [{the same}, …],                        further networks
@@ -102,9 +102,12 @@ def _connect(document: dict[str, Any], pid: int) -> list[int]:
             links.transact([rtnetlink.link_up("lo")])  # names are asked for there; the launcher does it later
         used: dict[str, int] = {}
         for endpoint in _endpoints(document):
-            prefix = endpoint.get("link", "eth")
-            used[prefix] = number = used.get(prefix, -1) + 1
-            _attach_bridge(links, endpoint, pid, f"{prefix}{number}", bool(document.get("forwards")))
+            name = endpoint.get("name")
+            if not name:
+                prefix = endpoint.get("link", "eth")
+                used[prefix] = number = used.get(prefix, -1) + 1
+                name = f"{prefix}{number}"
+            _attach_bridge(links, endpoint, pid, name, bool(document.get("forwards")))
     return namespaces.inside(pid, _name_sockets) if document.get("dns") else []
 
 
@@ -148,8 +151,8 @@ def join(document: dict[str, Any], pid: int, namespace: int = HERE) -> None:
         with namespaces.inside(pid, Rtnetlink) as links:
             names = {link.name for link in links.links()}
             prefix = document.get("link", "eth")
-            name = next(name for number in range(len(names) + 1) if (name := f"{prefix}{number}") not in names)
-            _attach_bridge(links, document, pid, name, False)
+            free = next(name for number in range(len(names) + 1) if (name := f"{prefix}{number}") not in names)
+            _attach_bridge(links, document, pid, document.get("name") or free, False)
 
     namespaces.within(namespace, work)
 
@@ -280,3 +283,18 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: 
         inside.transact([rtnetlink.new_address(link.index, six, document["prefix6"], rtnetlink.AF_INET6)])
         if document["gateway6"]:
             inside.transact([rtnetlink.new_default_route(document["gateway6"], rtnetlink.AF_INET6)])
+    if document.get("sysctls"):
+        namespaces.inside(pid, lambda: _set_sysctls(document["sysctls"], name))
+
+
+def _set_sysctls(settings: list[tuple[str, str]], name: str) -> None:
+    """Set what was asked for of a link; the kernel shows the settings of the network namespace of the thread."""
+    for place, value in settings:
+        path = f"/proc/sys/{place.replace('IFNAME', name)}"
+        try:
+            with open(path, "wb", buffering=0) as file:
+                file.write(f"{value}\n".encode())
+        except FileNotFoundError:
+            raise OSError(errno.ENOENT, f"{path} is not a sysctl file") from None
+        except OSError as error:
+            raise OSError(error.errno, f"{value} cannot be written to {path}: {error.strerror}") from error

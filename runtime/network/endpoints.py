@@ -113,6 +113,11 @@ class Endpoint:
         }
         if not self.design.icc:
             self.document["apart"] = True
+        if settings.get("DriverOpts"):
+            from runtime.network import endpointoptions  # lazy: hardly any link has options
+
+            self.document["name"] = endpointoptions.link_name(settings["DriverOpts"])
+            self.document["sysctls"] = endpointoptions.sysctls(settings["DriverOpts"])
         gateway = self.document["gateway"]
         self.facts: dict[str, object] = {
             "id": network.id if network else "",

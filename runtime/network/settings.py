@@ -8,13 +8,14 @@ from typing import TypedDict
 class EndpointSettings(TypedDict, total=False):
     """What a container asks of a network: further names, addresses, a link-layer address; absent for no wish.
 
-    `Links` are other containers and what they are called here, `NAME:ALIAS`. `GwPriority` says which network is the way
-    out: the highest.
+    `DriverOpts` are options of the link (endpointoptions). `Links` are other containers and what they are called here,
+    `NAME:ALIAS`. `GwPriority` says which network is the way out: the highest.
     """
 
     Aliases: list[str]
     IPAddress: str
     IPv6Address: str
+    DriverOpts: dict[str, str]
     Links: list[str]
     GwPriority: int
     MacAddress: str

@@ -201,6 +201,26 @@ def test_options_are_in_force(box: Program) -> None:
     assert _reaches(box, "two", box.text("inspect", "-f", "{{.NetworkSettings.Networks.apart.Gateway}}", "two"))
 
 
+def test_a_link_has_the_name_and_the_settings_that_were_asked_for(box: Program) -> None:
+    option = "driver-opt=com.docker.network.endpoint."
+    box("network", "create", "net")
+    sysctls = f'"{option}sysctls=net.ipv4.conf.IFNAME.forwarding=1,net.ipv4.conf.IFNAME.log_martians=1"'
+    asked = f"name=net,{option}ifname=own7,{sysctls}"
+    shown = box.text("run", "--rm", "--network", asked, "box", "cat", "/proc/sys/net/ipv4/conf/own7/log_martians")
+    assert shown == "1"
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    box("network", "connect", "--driver-opt", "com.docker.network.endpoint.ifname=own8", "net", "one")
+    assert "own8" in box.text("exec", "one", "ls", "/sys/class/net")
+    for wrong, message in (
+        ("ifname=lo", b"invalid interface name"),
+        ("sysctls=kernel.panic=1", b"unrecognised network interface sysctl"),
+        ("sysctls=net.ipv4.conf.IFNAME.nothing=1", b"is not a sysctl file"),
+        ("other=1", b"is not known"),
+    ):
+        refused = box("run", "--rm", "--network", f"name=net,{option}{wrong}", "box", "true", status=125)
+        assert message in refused.stderr
+
+
 @pytest.mark.slow
 def test_fifty_containers_that_start_at_once_know_each_other(box: Program) -> None:
     box("network", "create", "net")
