@@ -124,10 +124,20 @@ def _unchanged(store: Store, reference: Reference, repository: Repository, platf
 def _is_whole(store: Store, image: Image) -> bool:
     """Tell whether each layer of an image is here, or its blob: a power cut may have taken one, or the user."""
     chain = chain_ids(image.config.diff_ids)
-    return all(
+    layers = all(
         store.snapshots.get(chain_id) is not None or store.images.layers.remembered(diff_id) is not None
         for diff_id, chain_id in zip(image.config.diff_ids, chain, strict=True)
     )
+    return layers and not _lacks_blobs(store, image)
+
+
+def _lacks_blobs(store: Store, image: Image) -> bool:
+    """Tell whether an image that is in the OCI layout has lost some of its blobs there."""
+    if image.manifest is None:
+        return False
+    if not store.blobs.has(image.manifest.digest):
+        return True
+    return not all(store.blobs.has(layer.digest) for layer in store.images.read_manifest(image.manifest).layers)
 
 
 class _Known:
@@ -222,7 +232,7 @@ class _Pull:
             self._keep(document.descriptor.digest, document.data)
         self._keep(resolved.manifest.config.digest, config_data)
         artifacts = [self._session.submit(self._artifact(item)) for item in resolved.artifacts]
-        self._layers(resolved.manifest.layers, config)
+        self._layers(resolved.manifest.config.digest, resolved.manifest.layers, config)
         self._session.wait(artifacts)
         image = self._record(resolved, config_data, config, named)
         memory = Memory(self._store)
@@ -274,11 +284,16 @@ class _Pull:
 
         return work
 
-    def _layers(self, layers: Sequence[Descriptor], config: ImageConfig) -> None:
-        """Bring and unpack what is not here, from the lowest layer up."""
-        chain = chain_ids(config.diff_ids)
+    def _layers(self, image_id: Digest, layers: Sequence[Descriptor], config: ImageConfig) -> None:
+        """Bring and unpack what is not here, from the lowest layer up; blobs alone where the OCI layout lost them."""
+        lost: set[Digest] = set()
+        known = self._store.images.resolve(image_id)
+        if known is not None and _lacks_blobs(self._store, known):
+            lost = {layer.digest for layer in layers if not self._store.blobs.has(layer.digest)}
         missing = [
-            layer for layer, chain_id in zip(layers, chain, strict=True) if self._store.snapshots.get(chain_id) is None
+            layer
+            for layer, chain_id in zip(layers, chain_ids(config.diff_ids), strict=True)
+            if layer.digest in lost or self._store.snapshots.get(chain_id) is None
         ]
         arrivals: dict[Digest, Arrival] = {}
         for layer in layers:

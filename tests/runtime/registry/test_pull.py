@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, DigestMismatch, DocumentError, NotFound, PybuildError, RegistryError, StoreError
+from runtime.oci.digests import Digest
 from runtime.oci.platforms import parse_platform
 from runtime.oci.references import parse_reference
 from runtime.registry.events import BlobProgress, Event
@@ -19,6 +22,7 @@ from runtime.registry.memory import Memory
 from runtime.registry.pull import Pulled, pull, pull_all
 from runtime.registry.transport import Transport
 from runtime.store import Store
+from runtime.store.check import check
 from runtime.store.collect import collect
 from runtime.store.referrers import Referrers
 from tests.runtime.registry.samples import (
@@ -94,6 +98,29 @@ def test_what_is_up_to_date_costs_one_question(registry: MemoryRegistry, server:
     server.requests.clear()
     assert not fetch().changed
     assert [request.method for request in server.requests if "/v2/team" in request.path] == ["HEAD"]
+
+
+@pytest.mark.parametrize("what", ["blob", "layer", "both", "manifest"])
+def test_what_was_lost_of_an_image_is_brought_again(
+    store: Store, registry: MemoryRegistry, server: ScriptedServer, fetch: Pull, what: str
+) -> None:
+    sample = add_image(registry, "team/app")
+    pulled = fetch()
+    blob = Digest(digest_of(sample.layers[1]))
+    if what in ("blob", "both"):
+        os.unlink(store.blobs.path(blob))
+    if what in ("layer", "both"):
+        snapshot = store.snapshots.list()[-1]
+        shutil.rmtree(snapshot.path.parent)
+    if what == "manifest":
+        os.unlink(store.blobs.path(Digest(sample.digest)))
+    server.requests.clear()
+    again = fetch()
+    assert again.changed == (what != "layer"), "a layer is made again of its blob, where it is needed"
+    assert again.image.id == pulled.image.id
+    assert _files(store, again) == {"a": b"1", "b": b"2"}
+    assert check(store).problems == ()
+    assert _blobs_asked(server) == ([blob] if what in ("blob", "both") else [])
 
 
 def test_only_layers_that_are_not_here_are_fetched(
