@@ -42,8 +42,6 @@ _ROOM = 1 << 30
 """Bytes that any layer may unpack to."""
 _RATIO = 256
 """Times its own size that a larger layer may unpack to; real ones stay below 30."""
-_QUIET = 60.0
-"""Seconds after which the kernel has written what came before, so that a sync costs nothing."""
 _SLICE = 0.1
 """Seconds between two looks at the cancellation."""
 _REFERRERS = 256
@@ -78,7 +76,6 @@ def pull(
     """
     reference = reference.tagged()
     target = str(reference.digest or reference.tag)
-    store.settle(quiet=_QUIET)
     repository = session.repository(reference)
     current = _unchanged(store, reference, repository, platform) if named else None
     with lease(store) as held:

@@ -47,9 +47,11 @@ class _Marked:
 def collect(store: Store, *, wait: bool = True) -> Collected:
     """Delete all blobs and layers that no root needs.
 
-    Waits until no other process has the store open, and deletes what interrupted downloads left as well; without
-    `wait` it leaves the work to a later collection if one has, and returns an empty result.
+    Waits until no other process has the store open, and deletes what interrupted downloads left as well, after all
+    was synced; without `wait` it leaves the work to a later collection if one has, and returns an empty result.
     """
+    if wait:
+        store.settle()
     with store.exclusive(wait=wait) as alone:
         if not alone:
             return Collected()
@@ -60,9 +62,10 @@ def collect(store: Store, *, wait: bool = True) -> Collected:
         trash = store.snapshots.detach(doomed.snapshots)
         for digest in doomed.blobs:
             store.blobs.delete(digest)
+        gone = [(digest,) for digest in doomed.blobs]
         with store.database.write() as connection:
-            connection.executemany("DELETE FROM layer_blobs WHERE digest = ?", [(digest,) for digest in doomed.blobs])
-            connection.executemany("DELETE FROM referrers WHERE digest = ?", [(digest,) for digest in doomed.blobs])
+            for table in ("layer_blobs", "referrers", "unsettled_blobs"):
+                connection.executemany(f"DELETE FROM {table} WHERE digest = ?", gone)
     for path in trash:
         remove_tree(path)
     return doomed

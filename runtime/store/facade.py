@@ -114,20 +114,16 @@ class Store:
                 self._workspace = path
             return self._workspace
 
-    def settle(self, *, quiet: float = 0) -> None:
+    def settle(self) -> None:
         """Sync all blobs and layers that are not on the disk for certain; this takes as long as the disk needs.
 
-        With `quiet`, only where nothing came for that many seconds: the kernel has written it by then. What stays
-        unsettled is compared when it is used after the next start of the machine. Raises StoreError.
+        It is for who has time. What stays unsettled is compared when it is used after the next start of the machine.
+        Raises StoreError.
         """
         blobs, snapshots = self.blobs.unsettled(), self.snapshots.unsettled()
         if not blobs and not snapshots:
             return
-        from runtime.oci.digests import hex_of  # lazy: as hashlib below
 
-        newest = [*map(self.blobs.path, blobs[-1:]), *(self.layout.snapshots / hex_of(last) for last in snapshots[-1:])]
-        if quiet and any(_is_young(path, quiet) for path in newest):
-            return
         try:
             placement.sync_file_system(self.layout.root)
         except OSError as error:
@@ -244,10 +240,3 @@ class Store:
             self._workspace = None
             if self._workspace_lock is not None:
                 self._workspace_lock.close()
-
-
-def _is_young(path: Path, seconds: float) -> bool:
-    try:
-        return os.stat(path).st_ctime > time.time() - seconds
-    except FileNotFoundError:
-        return False

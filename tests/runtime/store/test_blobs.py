@@ -141,9 +141,3 @@ def test_a_blob_that_was_synced_is_not_read_again(store: Store) -> None:
     assert store.blobs.unsettled() == ()
     damage(store, digest)
     assert end_boot(store).has(digest), "a settled one is `system check`'s to judge"
-
-
-def test_what_just_came_is_not_waited_for_where_only_what_is_old_is_to_be_synced(store: Store) -> None:
-    digest = store.blobs.put(b"young")
-    store.settle(quiet=3600)
-    assert store.blobs.unsettled() == (digest,)

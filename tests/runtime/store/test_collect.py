@@ -110,3 +110,13 @@ def test_hard_links_are_counted_once(store: Store) -> None:
     os.link(directory / "a", directory / "b")
     assert disk_usage([directory]) == once
     assert disk_usage([directory / "nothing"]) == 0
+
+
+def test_a_collection_that_waits_syncs_first(store: Store) -> None:
+    garbage, kept = store.blobs.put(b"garbage"), store.blobs.put(b"kept")
+    add_pins(store.database, "container:x", "blob", kept)
+    assert set(store.blobs.unsettled()) == {garbage, kept}
+    collect(store, wait=False)
+    assert store.blobs.unsettled() == (kept,)
+    collect(store)
+    assert store.blobs.unsettled() == ()
