@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from builder.keptsteps import KeptStep, sandbox_of
 from runtime.context import Cancel
 from runtime.errors import SandboxError
-from runtime.network.attach import attach
+from runtime.network.attach import attach_from_program
 from runtime.sandbox import launcher
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run_shell(store: Store, kept: KeptStep, options: BuildOptions, command: Sequ
 
         def connect(pid: int) -> None:
             if network is not None:
-                attach(network, pid)
+                attach_from_program(network, pid)
 
         try:
             child = launcher.launch(request, (0, 1, 2), attach=connect)

@@ -16,7 +16,7 @@ import json
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -220,7 +220,7 @@ def remove_kept(store: Store, steps: Sequence[KeptStep]) -> None:
 
 @contextmanager
 def sandbox_of(store: Store, kept: KeptStep, options: BuildOptions) -> Iterator[dict[str, Any]]:
-    """Give the sandbox request of a kept step, for the length of a `with` block.
+    """Give the sandbox request of a kept step, for the length of a `with` block; services that it had run meanwhile.
 
     `options` has the secrets and agents of today: those of the build were not kept. Raises PybuildError.
     """
@@ -238,7 +238,14 @@ def sandbox_of(store: Store, kept: KeptStep, options: BuildOptions) -> Iterator[
     own = replace(saved.options, secrets=options.secrets, ssh=options.ssh)
     step = RunStep(instruction=saved.instruction, options=own, server=StepServer())
     layer = KeptLayer(store, saved.parent.chain, kept.path)
-    with store.snapshots.view(saved.parent.chain) as view:
+    with ExitStack() as stack:
+        if own.services:
+            from builder.reporter import Reporter  # lazy: hardly any build has services
+            from builder.serving import Serving
+
+            quiet = Reporter(lambda _event: None, store.context.now)
+            step.server.serving = stack.enter_context(Serving(store, quiet, own.services))
+        view = stack.enter_context(store.snapshots.view(saved.parent.chain))
         given = Given(
             context=store.context,
             store=store,

@@ -138,7 +138,7 @@ def commit(
     from frozen import replace
 
     created = rfc3339(store.context.now())
-    command = " ".join((container.path, *container.args))
+    command = " ".join(container.config.get("Cmd") or ())  # without the entrypoint, as Docker has it
     document = replace(
         image.config,
         created=created,

@@ -166,6 +166,15 @@ def route(pid: int, gateway: int, gateway6: int = 0) -> None:
             links.transact([rtnetlink.new_default_route(gateway6, rtnetlink.AF_INET6, replace=True)])
 
 
+def attach_from_program(document: dict[str, Any], pid: int) -> None:
+    """Do what `attach` does, from a process that has the database open: the attendant is an interpreter of its own."""
+    attach({name: value for name, value in document.items() if name != "dns"}, pid)
+    if document.get("dns"):
+        with namespaces.inside(pid, Rtnetlink) as links:
+            links.transact([rtnetlink.link_up("lo")])
+        start_names(document, pid)
+
+
 def start_names(document: dict[str, Any], pid: int) -> None:
     """Start an attendant for a container that runs and has just got its first names; the caller may have threads.
 

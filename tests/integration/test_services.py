@@ -174,3 +174,15 @@ def test_a_network_that_is_not_there_is_named(box: Program) -> None:
     assert "network nowhere not found" in said
     said = _build(box, "FROM box\nRUN true\n", "--network", "container:x", status=2)
     assert "container:x" in said
+
+
+def test_a_kept_step_is_opened_with_the_services_that_it_had(web: Program) -> None:
+    _build(web, "FROM box\nRUN wget -q http://web/no\n", "--on-failure", "keep", "--service", "web=web", status=1)
+    assert web.text("debug", input=b"wget -q -O - http://web/\n") == "from the service"
+    assert _left(web) == ("", [])
+    web("debug", "rm", "-f", "--all")
+
+
+def test_services_of_a_locked_build_are_named_by_digest(web: Program) -> None:
+    said = _build(web, _ASKS, "--locked", "--service", "web=web", status=2)
+    assert "service web, web, is not pinned" in said
