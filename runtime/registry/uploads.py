@@ -31,6 +31,10 @@ Progress = Callable[[int], None]
 """Takes the bytes sent so far, which go down after a cut."""
 
 
+class _Lost(RegistryError):
+    """The registry has forgotten an upload of which some was sent."""
+
+
 class Growing(Protocol):
     """A blob that somebody is making, and that can be read as far as it has come, more than once."""
 
@@ -128,6 +132,12 @@ class Uploads:
             digest = blob.digest()
             self.whole(blob.part(0, there), digest, progress)
             return digest
+        try:
+            return self._grown(blob, there, chunk, progress)
+        except _Lost:  # all of it can be read again, once
+            return self._grown(blob, there, chunk, progress)
+
+    def _grown(self, blob: Growing, there: int, chunk: int, progress: Progress) -> Digest:
         location, least = self._begin_chunked("sha256")
         offset = 0
         while offset < there:
@@ -169,9 +179,7 @@ class Uploads:
                 failure = error
             location, reached = self._state(location, tries)
             if not location or not offset <= reached <= offset + part.size:
-                raise RegistryError(
-                    f"{self._endpoint.host} lost the beginning of an upload", hint="push again"
-                ) from failure
+                raise _Lost(f"{self._endpoint.host} lost the beginning of an upload", hint="push again") from failure
             sent = reached - offset
             if sent == part.size:
                 return location

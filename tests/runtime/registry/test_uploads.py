@@ -160,6 +160,70 @@ def test_a_stream_whose_beginning_was_lost_cannot_go_on(
         pushing.upload_stream(io.BytesIO(DATA), chunk=300_000)
 
 
+class Grown:
+    """A blob that somebody makes, 70,000 bytes more at each look."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._there = 0
+
+    def reach(self, size: int) -> int:
+        while self._there < min(size, len(self._data)):
+            self._there = min(self._there + 70_000, len(self._data))
+        return self._there
+
+    def part(self, offset: int, size: int) -> Body:
+        assert offset + size <= self._there
+        return Body(open=lambda: io.BytesIO(self._data[offset : offset + size]), size=size)
+
+    def digest(self) -> Digest:
+        assert self._there == len(self._data)
+        return Digest(digest_of(self._data))
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000, 99_999, 100_000, 250_000, 300_000])
+def test_what_is_still_made_is_uploaded_as_it_grows(
+    pushing: Repository, registry: MemoryRegistry, server: ScriptedServer, size: int
+) -> None:
+    told: list[int] = []
+    digest = pushing.upload_growing(Grown(DATA[:size]), chunk=100_000, progress=told.append)
+    assert stored(registry, digest) == DATA[:size]
+    assert sum(len(request.body) for request in (*server.asked("PATCH"), *server.asked("PUT"))) == size
+    assert told == sorted(told)
+    assert not size or told[-1] == size
+
+
+def test_of_what_is_still_made_only_what_was_cut_is_sent_again(
+    pushing: Repository, registry: MemoryRegistry, server: ScriptedServer
+) -> None:
+    def half(request: Request) -> Answer:
+        registry.uploads[request.path.rpartition("/")[2]] += request.body[:30_000]
+        return Answer(drop=True)
+
+    server.fault("PATCH", "uploads", half)
+    server.fault("PATCH", "uploads", Answer(drop=True))
+    digest = pushing.upload_growing(Grown(DATA[:250_000]), chunk=100_000)
+    assert stored(registry, digest) == DATA[:250_000]
+    assert len(server.asked("PATCH")[2].body) == 140_000 - 30_000
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_still_made_is_begun_anew_once_where_the_registry_lost_it(
+    pushing: Repository, registry: MemoryRegistry, server: ScriptedServer, times: int
+) -> None:
+    def forget(_: Request) -> Answer:
+        registry.uploads.clear()
+        return Answer(drop=True)
+
+    server.fault("PATCH", "uploads", forget, times=times)
+    if times > 1:
+        with pytest.raises(RegistryError, match="lost the beginning"):
+            pushing.upload_growing(Grown(DATA), chunk=300_000)
+    else:
+        digest = pushing.upload_growing(Grown(DATA), chunk=300_000)
+        assert stored(registry, digest) == DATA
+
+
 def test_a_commit_whose_answer_was_lost_is_one(
     pushing: Repository, registry: MemoryRegistry, server: ScriptedServer
 ) -> None:
