@@ -174,6 +174,7 @@ def build_graph(
     platform: str | None = None,
     *,
     also: Sequence[str] = (),
+    whole: bool = False,
     build_platform: str | None = None,
     named_contexts: Collection[str] = (),
     stage_contexts: Mapping[str, str] | None = None,
@@ -181,6 +182,7 @@ def build_graph(
 ) -> InstructionGraph:
     """Return the graph of what `target` (a stage's name; the last stage if None) and the stages of `also` need.
 
+    With `whole` it is of all stages.
     `platform` is what the image is for, `build_platform` what the build runs on; each stands in for the other, and
     `linux/amd64` for both. `named_contexts` are names that hide stages and images, `stage_contexts` names that stand
     for a stage of the file. Every instruction of the file is checked. Raises DockerfileError.
@@ -194,7 +196,8 @@ def build_graph(
     further = {name: _found(name, outlines).index for name in also}
     dependencies = [_dependencies(outline, outlines, settings) for outline in outlines.all]
     check_order(outlines.all, [[(node, base) for _, node, base in found] for found in dependencies])
-    needed = _needed([chosen.index, *further.values()], outlines.all, dependencies)
+    targets = [chosen.index, *further.values()] if not whole else list(range(len(outlines.all)))
+    needed = _needed(targets, outlines.all, dependencies)
     environments = {index: base.environment for index, base in known.items()}
     built = [outlines.all[index] for index in needed]
     sources: dict[tuple[int, int], list[Base]] = {}

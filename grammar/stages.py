@@ -1,13 +1,12 @@
 """Divide a Dockerfile into stages and find what each of them stands on.
 
-A name in FROM means the nearest earlier stage of that name, else a named context, `scratch`, or an image; the same in
-`--from` and a mount's `from`, where a stage may also be named by its number (COPY) and must stand before. Stage names
-are found in any case.
+A name in FROM means the nearest earlier stage of that name, else a named context, `scratch`, or an image; in `--from`
+and a mount's `from` it is the last stage of that name in the file, which must stand before, and COPY takes its number
+as well. Stage names are found in any case.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal
@@ -103,13 +102,10 @@ class Outlines:
         if outline.name:
             self._by_name.setdefault(outline.name, []).append(outline.index)
 
-    def find(self, name: str, before: int | None = None) -> Outline | None:
-        """Return the stage called `name`: the nearest one before index `before`, else the first behind it."""
-        indices = self._by_name.get(name.lower(), ())
-        if not indices:
-            return None
-        earlier = len(indices) if before is None else bisect_left(indices, before)
-        return self.all[indices[max(earlier - 1, 0)]]
+    def find(self, name: str) -> Outline | None:
+        """Return the stage called `name`, of several the last one."""
+        indices = self._by_name.get(name.lower())
+        return self.all[indices[-1]] if indices else None
 
     @property
     def names(self) -> list[str]:
@@ -270,7 +266,7 @@ def _outside(name: str, settings: Settings, platform: Platform) -> Base:
 
 
 def _origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
-    stage = _standing_for(name, node, outlines, settings, settings.platform) or outlines.find(name, outline.index)
+    stage = _standing_for(name, node, outlines, settings, settings.platform) or outlines.find(name)
     if stage is not None:
         return Base(kind="stage", name=stage.name, stage=stage.index)
     return _outside(name, settings, settings.platform)

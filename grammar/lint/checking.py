@@ -61,6 +61,7 @@ def check(
                 target,
                 arguments,
                 platform,
+                whole=target is None,
                 build_platform=build_platform,
                 named_contexts=named_contexts,
             )
