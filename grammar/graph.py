@@ -173,8 +173,7 @@ def build_graph(
     build_args: Mapping[str, str] | None = None,
     platform: str | None = None,
     *,
-    also: Sequence[str] = (),
-    whole: bool = False,
+    also: Sequence[str] | None = (),
     build_platform: str | None = None,
     named_contexts: Collection[str] = (),
     stage_contexts: Mapping[str, str] | None = None,
@@ -182,7 +181,7 @@ def build_graph(
 ) -> InstructionGraph:
     """Return the graph of what `target` (a stage's name; the last stage if None) and the stages of `also` need.
 
-    With `whole` it is of all stages.
+    Where that is None it is the graph of all stages.
     `platform` is what the image is for, `build_platform` what the build runs on; each stands in for the other, and
     `linux/amd64` for both. `named_contexts` are names that hide stages and images, `stage_contexts` names that stand
     for a stage of the file. Every instruction of the file is checked. Raises DockerfileError.
@@ -193,10 +192,10 @@ def build_graph(
     for index, base in known.items():
         outlines.all[index].triggers = parse_triggers(base.onbuild, outlines.all[index])
     chosen = outlines.all[-1] if target is None else _found(target, outlines)
-    further = {name: _found(name, outlines).index for name in also}
+    further = {name: _found(name, outlines).index for name in also or ()}
     dependencies = [_dependencies(outline, outlines, settings) for outline in outlines.all]
     check_order(outlines.all, [[(node, base) for _, node, base in found] for found in dependencies])
-    targets = [chosen.index, *further.values()] if not whole else list(range(len(outlines.all)))
+    targets = [chosen.index, *further.values()] if also is not None else list(range(len(outlines.all)))
     needed = _needed(targets, outlines.all, dependencies)
     environments = {index: base.environment for index, base in known.items()}
     built = [outlines.all[index] for index in needed]
@@ -301,7 +300,7 @@ def _dependencies(outline: Outline, outlines: Outlines, settings: Settings) -> l
     found = [(-1, outline.begin, outline.base)]
     for place, node in outline.readers():
         flags = validate(node, settings.escape).flags
-        found += ((place, node, base) for base in origins(node, flags, outline, outlines, settings))
+        found += ((place, node, base) for base in origins(node, flags, outlines, settings))
     return found
 
 

@@ -188,14 +188,14 @@ def familiar(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def origins(node: Instruction, flags: Flags, outline: Outline, outlines: Outlines, settings: Settings) -> list[Base]:
-    """Return what `node` of `outline` reads besides the build context: one entry for COPY --from, one a mount."""
+def origins(node: Instruction, flags: Flags, outlines: Outlines, settings: Settings) -> list[Base]:
+    """Return what `node` reads besides the build context: one entry for COPY --from, one a mount."""
     if node.keyword == "copy":
         name = flags.text("from")
-        return [] if name is None else [_copy_origin(name, node, outline, outlines, settings)]
+        return [] if name is None else [_copy_origin(name, node, outlines, settings)]
     if node.keyword == "run":
         names = [mount_source(written) for written in flags.texts("mount")]
-        return [_origin(name, node, outline, outlines, settings) for name in names if name is not None]
+        return [_origin(name, node, outlines, settings) for name in names if name is not None]
     return []
 
 
@@ -265,7 +265,7 @@ def _outside(name: str, settings: Settings, platform: Platform) -> Base:
     return Base(kind="image", name=name, platform=str(platform))
 
 
-def _origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
+def _origin(name: str, node: Instruction, outlines: Outlines, settings: Settings) -> Base:
     stage = _standing_for(name, node, outlines, settings, settings.platform) or outlines.find(name)
     if stage is not None:
         return Base(kind="stage", name=stage.name, stage=stage.index)
@@ -289,11 +289,11 @@ def _standing_for(
     return stage
 
 
-def _copy_origin(name: str, node: Instruction, outline: Outline, outlines: Outlines, settings: Settings) -> Base:
+def _copy_origin(name: str, node: Instruction, outlines: Outlines, settings: Settings) -> Base:
     """Return what COPY --from names: digits are a stage's number."""
     digits = name.removeprefix("+").removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
-        return _origin(name, node, outline, outlines, settings)
+        return _origin(name, node, outlines, settings)
     if name.startswith("-") or len(digits) > 9 or int(digits) >= len(outlines.all):
         raise DockerfileError(
             f"invalid stage index {name}: --from={name}",

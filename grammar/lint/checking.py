@@ -61,7 +61,7 @@ def check(
                 target,
                 arguments,
                 platform,
-                whole=target is None,
+                also=None if target is None else (),
                 build_platform=build_platform,
                 named_contexts=named_contexts,
             )

@@ -53,10 +53,10 @@ def test_only_what_the_target_needs_is_there() -> None:
 def test_of_stages_with_one_name_the_last_is_copied_from_and_the_nearest_stood_on() -> None:
     text = "FROM x AS a\nFROM a AS b\nFROM y AS a\nFROM a AS c\nCOPY --from=a /1 /2\n"
     graph = graph_of(text)
-    assert [stage.base.stage for stage in graph_of(text, whole=True).stages] == [None, 0, None, 2]
+    assert [stage.base.stage for stage in graph_of(text, also=None).stages] == [None, 0, None, 2]
     assert reads(graph, "3.1") == [("copy", "2.0", ("/1",))]
     with pytest.raises(DockerfileError, match='cannot copy from stage "a", it needs to be defined before'):
-        graph_of("FROM x AS a\nFROM y\nCOPY --from=a 1 2\nFROM z AS a\n", whole=True)
+        graph_of("FROM x AS a\nFROM y\nCOPY --from=a 1 2\nFROM z AS a\n", also=None)
     with pytest.raises(DockerfileError, match="circular dependency detected on stage: a"):
         graph_of("FROM x AS a\nFROM y AS a\nCOPY --from=a 1 2\n")
 
