@@ -63,12 +63,12 @@ def run(args: Arguments, context: Context) -> int:
     images.reverse()
     whole = args.switch("no-trunc")
     digests = args.switch("digests")
-    lines = [line for image in images for line in _lines(image, patterns, digests)]
+    lines = [line for image in images for line in lines_of(image, patterns, digests)]
     if args.switch("quiet") and not args.text("format"):
         for image, _, _, _ in lines:
             context.stdout.write(f"{_shown(image.id, whole)}\n")
         return 0
-    rows = [{**_row(context, *line, whole=whole), "Containers": counts.get(line[0].id, "0")} for line in lines]
+    rows = [{**row_of(context, *line, whole=whole), "Containers": counts.get(line[0].id, "0")} for line in lines]
     table = _DIGESTS_TABLE if digests else _TABLE
     write_list(context, rows, form=args.text("format"), table=table, headers=_HEADERS)
     return 0
@@ -88,7 +88,7 @@ def _containers(store: Store) -> dict[str, str]:
     return {image: str(count) for image, count in counts.items()}
 
 
-def _lines(image: Image, patterns: list[str], digests: bool) -> Iterator[tuple[Image, str, str, str]]:
+def lines_of(image: Image, patterns: list[str], digests: bool) -> Iterator[tuple[Image, str, str, str]]:
     """Give image, repository, tag and digest for each line of an image."""
 
     def matching(names: tuple[Reference, ...]) -> list[Reference]:
@@ -115,7 +115,8 @@ def _shown(image_id: Digest, whole: bool) -> str:
     return image_id if whole else image_id.partition(":")[2][:12]
 
 
-def _row(context: Context, image: Image, repository: str, tag: str, digest: str, *, whole: bool) -> dict[str, object]:
+def row_of(context: Context, image: Image, repository: str, tag: str, digest: str, *, whole: bool) -> dict[str, object]:
+    """Return the fields of one line but for the number of containers."""
     from runtime.cli.human import NEVER, calendar_time, human_size, since  # lazy: not for the help
 
     return {

@@ -73,9 +73,10 @@ def run(args: Arguments, context: Context) -> int:
             shown = [(container, state) for container, state in shown if state in ("running", "paused", "restarting")]
         whole = args.switch("no-trunc")
         known: dict[str, str | None] = {}  # names of images, and which each one is now
-        rows = [_row(containers, container, state, whole) for container, state in shown]
-        for row, (container, _) in zip(rows, shown, strict=True):
-            row["Image"] = _image(containers, container, known, whole)
+        rows = [
+            {**row_of(containers, container, state, whole), "Image": image_of(containers, container, known, whole)}
+            for container, state in shown
+        ]
         if sizes:
             for row, (container, _) in zip(rows, shown, strict=True):
                 row["Size"] = _size(containers, container)
@@ -87,7 +88,8 @@ def run(args: Arguments, context: Context) -> int:
     return 0
 
 
-def _row(containers: Containers, container: Container, state: str, whole: bool) -> dict[str, object]:
+def row_of(containers: Containers, container: Container, state: str, whole: bool) -> dict[str, object]:
+    """Return the fields of a container's line but for its image."""
     now = containers.store.context.now()
     words = (f"'{word}'" if " " in word else word for word in container.args)
     command = " ".join((container.path, *words))
@@ -117,7 +119,7 @@ def _row(containers: Containers, container: Container, state: str, whole: bool) 
     }
 
 
-def _image(containers: Containers, container: Container, known: dict[str, str | None], whole: bool) -> str:
+def image_of(containers: Containers, container: Container, known: dict[str, str | None], whole: bool) -> str:
     """Return the image as it was named, or its id where that name has become another's or nobody's."""
     name = container.config.get("Image", "")
     if name not in known:

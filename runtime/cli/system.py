@@ -1,9 +1,6 @@
-"""`pybuild system check` and `pybuild system df`: verify the store, and show what takes its space."""
+"""`pybuild system check`: verify the store, and say what is wrong."""
 
 from __future__ import annotations
-
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from frozen import replace
 from runtime.cli.arguments import Arguments
@@ -11,9 +8,6 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import printable
 from runtime.context import Context
 from runtime.store import Store
-
-if TYPE_CHECKING:
-    from runtime.store.collect import Collected
 
 VERB_CHECK = Verb(
     name="system check",
@@ -25,23 +19,6 @@ VERB_CHECK = Verb(
         Flag("--repair", help="Undo first what can be undone: take out what is damaged, make it again where it can be"),
     ),
 )
-
-VERB_DF = Verb(
-    name="system df",
-    summary="Show what takes the space",
-    needs_store=True,
-    words=(0, 0),
-    flags=(Flag("--format", kind="text", metavar="FORMAT", help="'table', 'json' or a Go template"),),
-)
-
-_HEADERS = {
-    "Type": "TYPE",
-    "TotalCount": "TOTAL",
-    "Active": "ACTIVE",
-    "Size": "SIZE",
-    "Reclaimable": "RECLAIMABLE",
-}
-_TABLE = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}"
 
 
 def run_check(args: Arguments, context: Context) -> int:
@@ -94,63 +71,3 @@ def _repair(store: Store) -> tuple[str, ...]:
         *done,
         *(f"container {found[:12]}: its control group is removed" for found in sweep_groups(Containers(store))),
     )
-
-
-def run_df(args: Arguments, context: Context) -> int:
-    """Print a line for each kind of thing."""
-    from runtime.cli.formats import write_list  # lazy: not for the help
-    from runtime.store.collect import unneeded  # lazy: not for the help
-
-    with Store.open(context) as store:
-        garbage = unneeded(store)
-        rows = [_images(store, garbage), _directories("Containers", context.layout.containers)]
-        rows.append(_directories("Local Volumes", context.layout.volumes))
-        rows.append(_build_cache(store))
-    write_list(context, rows, form=args.text("format"), table=_TABLE, headers=_HEADERS)
-    return 0
-
-
-def _images(store: Store, garbage: Collected) -> dict[str, object]:
-    from runtime.cli.human import human_size  # lazy: not for the help
-    from runtime.store.collect import disk_usage  # lazy: not for the help
-    from runtime.store.removal import containers_of  # lazy: not for the help
-
-    images = store.images.list()
-    used = sum(1 for image in images if containers_of(store, image))
-    paths = [snapshot.path for snapshot in store.snapshots.list()]
-    size = disk_usage([*paths, store.layout.images])
-    return {
-        "Active": str(used),
-        "Reclaimable": human_size(garbage.size),
-        "Size": human_size(size),
-        "TotalCount": str(len(images)),
-        "Type": "Images",
-    }
-
-
-def _directories(kind: str, directory: Path) -> dict[str, object]:
-    from runtime.cli.human import human_size  # lazy: not for the help
-    from runtime.store.collect import disk_usage  # lazy: not for the help
-
-    count = sum(1 for _ in directory.iterdir()) if directory.is_dir() else 0
-    size = human_size(disk_usage([directory]))
-    return {"Active": "0", "Reclaimable": "0B", "Size": size, "TotalCount": str(count), "Type": kind}
-
-
-def _build_cache(store: Store) -> dict[str, object]:
-    """Count what cache records alone hold; the layers that images hold as well are the images'."""
-    from runtime.cli.human import human_size  # lazy: not for the help
-
-    row = store.database.one(
-        """SELECT count(DISTINCT pins.owner), coalesce(sum(snapshots.own_size), 0) FROM pins
-        LEFT JOIN snapshots ON snapshots.chain_id = pins.target
-        WHERE pins.owner >= 'cache:' AND pins.owner < 'cache;'"""
-    )
-    count, size = (int(row[0]), int(row[1])) if row else (0, 0)
-    return {
-        "Active": "0",
-        "Reclaimable": human_size(size),
-        "Size": human_size(size),
-        "TotalCount": str(count),
-        "Type": "Build Cache",
-    }

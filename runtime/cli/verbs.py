@@ -51,7 +51,7 @@ VERBS: dict[str, str] = {
     "stats": "runtime.cli.stats",
     "stop": "runtime.cli.stop",
     "system check": "runtime.cli.system:check",
-    "system df": "runtime.cli.system:df",
+    "system df": "runtime.cli.diskusage",
     "system prune": "runtime.cli.prune:system",
     "system reset": "runtime.cli.systemreset",
     "system start": "runtime.cli.systemboot:start",
