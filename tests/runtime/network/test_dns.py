@@ -164,3 +164,11 @@ def test_a_link_is_a_name_for_the_container_that_has_it_alone(machine: Machine) 
     assert addresses(answer(machine.names("d"), "store")) == ["10.9.0.3"]
     assert answer(machine.names("d"), "gone") is None
     assert answer(machine.names("a"), "store") is None
+
+
+def test_a_step_of_a_build_that_is_in_no_row_asks_for_the_names_of_its_networks(machine: Machine) -> None:
+    own = {"other": {"id": "id-other", "address": "10.8.0.9"}}
+    names = Names(str(machine.path / "state.db"), str(machine.path), "step", own)
+    assert addresses(answer(names, "far")) == ["10.8.0.2"]
+    assert answer(names, "web") is None
+    assert addresses(answer(names, "step.other")) is None
