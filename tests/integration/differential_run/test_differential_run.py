@@ -18,13 +18,24 @@ from typing import Any
 
 import pytest
 
-from tests.integration.differential_run import container_scripts, list_scripts, object_scripts, stream_scripts
+from tests.integration.differential_run import (
+    container_scripts,
+    flag_scripts,
+    further_scripts,
+    list_scripts,
+    object_scripts,
+    stream_scripts,
+)
 from tests.integration.differential_run.scripts import IMAGE, Outcome, Script, play
 from tests.integration.programs import Program
 
 pytestmark = [pytest.mark.root, pytest.mark.overlay, pytest.mark.netadmin]
 
-SCRIPTS = (*container_scripts.SCRIPTS, *list_scripts.SCRIPTS, *object_scripts.SCRIPTS, *stream_scripts.SCRIPTS)
+SCRIPTS = tuple(
+    script
+    for scripts in (container_scripts, flag_scripts, list_scripts, object_scripts, stream_scripts, further_scripts)
+    for script in scripts.SCRIPTS
+)
 RECORDED = Path(__file__).with_name("recorded.json")
 _CHANGES = (
     'CMD ["sh"]',
