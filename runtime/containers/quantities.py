@@ -87,7 +87,7 @@ def parse_ulimit(text: str) -> Ulimit:
     soft, hard = numbers[0], numbers[-1]
     if hard != -1 and (soft > hard or soft == -1):
         raise UsageError(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")
-    return {"Name": name, "Soft": soft, "Hard": hard}
+    return {"Name": name, "Hard": hard, "Soft": soft}
 
 
 def parse_duration(text: str) -> int:
