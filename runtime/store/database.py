@@ -26,6 +26,9 @@ _BUSY_SLICE_MS = 250
 _BUSY_LIMIT = 60.0
 """Seconds that a write waits for other processes before it gives up."""
 
+_SHARED_MEMORY = 1 << 16
+"""Bytes that the connections of a database share in a file of their own: two pieces of it."""
+
 _COMPONENTS = "CREATE TABLE IF NOT EXISTS components(name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID"
 
 
@@ -220,11 +223,20 @@ class Database:
             )
         if "malformed" in str(error) or "not a database" in str(error):
             return StoreError(f"{self.path} is damaged: {error}", hint="`pybuild system check` names what is wrong")
-        if "full" in str(error):
+        if "full" in str(error) or ("disk I/O" in str(error) and self._is_disk_full()):
             return StoreError(
-                f"{self.path}: {error} (No space left on device)", hint="`pybuild system df` shows what takes the space"
+                f"{self.path}: {error} (No space left on device)",
+                hint="make room on its disk; `pybuild system df` shows what takes the space, where it has some still",
             )
         return StoreError(f"{self.path}: {error}")
+
+    def _is_disk_full(self) -> bool:
+        """Tell whether the disk has no room for the memory that connections share, which SQLite does not say."""
+        try:
+            disk = os.statvfs(self.path.parent)
+            return disk.f_bavail * disk.f_frsize < _SHARED_MEMORY
+        except OSError:
+            return False
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

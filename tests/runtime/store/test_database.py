@@ -131,3 +131,18 @@ def test_a_damaged_file_is_said_to_be_damaged(path: Path) -> None:
         database.ensure("t", 1, DDL)
     assert database.check()
     database.close()
+
+
+def test_a_disk_without_room_for_shared_memory_is_told_as_full(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = os.statvfs(path.parent)
+
+    def connect(*_args: object, **_more: object) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    with pytest.raises(StoreError) as plain:
+        Database(path, Cancel()).read("SELECT 1")
+    assert "No space left" not in plain.value.message
+    monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result((*disk[:4], 1, *disk[5:])))
+    with pytest.raises(StoreError, match="No space left on device"):
+        Database(path, Cancel()).read("SELECT 1")
