@@ -23,6 +23,7 @@ from grammar.values import interval, mode, port_list, port_range, retries, signa
 
 _MARKER_ALONE = re.compile(r"""\s*\d*<<-?\s*(?:\\.|[^\s'"<\\]|'[^'<]*'|"[^"<]*")+\s*""", re.DOTALL)
 _REMOTE = ("http://", "https://")
+_FETCHED = (*_REMOTE, "git://", "ssh://")
 
 
 class _Line(Frozen, kw_only=False):
@@ -172,7 +173,8 @@ def _check_sources(node: Instruction, sources: list[str], checksum: str | None) 
     elif checksum is not None:
         if len(sources) != 1:
             raise DockerfileError("checksum can't be specified for multiple sources", hint="use one ADD a source")
-        if "://" not in sources[0] and not sources[0].startswith("git@"):
+        host = sources[0].partition(":")[0]
+        if not sources[0].startswith(_FETCHED) and "@" not in host:  # git@HOST:PATH is one as well
             raise DockerfileError(f"checksum requires HTTP(S) or Git sources: {sources[0]}")
 
 

@@ -1,8 +1,9 @@
-"""Public Dockerfiles, made nobody's, parse to what BuildKit's parser gives (August 2026).
+"""Public Dockerfiles, made nobody's, parse to what BuildKit's parser gives, and have its warnings (August 2026).
 
-`corpus/corpus.jsonl` holds a file a line: its text and BuildKit's reading of it. To make it again from a directory of
-Dockerfiles: `python -m tests.grammar.corpus.anonymise FROM TO`, and `ls TO/* | record`, which is `corpus/record.go`
-built inside a checkout of BuildKit (a directory beside its `cmd`). Flags are compared without their quotes.
+`corpus/corpus.jsonl` holds a file a line: its text and BuildKit's reading of it; `corpus/warnings.jsonl` what its
+checks find. To make them again from a directory of Dockerfiles: `python -m tests.grammar.corpus.anonymise FROM TO`, and
+`ls TO/* | record`, which is `corpus/record.go` (or `warnings.go`) built inside a checkout of BuildKit, in a directory
+beside its `cmd`. Flags are compared without their quotes.
 """
 
 from __future__ import annotations
@@ -16,12 +17,19 @@ import pytest
 
 import grammar
 from grammar.flags import KEYWORDS, clean_flag
+from grammar.graph import Base
+from grammar.lint import check
+from grammar.lint.stages import KnownBase
 from grammar.nodes import Heredoc, Instruction
 from tests.grammar.corpus.anonymise import KEPT, Disguise
 
-FILES: list[dict[str, Any]] = [
-    json.loads(line) for line in (Path(__file__).parent / "corpus" / "corpus.jsonl").read_text().splitlines()
-]
+
+def lines_of(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(__file__).parent / "corpus" / name).read_text().splitlines()]
+
+
+FILES = lines_of("corpus.jsonl")
+WARNINGS = {found["name"]: found for found in lines_of("warnings.jsonl")}
 
 
 def brief(text: str) -> str:
@@ -77,6 +85,26 @@ def test_a_public_dockerfile_has_buildkits_structure(file: dict[str, Any]) -> No
     }
     ends_of_blanks = [node.blank_before for node in dockerfile.instructions if node.blank_before]
     assert ends_of_blanks == file.get("blank_before", [])
+
+
+def an_empty_image(base: Base) -> KnownBase:
+    return KnownBase(environment=(), onbuild=(), has_shell=False, platform=base.platform or "linux/amd64")
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file["name"] for file in FILES])
+def test_a_public_dockerfile_has_buildkits_warnings(file: dict[str, Any]) -> None:
+    recorded = WARNINGS[file["name"]]
+    if recorded.get("unknown"):
+        pytest.skip("BuildKit does not check this file without a build")
+    try:
+        report = check(grammar.parse(file["text"]), platform="linux/amd64", find_base=an_empty_image)
+        fault = report.error is not None or bool(report.violated)
+    except grammar.DockerfileError:
+        fault = True
+    assert fault == recorded.get("fault", False)
+    if not fault:
+        found = sorted([finding.rule.name, finding.start_line] for finding in report.findings)
+        assert found == sorted(recorded.get("warnings", []))
 
 
 def test_the_corpus_is_large_and_holds_the_whole_language() -> None:
