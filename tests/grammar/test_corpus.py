@@ -91,11 +91,12 @@ def an_empty_image(base: Base) -> KnownBase:
     return KnownBase(environment=(), onbuild=(), has_shell=False, platform=base.platform or "linux/amd64")
 
 
-@pytest.mark.parametrize("file", FILES, ids=[file["name"] for file in FILES])
+CHECKED = [file for file in FILES if not WARNINGS[file["name"]].get("unknown")]
+
+
+@pytest.mark.parametrize("file", CHECKED, ids=[file["name"] for file in CHECKED])
 def test_a_public_dockerfile_has_buildkits_warnings(file: dict[str, Any]) -> None:
     recorded = WARNINGS[file["name"]]
-    if recorded.get("unknown"):
-        pytest.skip("BuildKit does not check this file without a build")
     try:
         report = check(grammar.parse(file["text"]), platform="linux/amd64", find_base=an_empty_image)
         fault = report.error is not None or bool(report.violated)
