@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 _SWARM = "pybuild works on one machine and knows no cluster"
 _BUILDERS = "there is one builder, this program: nothing to create, choose or stop"
+_LATER = "this version does not have it yet"
 _CONTEXTS = "there is no engine to choose: pybuild works where it is run"
 
 _REASONS: dict[str, tuple[str, str]] = {
@@ -38,6 +39,10 @@ _REASONS: dict[str, tuple[str, str]] = {
         "indexes are moved whole and made by building for several platforms",
         "`pybuild inspect --remote`, `pybuild copy` and `build --platform A,B` do what it is used for",
     ),
+    **dict.fromkeys(("bake", "buildx bake"), (_LATER, "`-t STAGE=NAME` builds several stages in one go")),
+    "compose": (_LATER, "`network create` and `run --network NAME` do by hand what it does"),
+    "serve": (_LATER, "programs can call pybuild itself: `--format json`"),
+    "unshare": (_LATER, "`run --rm -it` opens a shell in a container"),
     "plugin": ("there is no engine that plugins could extend", "volumes are of the driver local, networks bridges"),
     "trust": ("signatures of Notary are not read", "name images by digest: `pybuild lock` pins those of a build"),
     "checkpoint": ("processes cannot be written to disk and woken again here", "`pause` stops them where they are"),

@@ -16,6 +16,8 @@ from runtime.cli.verbs import VERBS
         (["buildx", "create"], "one builder"),
         (["builder", "use", "x"], "one builder"),
         (["context", "use", "x"], "no engine"),
+        (["buildx", "bake"], "not have it yet"),
+        (["compose", "up", "-d"], "not have it yet"),
         (["manifest", "inspect", "x"], "building for several platforms"),
     ],
 )
