@@ -21,19 +21,24 @@ def sweep(context: Context) -> None:
     cannot be done now is left to the next command.
     """
     layout = context.layout
-    if context.rootless:
-        from runtime.network import home  # lazy: 2 ms that the superuser does without
+    if _is_held(f"{layout.locks}/{janitor.HOLDER}") or (not context.rootless and _has_bridge(layout.key)):
+        janitor.leave(str(layout.locks), layout.key)
 
-        if home.is_recorded(context):
-            janitor.leave(str(layout.locks), layout.key)
-        return
-    default, others = janitor.bridge_name(layout.key), janitor.user_bridges(layout.key)
+
+def _is_held(path: str) -> bool:
+    """Tell whether there is a holder of the root's network, or was one that nobody has cleared away after."""
     try:
-        if not any(name == default or name.startswith(others) for name in os.listdir(_LINKS)):
-            return
+        return os.stat(path).st_size > 0
     except OSError:
-        return
-    janitor.leave(str(layout.locks), layout.key)
+        return False
+
+
+def _has_bridge(key: str) -> bool:
+    default, others = janitor.bridge_name(key), janitor.user_bridges(key)
+    try:
+        return any(name == default or name.startswith(others) for name in os.listdir(_LINKS))
+    except OSError:
+        return False
 
 
 def teardown(context: Context) -> None:

@@ -88,13 +88,6 @@ def present(context: Context) -> Iterator[Home | None]:
             os.close(found.namespace)
 
 
-def is_recorded(context: Context) -> bool:
-    """Tell whether there is a holder, or was one that nobody has cleared away after."""
-    with suppress(OSError):
-        return os.stat(context.layout.locks / HOLDER).st_size > 0
-    return False
-
-
 class _Lock:
     """The file that names the holder, locked."""
 

@@ -205,8 +205,8 @@ def test_what_kill_leaves_of_a_run_is_gone_after_the_next_command(box: Program, 
             time.sleep(0.8)  # the container goes on to its own end
         assert box.text("ps", "-a", "-q") == ""
         assert not settle(box), step
-    assert list((box.root / "containers").iterdir()) == []
-    assert list((box.root / "volumes").iterdir()) == []
+    for name in ("containers", "volumes"):  # one that was killed early may have made neither
+        assert list((box.root / name).glob("*")) == []
 
 
 def test_saving_can_be_interrupted_and_leaves_no_file(box: Program) -> None:

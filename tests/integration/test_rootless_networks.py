@@ -42,6 +42,11 @@ def _holder(box: Program) -> list[str]:
         return []
 
 
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    _until(lambda: not Path(f"/proc/{pid}").exists())
+
+
 def test_containers_share_one_namespace_that_ends_with_the_last(box: Program) -> None:
     box("run", "-d", "--name", "one", "box", *SLEEP)
     held = _holder(box)
@@ -56,7 +61,7 @@ def test_a_killed_holder_is_followed_by_one_with_the_same_namespace(box: Program
     box("network", "create", "net")
     box("run", "-d", "--name", "web", "--network", "net", "box", *SERVER)
     held = _holder(box)
-    os.kill(int(held[0].partition("-")[0]), signal.SIGKILL)
+    _kill(int(held[0].partition("-")[0]))
     ask = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do wget -qO- http://web/ && break; sleep 0.2; done")
     assert box.text("run", "--rm", "--network", "net", "box", *ask) == "page"
     assert _holder(box)[0] != held[0]
@@ -74,7 +79,7 @@ def test_a_killed_helper_is_started_again(box: Program) -> None:
 
 def test_what_a_killed_holder_leaves_is_gone_after_the_next_command(box: Program) -> None:
     box("run", "-d", "--name", "one", "box", *SLEEP)
-    os.kill(int(_holder(box)[0].partition("-")[0]), signal.SIGKILL)
+    _kill(int(_holder(box)[0].partition("-")[0]))
     box("rm", "-f", "one")
     box("ps")
     _until(lambda: not _holder(box))
