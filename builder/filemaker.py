@@ -91,6 +91,9 @@ class FileMaker:
                 write_all(fd, content)
                 if write_open(fd, metadata):
                     self.incomplete = True
+            except OSError as error:
+                error.filename = error.filename or "/" + os.fsdecode(path)
+                raise
             finally:
                 os.close(fd)
 
