@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VERB = Verb(
     name="build",
-    usage="[OPTIONS] PATH | -",
+    usage="[OPTIONS] PATH | URL | -",
     summary="Build an image from a Dockerfile",
     flags=FLAGS,
     words=(1, 1),
