@@ -50,6 +50,8 @@ class Execution(Monitor):
         self.oom_killed = False
         self.log = None
         self.manual = True
+        self.attendants = []
+        self.unattended = False
         self.wakeup = signal_pipe()
         self.listener = None
         self.target = target

@@ -24,7 +24,7 @@ from runtime.containers.condition import Condition, write_condition, write_journ
 from runtime.containers.exits import Exit, reserve_exit, write_exit
 from runtime.containers.logfile import LogFile
 from runtime.containers.peer import Client, receive_start
-from runtime.containers.plumbing import oom_killed, pipes, reap_orphans, signal_pipe, where, write_file
+from runtime.containers.plumbing import has_ended, oom_killed, pipes, reap_orphans, signal_pipe, where, write_file
 from runtime.containers.protocol import ProtocolError
 from runtime.network import attach as network
 from runtime.sandbox import cgroups, launcher, syscalls
@@ -49,6 +49,9 @@ _FIRST_DELAY, _LAST_DELAY = 0.1, 60.0
 
 _STEADY = 10.0
 """Seconds that a container must have been up for the waits to begin anew."""
+
+_ATTEMPTS = 10
+"""How often what serves names and ports is started anew in one life of a monitor."""
 
 _TIOCSWINSZ = 0x5414
 _PR_SET_CHILD_SUBREAPER = 36
@@ -84,6 +87,8 @@ class Monitor:
         self.started = 0.0
         self.delay = _FIRST_DELAY
         self.attendants: list[int] = []
+        self.unattended = False
+        self.attempts = _ATTEMPTS
         self.wakeup = signal_pipe()
         self.listener: _socket.socket | None = None
 
@@ -110,7 +115,7 @@ class Monitor:
             for fd in set(stdio) - {-1}:
                 os.close(fd)
         self.child = child
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: reap_orphans(child.pid))
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: self.children_ended(child.pid))
         if child.terminal is not None:
             self.stdin = child.terminal
             self.outputs = {child.terminal: protocol.STDOUT}
@@ -215,6 +220,8 @@ class Monitor:
             self.accept(self.listener)
         self.kill_if_due()
         self.look_after_health(ready)
+        if self.unattended:
+            self.attend_again()
 
     def look_after_health(self, ready: dict[int, int]) -> None:
         """Take a result of the check, start the next one; tell where the state is another."""
@@ -424,6 +431,21 @@ class Monitor:
         """Connect the container's first process, after what served an earlier one is gone."""
         network.settle(self.attendants)
         self.attendants = network.attach(document, pid, self.held)
+
+    def children_ended(self, own: int) -> None:
+        """Collect children, from the handler of SIGCHLD; an attendant that has ended is missed by the container."""
+        if reap_orphans(own).intersection(self.attendants):
+            self.unattended = True
+
+    def attend_again(self) -> None:
+        """Give the container another attendant for one that was killed; with the container they end by themselves."""
+        self.unattended = False
+        if self.child is not None and self.attempts and not has_ended(self.child):
+            self.attempts -= 1
+            try:
+                self.attendants = network.attend_again(self.plan["network"], self.child.pid, self.held)
+            except OSError:
+                pass  # the container has ended, or its names and ports stay as they are
 
     def again(self, code: int) -> bool:
         """Wait until the container is to be started again after it ended with `code`; False where it is not to be.

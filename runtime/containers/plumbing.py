@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,16 +14,28 @@ else:
     import _signal as signal  # without the enums, which cost 3 ms
 
 
-def reap_orphans(own: int) -> None:
-    """Collect the processes that were handed to us when their parents ended; the container's first one stays."""
+def reap_orphans(own: int) -> set[int]:
+    """Collect our children that have ended, also those that were handed to us; the container's first one stays.
+
+    Returns their pids.
+    """
+    pids: set[int] = set()
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
-            return
+            return pids
         if ended is None or ended.si_pid == own:
-            return
+            return pids
         os.waitpid(ended.si_pid, 0)
+        pids.add(ended.si_pid)
+
+
+def has_ended(child: launcher.Child) -> bool:
+    """Tell whether a process has ended and is to be collected."""
+    poller = select.poll()
+    poller.register(child.pidfd, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def oom_killed(child: launcher.Child) -> bool:

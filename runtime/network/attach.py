@@ -36,7 +36,7 @@ from runtime.network.rtnetlink import Rtnetlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
 DNS_ADDRESS = "127.0.0.11"
@@ -62,7 +62,7 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     """
     mode = document["mode"]
     if mode == "bridge":
-        return _attach_bridges(document, pid, list(held))
+        return _attended(document, pid, list(held), lambda: _connect(document, pid))
     if mode in {"pasta", "slirp4netns"}:
         from runtime.network import helpers  # lazy: 4 ms that a bridge does not need
 
@@ -77,14 +77,22 @@ def attach(document: dict[str, Any], pid: int, held: Sequence[int] = ()) -> list
     return []
 
 
-def _attach_bridges(document: dict[str, Any], pid: int, held: list[int]) -> list[int]:
+def attend_again(document: dict[str, Any], pid: int, held: Sequence[int]) -> list[int]:
+    """Give a container on bridges, which runs, another attendant for one that was killed; as `attach` otherwise."""
+    return (
+        _attended(document, pid, list(held), lambda: _names_of(document, pid)) if document["mode"] == "bridge" else []
+    )
+
+
+def _attended(document: dict[str, Any], pid: int, held: list[int], connect: Callable[[], list[int]]) -> list[int]:
+    """Call `connect` where the bridges are, for the sockets of names; start an attendant where there is work for it."""
     namespace, sockets = HERE, held[1:]
     if document.get("namespace"):
         own = os.open(document["namespace"], os.O_RDONLY | os.O_CLOEXEC) if len(held) < 2 else sockets.pop(0)
         namespace = own
     names: list[int] = []
     try:
-        names = namespaces.within(namespace, lambda: _connect(document, pid))
+        names = namespaces.within(namespace, connect)
         if document.get("sockets") or document.get("forwards") or document.get("forwards6") or names:
             return [_attend(document, pid, namespace, sockets, names)]
     finally:
@@ -108,6 +116,10 @@ def _connect(document: dict[str, Any], pid: int) -> list[int]:
                 used[prefix] = number = used.get(prefix, -1) + 1
                 name = f"{prefix}{number}"
             _attach_bridge(links, endpoint, pid, name, bool(document.get("forwards")))
+    return _names_of(document, pid)
+
+
+def _names_of(document: dict[str, Any], pid: int) -> list[int]:
     return namespaces.inside(pid, _name_sockets) if document.get("dns") else []
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +81,26 @@ def test_a_killed_monitor_is_found_and_what_it_held_is_free(box: Program, networ
         assert box.text("exec", "one", "echo", "answer") == "answer"
         box("rm", "-f", "one")
     assert not settle(box, but=("rules", "links"))
+
+
+def test_who_serves_names_and_ports_is_replaced_where_he_is_killed(box: Program) -> None:
+    if box.user:
+        return
+    box("network", "create", "own")
+    served = "echo hello >/index.html; exec httpd -f -p 80 -h /"
+    box("run", "-d", "--network", "own", "--name", "web", "box", "sh", "-c", served)
+    box("run", "-d", "--network", "own", "--name", "one", *FOREVER)
+    monitor, first = box.monitor_of("one"), box.text("inspect", "-f", "{{.State.Pid}}", "one")
+    children = Path(f"/proc/{monitor}/task/{monitor}/children")
+    for _ in range(2):
+        for pid in {*children.read_text().split()} - {first}:
+            os.kill(int(pid), signal.SIGKILL)
+        end = time.monotonic() + 10
+        while box("exec", "one", "wget", "-q", "-O", "-", "http://web/", status=None).stdout != b"hello\n":
+            assert time.monotonic() < end
+    box("rm", "-f", "one", "web")
+    box("network", "rm", "own")
+    assert not settle(box)
 
 
 def test_a_container_that_is_restarted_over_and_over_runs_on_while_others_look(box: Program) -> None:
