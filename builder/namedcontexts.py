@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
-from runtime.errors import UsageError
+from runtime.errors import PybuildError, UsageError
 from runtime.oci.platforms import parse_platform
 
 if TYPE_CHECKING:
@@ -53,11 +53,23 @@ def read_contexts(words: Iterable[str]) -> dict[str, NamedContext]:
         name, _, place = word.partition("=")
         if not name or not place:
             raise UsageError(f'invalid argument "{word}" for "--build-context" flag: expected NAME=WHERE', hint=_HINT)
-        name, separator, platform = name.lower().partition("::")
-        if separator:
-            name = f"{name}::{parse_platform(platform).normalised()}"
+        name = _with_platform(name.lower(), word)
         found[name] = _named(name, place)
     return found
+
+
+def _with_platform(name: str, word: str) -> str:
+    """Write the platform of a name in the usual way. Raises UsageError."""
+    name, separator, platform = name.partition("::")
+    if not separator:
+        return name
+    try:
+        parsed = parse_platform(platform).normalised()
+    except PybuildError as error:
+        raise UsageError(f"--build-context {word}: {error.message}", hint=error.hint) from error
+    if not name:
+        raise UsageError(f'invalid argument "{word}" for "--build-context" flag: it has no name', hint=_HINT)
+    return f"{name}::{parsed}"
 
 
 def _named(name: str, place: str) -> NamedContext:

@@ -146,9 +146,10 @@ class Building:
             if (warning.message, warning.line) not in self._warned:
                 self._warned.add((warning.message, warning.line))
                 reporter.warn(f"{warning.rule}: {warning.message}", warning.line)
-        if request.rewrite and self._options.epoch is None:
-            hint = "set SOURCE_DATE_EPOCH, or write --timestamp SECONDS"
-            raise UsageError("rewrite-timestamp needs a time", hint=hint)
+        if request.rewrite and self._options.epoch is None and not self.solvers:
+            reporter.warn(
+                "rewrite-timestamp is asked for, and no SOURCE_DATE_EPOCH says which time: nothing is rewritten"
+            )
         bases = Bases(around.store, reporter, policy=request.pull, lock=inputs.lock, locked=request.locked)
         plan = make_plan(graph, bases, inputs.context, self._options, around.server, around.contexts)
         if not self.solvers:

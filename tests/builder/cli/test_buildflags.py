@@ -76,6 +76,8 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
         ("--cgroup-parent", "../x"),
         ("--add-host", "nothing"),
         ("--build-context", "x"),
+        ("--build-context", "x::no platform=."),
+        ("--build-context", "::linux/amd64=."),
         ("--provenance",),
         ("--sbom=true",),
         ("--pull=maybe",),

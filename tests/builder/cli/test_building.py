@@ -228,6 +228,13 @@ def test_compression_is_that_of_each_output(shop: Shop, tmp_path: Path) -> None:
     assert kinds == ["tar+zstd", "tar+gzip", "tar"]
 
 
+def test_times_that_no_epoch_says_stay(shop: Shop) -> None:
+    shop.write("FROM scratch\nCOPY a /\n", {"a": "1"})
+    os.utime(shop.directory / "a", (5000, 5000))
+    shop("-t", "kept", "-o", "type=image,rewrite-timestamp=true")
+    assert shop.layers("kept")[-1]["a"] == 5000
+
+
 def test_what_makes_no_sense_together_is_refused(shop: Shop) -> None:
     shop.write("FROM scratch\nENV A=1\n")
     for words in (
