@@ -9,6 +9,7 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from runtime.containers import announcing
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NetworkError, UsageError
 from runtime.network import attach, bridge, home, janitor, leases, namespaces, portrules, publish, resolv, subnets
@@ -275,7 +276,7 @@ def _move_ports(
 
 def network_id(store: Store, network: Network | None, name: str = "bridge") -> str:
     """Return the id of a network; a predefined one (None) has one that goes with the root."""
-    return network.id if network else sha256(f"{store.layout.key}:{name}".encode()).hexdigest()
+    return network.id if network else announcing.predefined_id(store.layout.key, name)
 
 
 def predefined_id(store: Store, name: str) -> str:

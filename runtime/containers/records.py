@@ -35,6 +35,7 @@ from signal import SIGKILL
 from typing import TYPE_CHECKING, Literal, cast
 
 from frozen import Frozen, replace
+from runtime.containers.announcing import announce_surroundings
 from runtime.containers.condition import read_condition, read_journal
 from runtime.containers.exits import Exit, read_exit
 from runtime.containers.sweeping import sweep_groups
@@ -296,6 +297,7 @@ class Containers:
                 (int(started), int(pid), container.id),
             ).rowcount
             if changed:
+                announce_surroundings(connection, self.store.layout.key, container, int(started), begins=True)
                 _event(connection, container, "start", int(started))
 
     def failed(self, container: Container, *, exit_code: int, error: str) -> None:
@@ -467,6 +469,7 @@ class Containers:
             if changed:
                 if how.oom_killed:
                     _event(connection, container, "oom", finished)
+                announce_surroundings(connection, self.store.layout.key, container, finished, begins=False)
                 lasted = str(max(0, finished - container.started) // 1_000_000_000)
                 _event(connection, container, "die", finished, execDuration=lasted, exitCode=str(how.code))
             release_owner(self.database, _owner(container.id))

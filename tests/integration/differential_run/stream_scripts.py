@@ -111,10 +111,6 @@ SCRIPTS: tuple[Script, ...] = (
         events --since 1m --until 0s --filter type=image --filter image=@POD@:x --format '{{.Action}} {{.Actor.Attributes.name}}'
         events --since 1m --until 0s --filter container=@POD@ --filter type=container --format '{{.Action}}'
         """,
-        {
-            "events --since 1m --until 0s --filter volume=": "a container's start and end stand for its volumes' mounts",
-            "events --since 1m --until 0s --filter network=": "a container's start and end stand for its connections",
-        },
     ),
     Script(
         "documents",

@@ -36,8 +36,11 @@ def _make(containers: Containers, name: str, *, digit: str = "a", held: bool = F
     return make(containers, name, identity=digit * 64, held=held, **changes)
 
 
+_ACTIONS = "SELECT action FROM events WHERE type = 'container' ORDER BY number"
+
+
 def _actions(store: Store) -> list[str]:
-    return [row["action"] for row in store.database.read("SELECT action FROM events ORDER BY number")]
+    return [row["action"] for row in store.database.read(_ACTIONS)]
 
 
 def _say(containers: Containers, container: Container, name: str, text: str) -> None:
@@ -285,3 +288,14 @@ def test_the_last_lines_of_a_log_are_whole_lines(tmp_path: Path) -> None:
         with open(log, "ab") as file:
             file.write(b"lf\n")
         assert [record.text for record in reader.read()] == [b"half\n"]
+
+
+def test_a_start_and_an_end_tell_of_the_network_that_was_joined_and_left(containers: Containers, store: Store) -> None:
+    container = _make(containers, "web")
+    containers.handed_over(container, MONITOR, {"networks": {"lan": {"id": "n1"}}})
+    _say(containers, container, "started", "7 5")
+    containers.started(container)
+    containers.ended(container, Exit(code=0, finished=9))
+    rows = store.database.read("SELECT type, action, actor FROM events ORDER BY number")
+    network = [("network", "connect", "n1"), ("container", "start", container.id), ("network", "disconnect", "n1")]
+    assert [tuple(row) for row in rows][1:-1] == network
