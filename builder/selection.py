@@ -153,7 +153,9 @@ def _step(tree: SourceTree, path: bytes, part: bytes, word: str, *, last: bool) 
         below = join(path, re.sub(rb"\\(.)", rb"\1", part))
         try:
             # Components before the first wildcard may be links; a pattern never walks through one.
-            return [below if last else resolve(tree, below)]
+            if last:
+                return [below] if tree.stat(below) is not None else []
+            return [resolve(tree, below)]
         except NotFound:
             return []
     matches = compile_component(text, word)

@@ -49,6 +49,7 @@ def paths(tree: SourceTree, word: str, *, parents: bool = False) -> list[tuple[s
         ("*.txt", [("a.txt", "a.txt"), ("b.txt", "b.txt")]),
         ("l*k", [("a.txt", "link")]),
         ("*/f", [("d/f", "f"), ("e/f", "f")]),
+        ("*/sub/g", [("e/sub/g", "g")]),
         ("**/f", [("d/f", "f"), ("e/f", "f")]),
         ("[[]x]", [("[x]", "[x]")]),
         ("[^d]/f", [("e/f", "f")]),

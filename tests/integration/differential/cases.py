@@ -49,6 +49,8 @@ class Case:
     words: tuple[str, ...] = ()
     whole: bool = False
     """Whether the text is the whole Dockerfile as it stands."""
+    newer: bool = False
+    """Whether docker 28 makes something else of it: the recorded result is of BuildKit's version of August 2026."""
 
     def words_in(self, directory: str) -> list[str]:
         """Return the words for a builder that sees the context at `directory`: CONTEXT in them stands for it."""

@@ -1,7 +1,8 @@
 """pybuild makes the image that BuildKit makes: config, history, layers and tree.
 
 Where a docker with BuildKit answers, it builds the same Dockerfile now; elsewhere its results are those recorded in
-`recorded.json` (written by running this file's tests with `--record`).
+`recorded.json` (written by running this file's tests with `--record`). What docker 28 makes something else of (`newer`)
+is built by the buildx builder that `PYBUILD_TEST_BUILDER` names, if it does: one that finds BASE in a registry.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ import zstandard
 
 from tests.integration.differential.archive_cases import ARCHIVES, OUTSIDE
 from tests.integration.differential.cases import BASE, CASES, SOURCE_TIME, Case, Member, Special
+from tests.integration.differential.corner_cases import CORNER_FAULTS, CORNERS
 from tests.integration.differential.describe import describe
 from tests.integration.differential.fault_cases import FAULTS
 from tests.integration.differential.file_cases import FILES
 from tests.integration.differential.language_cases import LANGUAGE
+from tests.integration.differential.newer_cases import NEWER, NEWER_FAULTS
 from tests.integration.differential.run_cases import RUNS
 from tests.integration.programs import Program
 
@@ -92,11 +95,32 @@ def make_context(base: Path, case: Case) -> Path:
 
 
 class Docker:
-    """A docker with BuildKit: `PYBUILD_TEST_DOCKER` holds its words, `PYBUILD_TEST_DOCKER_PREFIX` its view of `/`."""
+    """A docker with BuildKit: `PYBUILD_TEST_DOCKER` holds its words, `PYBUILD_TEST_DOCKER_PREFIX` its view of `/`.
 
-    def __init__(self, words: list[str], prefix: str) -> None:
+    `builder` is the buildx builder that builds, empty for docker's own.
+    """
+
+    def __init__(self, words: list[str], prefix: str, builder: str = "") -> None:
         self.words = words
         self.prefix = prefix
+        self.builder = builder
+
+    def judges(self, case: Case) -> bool:
+        """Tell whether this version's result is the one that counts for `case`."""
+        return case.newer == bool(self.builder)
+
+    def command(self, case: Case, context: Path, *options: str) -> list[str]:
+        """Return the words that build `case`."""
+        there = self.prefix + str(context)
+        builder = ("--builder", self.builder, "--provenance=false") if self.builder else ()
+        return [*self.words, "buildx", "build", *builder, *options, *case.words_in(there), there]
+
+    def build(self, case: Case, context: Path) -> bytes:
+        """Build `case`; returns the archive of its image."""
+        if self.builder:
+            return self(*self.command(case, context, "-o", "type=docker,dest=-")[len(self.words) :])
+        self(*self.command(case, context, "-q", "-t", "differential")[len(self.words) :])
+        return self("save", "differential")
 
     def __call__(self, *words: str, stdin: bytes | None = None) -> bytes:
         result = subprocess.run([*self.words, *words], input=stdin, capture_output=True, check=False, timeout=300)
@@ -114,7 +138,7 @@ def docker(busybox: Path) -> Docker | None:
         return None
     if answer.returncode or info.returncode:
         return None
-    peer = Docker(words, os.environ.get("PYBUILD_TEST_DOCKER_PREFIX", ""))
+    peer = Docker(words, os.environ.get("PYBUILD_TEST_DOCKER_PREFIX", ""), os.environ.get("PYBUILD_TEST_BUILDER", ""))
     peer("import", "-", BASE, stdin=busybox.read_bytes())
     return peer
 
@@ -134,7 +158,9 @@ def recorded() -> dict[str, Any]:
 
 @pytest.mark.root
 @pytest.mark.overlay
-@pytest.mark.parametrize("case", [*CASES, *LANGUAGE, *RUNS, *FILES, *ARCHIVES], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [*CASES, *LANGUAGE, *RUNS, *FILES, *ARCHIVES, *CORNERS, *NEWER], ids=lambda case: case.name
+)
 def test_an_image_is_what_buildkit_makes(
     case: Case,
     program: Program,
@@ -145,10 +171,8 @@ def test_an_image_is_what_buildkit_makes(
     missing: Callable[[str], None],
 ) -> None:
     context = make_context(tmp_path, case)
-    if docker is not None:
-        there = docker.prefix + str(context)
-        docker("buildx", "build", "-q", "-t", "differential", *case.words_in(there), there)
-        theirs = describe(docker("save", "differential"), base_layers=_base_layers(case))
+    if docker is not None and docker.judges(case):
+        theirs = describe(docker.build(case, context), base_layers=_base_layers(case))
         if request.config.getoption("--record"):
             recorded[case.name] = dict(theirs)
             RECORDED.write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
@@ -171,7 +195,7 @@ def _base_layers(case: Case) -> int:
 
 @pytest.mark.root
 @pytest.mark.overlay
-@pytest.mark.parametrize("case", [*FAULTS, *OUTSIDE], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*FAULTS, *OUTSIDE, *CORNER_FAULTS, *NEWER_FAULTS], ids=lambda case: case.name)
 def test_what_buildkit_refuses_is_refused(
     case: Case,
     program: Program,
@@ -182,9 +206,8 @@ def test_what_buildkit_refuses_is_refused(
     missing: Callable[[str], None],
 ) -> None:
     context = make_context(tmp_path, case)
-    if docker is not None:
-        there = docker.prefix + str(context)
-        command = [*docker.words, "buildx", "build", "-q", *case.words_in(there), there]
+    if docker is not None and docker.judges(case):
+        command = docker.command(case, context, "-q")
         built = subprocess.run(command, capture_output=True, check=False, timeout=300).returncode == 0
         if request.config.getoption("--record"):
             recorded[case.name] = {"built": built}
