@@ -43,7 +43,8 @@ def write_parts(context: Path, layers: int, size: int) -> None:
 
 
 def move(tool: Tool, verb: str, name: str) -> Cost:
-    """Push or pull an image of a registry without TLS."""
+    """Push or pull an image of a registry without TLS; what was written before, on the disk, is nobody's any more."""
+    os.sync()
     if tool.name != "skopeo":
         return tool.cost(verb, "-q", *(["--tls-verify=false"] if tool.name == "podman" else []), name)
     here, there = f"containers-storage:{tool.store}{name}", f"docker://{name}"
