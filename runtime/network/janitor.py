@@ -44,13 +44,23 @@ def user_bridges(key: str) -> str:
 def try_use(locks: str) -> int | None:
     """Become a user of the bridge: returns a close-on-exec descriptor, None while the bridge is being taken away.
 
-    `locks` is the directory of lock files. Whoever has the descriptor, inherited or sent, is a user.
+    `locks` is the directory of lock files. Whoever has the descriptor, inherited or sent, is a user. The file has a
+    byte from now on until all is taken away.
     """
     fd = _open(locks, "network.users")
     if _lock(fd, fcntl.LOCK_SH):
+        os.pwrite(fd, b"!", 0)
         return fd
     os.close(fd)
     return None
+
+
+def is_due(locks: str) -> bool:
+    """Tell whether there has been a user since all was taken away the last time."""
+    try:
+        return os.stat(f"{locks}/network.users").st_size > 0
+    except OSError:
+        return False
 
 
 def alone(locks: str) -> int | None:
@@ -111,6 +121,10 @@ def clear(locks: str, key: str) -> None:
         holder.stop(locks)
     else:
         bridge.take_down(key, [(name, bridge.table_name(key, number)) for name, number in named])
+    try:
+        os.truncate(f"{locks}/network.users", 0)
+    except FileNotFoundError:
+        pass  # the root was deleted
 
 
 def _given_name(options: str) -> str:

@@ -164,3 +164,16 @@ def test_a_root_that_is_gone_is_not_made_again(locks: str, monkeypatch: pytest.M
     monkeypatch.setattr(bridge, "take_down", lambda _key, _named: None)
     janitor.clear(locks, "key")
     assert not Path(locks).with_name("state.db").exists()
+
+
+def test_there_is_something_to_clear_from_the_first_user_until_it_is_cleared(
+    locks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge, "take_down", lambda _key, _named: None)
+    assert not janitor.is_due(locks)
+    users = janitor.try_use(locks)
+    assert users is not None
+    os.close(users)
+    assert janitor.is_due(locks)
+    janitor.clear(locks, "key")
+    assert not janitor.is_due(locks)
