@@ -29,7 +29,7 @@ CONTROL = 3  # the number of the control socket while the stub runs
 PLACED = b"placed"
 GO = b"go"
 CREATED = b"created\0"
-TREE = b"tree\0"
+MOUNTS = b"mounts"
 READY = b"ready"
 TERMINAL = b"terminal"
 FAILURE = b"failure\0"
@@ -78,7 +78,7 @@ class Setup:
         self.userns = self.nodev = False
         self.held = 0
         self.own_groups: dict[str, str] = {}
-        self.program = self.tree = ""
+        self.program = ""
 
 
 def become(setup: Setup, *, entering: bool = False) -> NoReturn:
@@ -118,7 +118,9 @@ def isolate(setup: Setup) -> None:
         # other processes of the namespace see this one: close its memory to them. In a new namespace there are none,
         # and what runs outside (the launcher, which writes id maps, and helpers that open /proc/PID/ns) may look
         sys.prctl(sys.PR_SET_DUMPABLE, 0)
-        setup.tree = os.readlink("/proc/self/ns/mnt")
+        tree = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        setup.control.sendmsg([MOUNTS], [(SOL_SOCKET, SCM_RIGHTS, pack("i", tree))])
+        os.close(tree)
     sys.close_all_but([*setup.stdio, setup.control.fileno(), *[fd for fd, _ in setup.joins]])
     sys.reset_signals()
     sys.unblock_signals()
@@ -447,8 +449,6 @@ def program(setup: Setup) -> None:
 
 def execute(setup: Setup) -> None:
     """Wait for the caller's work on the namespaces, then be the command, through the stub where there is one."""
-    if setup.tree:
-        setup.control.send(TREE + os.fsencode(setup.tree))
     if setup.created:
         setup.control.send(CREATED + b"\0".join([os.fsencode(path) for path in setup.created]))
     sys.prctl(sys.PR_SET_PDEATHSIG, _SIGKILL)

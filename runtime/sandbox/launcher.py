@@ -19,7 +19,7 @@ Beyond the standard an entry of spec.mounts may be {"type": "layers", "destinati
 {"type": "foreign", "destination", "source", "namespace"}: what is mounted at `source` in another mount namespace.
 
 Launcher and child speak over one socket pair of whole messages: "placed" (cgroup and id map are done), "go" (so is the
-caller's `attach`); back come "terminal" with a descriptor, "created" with paths, "tree" (see Child), "failure", "ready"
+caller's `attach`); back come "terminal" and "mounts" with a descriptor, "created" with paths, "failure", "ready"
 just before execve, or the four bytes of an errno from the stub. The end of file after "ready" says that execve has
 succeeded.
 """
@@ -84,7 +84,8 @@ class Child:
     `pid` is seen from the caller; `pidfd` polls readable when it has ended; `terminal` is the master end of its
     pseudo-terminal (the caller closes it) or None. `mountpoints` are the paths, absolute in the rootfs and in order of
     creation, of files and directories that did not exist there and were made to mount on: a build removes them again.
-    `tree` names the mount namespace of a container whose processes no pid namespace ends; empty where one does.
+    `tree` holds the mount namespace of a container whose processes no pid namespace ends, -1 where one does: held, it
+    tells them from all others, as its number is given to no other namespace meanwhile.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Child:
         terminal: int | None,
         mountpoints: tuple[str, ...],
         cgroup: cgroups.Cgroup | None = None,
-        tree: str = "",
+        tree: int = -1,
     ) -> None:
         self.pid = pid
         self.pidfd = pidfd
@@ -247,21 +248,23 @@ def wait(started: Child) -> int:
     os.close(started.pidfd)
     if started.cgroup:
         started.cgroup.remove()
-    if started.tree:
+    if started.tree >= 0:
         _end_all(started.tree)
+        os.close(started.tree)
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
 
 
-def _end_all(tree: str) -> None:
+def _end_all(tree: int) -> None:
     """Kill what is left in a mount namespace, until there is nothing: its processes may go on forking."""
+    wanted = os.fstat(tree)
     deadline = time.monotonic() + _END_SECONDS
     found = True
     while found and time.monotonic() < deadline:
         found = False
         for name in os.listdir("/proc"):
             try:
-                if name.isdecimal() and os.readlink(f"/proc/{name}/ns/mnt") == tree:
+                if name.isdecimal() and os.path.samestat(os.stat(f"/proc/{name}/ns/mnt"), wanted):
                     os.kill(int(name), 9)
                     found = True
             except OSError:  # gone, or not ours
@@ -399,8 +402,9 @@ def _supervise(
             raise refused("program", "the process was killed before it became the command")
     except BaseException:
         os.close(pidfd)
-        if heard.terminal is not None:
-            os.close(heard.terminal)
+        for fd in (heard.terminal, heard.tree):
+            if fd is not None and fd >= 0:
+                os.close(fd)
         raise
     return Child(pid, pidfd, heard.terminal, tuple(heard.created), cgroup, heard.tree)
 
@@ -421,7 +425,7 @@ class _Heard:
         self.ready = False
         self.terminal: int | None = None
         self.created: list[str] = []
-        self.tree = ""
+        self.tree = -1
 
     def listen(self, ours: socket, flags: int = 0) -> None:
         """Take messages until the end of file, or with MSG_DONTWAIT those that are there."""
@@ -435,7 +439,9 @@ class _Heard:
             if not message:
                 return
             for level, kind, data in ancillary:
-                if level == SOL_SOCKET and kind == SCM_RIGHTS:
+                if level == SOL_SOCKET and kind == SCM_RIGHTS and message == child.MOUNTS:
+                    self.tree = int.from_bytes(data, byteorder)
+                elif level == SOL_SOCKET and kind == SCM_RIGHTS:
                     self.terminal = int.from_bytes(data, byteorder)
             self._take(message)
 
@@ -444,8 +450,6 @@ class _Heard:
             self.failure = decode(message[len(child.FAILURE) :])
         elif message.startswith(child.CREATED):
             self.created += [os.fsdecode(path) for path in message[len(child.CREATED) :].split(b"\0")]
-        elif message.startswith(child.TREE):
-            self.tree = os.fsdecode(message[len(child.TREE) :])
         elif message == child.READY:
             self.ready = True
         elif len(message) == 4:

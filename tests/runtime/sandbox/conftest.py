@@ -21,7 +21,7 @@ from tests.users import REPOSITORY, become
 
 APPLETS = (
     "sh cat ls id echo grep sleep stat touch mkdir mknod hostname kill stty tty true readlink env ps wc head rm mv "
-    "mount pwd ip find printf dd umount chown tr"
+    "mount pwd ip find printf dd umount chown tr setsid"
 ).split()
 ENV = ("PATH=/bin",)
 
