@@ -211,4 +211,4 @@ def _resolved(tree: SourceTree, source: str) -> bytes:
 def _excluded(patterns: Sequence[str], path: bytes) -> bool:
     from grammar.ignore import IgnoreFile
 
-    return IgnoreFile(patterns).excludes(os.fsdecode(path))
+    return IgnoreFile(patterns).leaves_out(os.fsdecode(path))

@@ -206,7 +206,7 @@ class DirectoryContext:
         return _metadata(status, link)
 
     def _excluded(self, path: bytes) -> bool:
-        return self._ignore is not None and self._ignore.excludes(os.fsdecode(path))
+        return self._ignore is not None and self._ignore.leaves_out(os.fsdecode(path))
 
     def _holds_anything(self, path: bytes) -> bool:
         """Tell whether a directory that is excluded itself has something below it that is not."""

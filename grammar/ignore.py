@@ -75,6 +75,7 @@ class IgnoreFile:
         """Read the raw lines of the file. Raises DockerfileError, with the line's number, for a bad pattern."""
         self._patterns: list[_Pattern] = []
         self._kept: dict[str, int] = {"": 0}
+        self._walked: dict[str, int] = {"": 0}
         for number, line in enumerate(lines.split("\n") if isinstance(lines, str) else lines, 1):
             text = line.removeprefix("\ufeff") if number == 1 else line
             if text.startswith("#") or not text.strip(SPACES):
@@ -121,6 +122,37 @@ class IgnoreFile:
             if self._patterns[number].matches(path):
                 return not self._patterns[number].includes
         return self._verdict(inherited)
+
+    def leaves_out(self, path: str) -> bool:
+        """Return whether a walk from the top leaves out `path`, as BuildKit walks: a `!` line that matches a directory
+        counts for what lies below only if the directory had been left out until then. Else it is `excludes`.
+        """
+        if not self.reincludes:
+            return self.excludes(path)
+        path = posixpath.normpath(path).lstrip("/")
+        return path not in ("", ".") and self._verdict(self._walked_to(path))
+
+    def _walked_to(self, path: str) -> int:
+        """Return which patterns a walk counts for `path`: bit n for the n-th."""
+        missing = [path]
+        while (parent := posixpath.dirname(missing[-1])) not in self._walked:
+            missing.append(parent)
+        found = self._walked[parent]
+        for place in reversed(missing):
+            if self._any_may_match(place):
+                found = self._counted(place, found)
+            if place != path:
+                self._walked[place] = found
+        return found
+
+    def _counted(self, path: str, inherited: int) -> int:
+        found = 0
+        out = False
+        for number, pattern in enumerate(self._patterns):
+            if inherited >> number & 1 or (pattern.includes == out and pattern.matches(path)):
+                found |= 1 << number
+                out = not pattern.includes
+        return found
 
     def may_reinclude_below(self, path: str) -> bool:
         """Return whether a `!` line may match something below the excluded directory `path`.

@@ -332,7 +332,7 @@ def _created(sources: Sequence[_Source], epoch: int | None) -> int:
 def _excluder(patterns: Sequence[str]) -> Exclude:
     from grammar.ignore import IgnoreFile  # lazy: only for --exclude
 
-    excludes: Exclude = IgnoreFile.of_patterns(patterns).excludes
+    excludes: Exclude = IgnoreFile.of_patterns(patterns).leaves_out
     return excludes
 
 

@@ -194,3 +194,20 @@ def test_no_pattern_takes_long(pattern: str, path: str) -> None:
     began = time.perf_counter()
     IgnoreFile([pattern]).excludes(path)
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("patterns", "path", "expected"),
+    [
+        (["**/*.md", "!docs"], "docs/x.md", True),  # nothing had left out docs
+        (["*", "!docs"], "docs/x.md", False),
+        (["src", "!src/keep", "**/*.o"], "src/keep/b.o", True),
+        (["docs/*", "!docs/s", "**/y.md", "!docs"], "docs/s/y.md", True),
+        (["**/*.md", "!docs/**"], "docs/s/y.md", False),
+        (["a"], "a/b", True),
+    ],
+)
+def test_a_walk_counts_what_brings_back_a_directory_that_was_left_out(
+    patterns: list[str], path: str, expected: bool
+) -> None:
+    assert IgnoreFile(patterns).leaves_out(path) is expected
