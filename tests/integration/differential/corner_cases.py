@@ -60,6 +60,14 @@ EXCLUDED: Mapping[str, str | Special] = {
     "d/!x": "!",
     "d/#h": "#",
 }
+TAKEN_BACK: Mapping[str, str | Special] = {
+    "docs/x.md": "1",
+    "docs/s/y.md": "2",
+    "z.md": "3",
+    "k/docs/q.md": "4",
+    "src/a.o": "5",
+    "src/keep/b.o": "6",
+}
 
 CORNERS: tuple[Case, ...] = (
     Case("corner-1", "COPY . /o0/\nCOPY ln /o1\nCOPY ln /o2/\nCOPY ln/ /o3/\nCOPY ln2 /o4\nCOPY ln/f /o5", NASTY),
@@ -305,6 +313,24 @@ CORNERS: tuple[Case, ...] = (
         "ignore-letters-behind-backslashes",
         "COPY . /o",
         {".dockerignore": "a\\d\nbuild\\bin\n\\w.x\n", "a1": "", "ad": "", "buildbin": "", "q.x": "", "-.x": ""},
+    ),
+    *(
+        Case(f"ignore-taken-back-{number}", "FROM scratch\nCOPY . /o/", {**TAKEN_BACK, ".dockerignore": lines})
+        for number, lines in enumerate(
+            (
+                "**/*.md\n!docs\n",
+                "**/*.o\n!src/keep\n",
+                "src\n!src/keep\n**/*.o\n",
+                "**\n!**/docs\n",
+                "docs/*\n!docs/s\n**/y.md\n!docs\n",
+            ),
+            1,
+        )
+    ),
+    Case(
+        "exclude-taken-back-below",
+        "FROM scratch\nCOPY --exclude=**/*.md --exclude=!docs . /o/\nCOPY --exclude=**/*.o --exclude=!keep src /p/",
+        TAKEN_BACK,
     ),
 )
 CORNER_FAULTS: tuple[Case, ...] = (
