@@ -61,7 +61,7 @@ def run(args: Arguments, context: Context) -> int:
         image = find_named_image(args, context, store, policy)
         containers = Containers(store)
         with id_file(args.text("cidfile")) as write_id:
-            container, alive = create(containers, image, config, host, name=args.text("name"))
+            container, alive = create(containers, image, config, host, name=args.text("name"), starts=True)
             write_id(container.id)
         try:
             if detach:

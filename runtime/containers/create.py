@@ -59,9 +59,12 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
 
 
 def create(
-    containers: Containers, image: Image, asked: Config, host: HostConfig, *, name: str | None
+    containers: Containers, image: Image, asked: Config, host: HostConfig, *, name: str | None, starts: bool = False
 ) -> tuple[Container, int]:
     """Make a container of `image`; returns its row and the descriptor of its `alive` lock, which is held.
+
+    `starts`: the caller starts it next. Where it dies before that, a container that was to be removed after its run
+    is removed.
 
     Raises UsageError, NotFound for an unknown user or a bind's missing source, Conflict for a name that is taken;
     nothing is left then but a host directory that `-v` made.
@@ -105,6 +108,8 @@ def create(
             error="",
         )
         _dress_root(containers.directory(container_id) / "upper", view)
+        if starts:
+            containers.mark_starting(container_id)
         containers.insert(container)
         if images:
             owner = f"container:{container_id}"

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from runtime.store.database import Row
 
 _LOST = 255
+_STARTING = "starting"
 """The exit code of a container whose end nobody saw, as Docker's engine has it."""
 
 State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
@@ -197,6 +198,10 @@ class Containers:
             os.close(alive)
             raise
 
+    def mark_starting(self, container_id: str) -> None:
+        """Leave word that the command which makes a container starts it next: without that command it is nobody's."""
+        (self.directory(container_id) / _STARTING).touch()
+
     def insert(self, container: Container) -> None:
         """Record a new container and pin its image. Raises Conflict where its name is taken."""
         try:
@@ -320,7 +325,7 @@ class Containers:
     def reconcile(self) -> None:
         """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
         for row in self.database.read(
-            "SELECT * FROM containers WHERE state = 'running' OR auto_remove AND state = 'exited'"
+            "SELECT * FROM containers WHERE state = 'running' OR auto_remove AND state IN ('created', 'exited')"
             " OR instr(host_config, '\"ServiceOf\"')"
         ):
             container = _container(row)
@@ -331,6 +336,8 @@ class Containers:
 
                 abandon(self, container)
                 continue
+            if container.state == "created" and not (self.directory(container.id) / _STARTING).exists():
+                continue  # `create --rm` made it: it waits for its start
             if self.conclude(container.id) and container.auto_remove:
                 from runtime.containers.removal import remove  # lazy: needs this module
 
