@@ -16,7 +16,7 @@ from frozen import replace
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
 from runtime.context import Context
-from runtime.errors import StepFailed, UsageError
+from runtime.errors import PybuildError, StepFailed, UsageError
 from runtime.oci.digests import chain_ids
 
 if TYPE_CHECKING:
@@ -250,5 +250,5 @@ def _write(flag: str, path: Path, text: str) -> None:
         raise _unwritable(flag, path, error.strerror) from error
 
 
-def _unwritable(flag: str, path: Path, reason: str | None) -> UsageError:
-    return UsageError(f"--{flag} {path} cannot be written: {reason}", hint="name a file in a directory of yours")
+def _unwritable(flag: str, path: Path, reason: str | None) -> PybuildError:
+    return PybuildError(f"--{flag} {path} cannot be written: {reason}", hint="name a file in a directory of yours")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_destination(output: Output) -> None:
-    """Refuse a place that could not be written at the end. Raises UsageError."""
+    """Refuse a place that could not be written at the end. Raises PybuildError."""
     if output.destination is None:
         return
     if output.destination == STANDARD_OUTPUT:
@@ -29,12 +29,12 @@ def check_destination(output: Output) -> None:
     path = Path(output.destination)
     if output.type == "local" or not output.tar:
         if path.exists() and not path.is_dir():
-            raise UsageError(f"--output dest={path} is no directory", hint="name a directory, there or to be made")
+            raise PybuildError(f"--output dest={path} is no directory", hint="name a directory, there or to be made")
         return
     if path.is_dir():
-        raise UsageError(f"--output dest={path} is a directory", hint="name a file")
+        raise PybuildError(f"--output dest={path} is a directory", hint="name a file")
     if not path.parent.is_dir():
-        raise UsageError(f"--output dest={path}: its directory is not there", hint="make its directory first")
+        raise PybuildError(f"--output dest={path}: its directory is not there", hint="make its directory first")
 
 
 @contextmanager

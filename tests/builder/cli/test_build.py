@@ -72,7 +72,7 @@ def test_the_id_and_the_facts_go_to_files(command: Command, tmp_path: Path) -> N
 @pytest.mark.parametrize("flag", ["--iidfile", "--metadata-file"])
 @pytest.mark.parametrize("place", ["no/such/file", "src", "src/Dockerfile/x"])
 def test_a_file_that_cannot_be_written_is_refused_before_the_build(command: Command, flag: str, place: str) -> None:
-    with pytest.raises(UsageError, match=f"{flag} {place} cannot be written: "):
+    with pytest.raises(PybuildError, match=f"{flag} {place} cannot be written: "):
         command("-t", "app", flag, place, "src")
     with Store.open(command.context) as store:
         assert store.images.resolve("docker.io/library/app:latest") is None
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_build(command: Comm
     ],
 )
 def test_an_output_that_has_no_place_is_refused_before_the_build(command: Command, output: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(PybuildError, match=said):
         command("-o", "type=image,name=app", "-o", output, "src")
     with Store.open(command.context) as store:
         assert store.images.list() == ()
