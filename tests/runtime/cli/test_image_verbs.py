@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from frozen import replace
-from runtime.cli import history, images, importimage, inspect, load, prune, rmi, save, system, tag
+from runtime.cli import diskusage, history, images, importimage, inspect, load, prune, rmi, save, system, tag
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context
 from runtime.errors import NotFound, UsageError
@@ -229,5 +229,5 @@ def test_check_counts_what_is_sound_and_names_what_is_not(shell: Shell, app: str
 
 
 def test_df_has_a_line_for_each_kind(shell: Shell, app: str) -> None:
-    lines = shell(system, part="df")[1].splitlines()
+    lines = shell(diskusage)[1].splitlines()
     assert [line.split("  ")[0] for line in lines] == ["TYPE", "Images", "Containers", "Local Volumes", "Build Cache"]
