@@ -33,12 +33,7 @@ class WorkdirStep(Frozen):
     def key_parts(self, given: Given) -> KeyParts:
         """The directory, and who owns it if it has to be made."""
         owner = find_owner(given.user or None, given.view)
-        parts: KeyParts = {
-            "instruction": "workdir",
-            "directory": self._directory(given),
-            "owner": list(owner or (0, 0)),
-        }
-        return {**parts, "detours": detours} if (detours := self._detours()) else parts
+        return {"instruction": "workdir", "directory": self._directory(given), "owner": list(owner or (0, 0))}
 
     def files(self, given: Given) -> tuple[ReadFiles, ...]:
         """None: it reads no files."""
@@ -49,23 +44,15 @@ class WorkdirStep(Frozen):
         """Make what is missing of the directory; links on the way are followed inside the tree."""
         from builder.layering import Style, open_layer  # only where it is not remembered
 
-        paths = [given.view.resolve(PurePosixPath(path)) for path in (*self._detours(), self._directory(given))]
-        found = [given.view.stat(path) for path in paths]
-        if all(metadata is not None and metadata.kind == "directory" for metadata in found):
+        directory = given.view.resolve(PurePosixPath(self._directory(given)))
+        found = given.view.stat(directory)
+        if found is not None and found.kind == "directory":
             return None
         created = given.context.now() if given.epoch is None else given.epoch * 10**9
         style = Style(owner=find_owner(given.user or None, given.view), created_ns=created)
         with open_layer(preparation.upperdir, given.view) as layer:
-            for path in paths:
-                layer.make_directory(os.fsencode(path).lstrip(b"/"), style)
+            layer.make_directory(os.fsencode(directory).lstrip(b"/"), style)
         return None
 
     def _directory(self, given: Given) -> str:
         return absolute(given.working_directory, self.instruction.path)
-
-    def _detours(self) -> list[str]:
-        """Return what is made as well on the way of an absolute path with `..`: of `/a/../b` it is `/a`."""
-        parts = self.instruction.path.split("/")
-        if parts[0] or ".." not in parts:
-            return []
-        return [absolute("/", "/".join(parts[:end])) for end, part in enumerate(parts) if part == ".."]
