@@ -98,14 +98,15 @@ def execute(
         raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
     attached = 0 if detach else protocol.OUT | protocol.ERR | (protocol.IN if command.stdin else 0)
     identity = containers.store.context.token(64)
+    words = f"{command.args[0]} {' '.join(command.args[1:])}"
     plan = {
         "id": identity,
+        "words": words,
         "request": describe(containers, container, command),
         "tty": command.tty,
         "stdin": command.stdin and not detach,
         "attached": attached,
     }
-    words = f"{command.args[0]} {' '.join(command.args[1:])}"
     containers.record_event(container, f"exec_create: {words}", execID=identity)
     with sock:
         sock.sendall(frame(protocol.EXEC, marshal.dumps(plan)))
@@ -115,7 +116,6 @@ def execute(
             stdin=0 if command.stdin and not detach else None,
             proxy=False,
             keys=keys,
-            started=lambda _pid: containers.record_event(container, f"exec_start: {words}", execID=identity),
             until_started=detach,
         )
         with containers.store.idle():

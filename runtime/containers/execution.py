@@ -65,8 +65,9 @@ class Execution(Monitor):
         return launcher.enter(self.plan["request"], stdio, self.target, self.cgroup)
 
     def begun(self, child: launcher.Child) -> None:
-        """Leave a mark with the pid for as long as the command runs."""
+        """Leave word of the start, before any of the end, and a mark with the pid for as long as the command runs."""
         if "id" in self.plan:
+            self._write(f"exec_start: {self.plan['words']}")
             try:
                 os.makedirs("execs", 0o700, exist_ok=True)
                 mark = os.open(f"execs/{self.plan['id']}", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -80,10 +81,19 @@ class Execution(Monitor):
         if "id" in self.plan:
             try:
                 os.unlink(f"execs/{self.plan['id']}")
-                directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             except OSError:
                 return
-            write_journal(directory, time.time_ns(), "exec_die", execID=self.plan["id"], exitCode=str(code))
+            self._write("exec_die", exitCode=str(code))
+
+    def _write(self, action: str, **attributes: str) -> None:
+        """Append to the container's journal, if the container is not being removed."""
+        try:
+            directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            write_journal(directory, time.time_ns(), action, execID=self.plan["id"], **attributes)
+        finally:
             os.close(directory)
 
     def finish(self, kind: int, payload: bytes) -> None:
