@@ -18,14 +18,17 @@ import select
 import signal
 import time
 
-from runtime.network import helpers, rtnetlink
+from runtime.network import helpers, nftables, rtnetlink
 from runtime.network.janitor import HOLDER
+from runtime.network.nftables import Nftables
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.sandbox import syscalls
 
 READY = b"ready "
 
 _RESULT_FD, _ADOPTED_FD = 3, 4
+_GATE = "pybuild"
+"""The table of the namespace itself."""
 _LOOK = 30.0
 """Seconds between two looks whether the root is still there."""
 _FIRST_DELAY, _LAST_DELAY = 0.1, 60.0
@@ -65,7 +68,7 @@ def main(words: str, adopted: str, locks: str) -> None:
 
 
 def _new_namespace() -> int:
-    """Make a network namespace with its loopback up; returns its descriptor."""
+    """Make a network namespace with its loopback up, closed to stray packets; returns its descriptor."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -73,6 +76,8 @@ def _new_namespace() -> int:
             syscalls.unshare(syscalls.CLONE_NEWNET)
             with Rtnetlink() as links:
                 links.transact([rtnetlink.link_up("lo")])
+            with Nftables() as rules:
+                rules.commit(nftables.new_gate(_GATE))
             os.write(writer, b"!")
             signal.pause()
         except OSError as error:

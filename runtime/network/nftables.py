@@ -21,6 +21,11 @@ one of the same name and kind in family ip6, with longer addresses and without w
         ip saddr NET oifname BRIDGE ct status dnat masquerade   a container that asks by the host's address
         ip saddr 127.0.0.0/8 oifname BRIDGE masquerade }        the host's loopback (with route_localnet)
 
+In a namespace that bridges share with the helper that is their way out there is one table more (`new_gate`)::
+
+    table inet NAME { chain gate { type filter hook prerouting priority mangle; policy accept;
+        ct state invalid drop } }
+
 An accept there does not overrule a drop elsewhere. Where `ip filter FORWARD` (iptables-nft; Docker sets its policy)
 drops, two rules are appended to it: after Docker's own, so that its networks stay closed to us, and ours to them by
 the table above. They carry the table's name as comment and are found by it.
@@ -80,7 +85,7 @@ NFTA_EXPR_NAME, NFTA_EXPR_DATA = 1, 2
 NFTA_DATA_VALUE, NFTA_DATA_VERDICT, NFTA_VERDICT_CODE = 1, 2, 1
 
 NF_INET_PRE_ROUTING, NF_INET_FORWARD, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING = 0, 2, 3, 4
-NF_IP_PRI_RAW, NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC = -300, -100, 0, 100
+NF_IP_PRI_RAW, NF_IP_PRI_MANGLE, NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER, NF_IP_PRI_NAT_SRC = -300, -150, -100, 0, 100
 NF_DROP, NF_ACCEPT = 0, 1
 NFT_REG_VERDICT, NFT_REG_1 = 0, 1
 NFT_REG32_00 = 8
@@ -96,6 +101,7 @@ NFTNL_UDATA_RULE_COMMENT = 0
 _MISSING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 """Answers that mean: not there, or (all but the first) the kernel has no nf_tables, or not for this family."""
 
+_INVALID = 0x1
 _ESTABLISHED_RELATED = 0x2 | 0x4
 _IPS_DST_NAT = 1 << 5
 _DESTINATION_PORT = 2
@@ -227,6 +233,22 @@ def new_table(
         _map(family, name, ADDRESSED, 2, (family.kind, _TYPE_PROTOCOL, _TYPE_SERVICE)),
         *(_base_chain(number, name, *chain) for chain in chains),
         *(_rule(name, chain, rule, family=number) for chain, rule in rules),
+    ]
+
+
+def new_gate(name: str) -> list[Message]:
+    """Make the table that drops what belongs to no connection; one of that name must not exist.
+
+    Such a packet is not translated, so it seems to be for the namespace itself, which answers that there is no such
+    connection and thereby ends the container's. pasta of 2023 sends one (a segment of TCP without any flag) before an
+    answer that lets it wait.
+    """
+    create = NLM_F_CREATE | NLM_F_EXCL
+    body = _header(NFPROTO_INET) + text(NFTA_TABLE_NAME, name)
+    return [
+        Message(_kind(NFT_MSG_NEWTABLE), create, body, f"nftables table {name} cannot be made"),
+        _base_chain(NFPROTO_INET, name, "gate", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE),
+        _rule(name, "gate", (*_flags(NFT_CT_STATE, _INVALID), _verdict(NF_DROP)), family=NFPROTO_INET),
     ]
 
 

@@ -96,21 +96,18 @@ def _pasta_ports(published: list[Published]) -> list[str]:
 
 
 def find(environ: Mapping[str, str], wanted: str | None = None) -> Helper:
-    """Find the helper to use: `wanted` if one is named, else slirp4netns, else pasta.
-
-    That is for the namespace of bridges. There pasta of 2023 loses answers of more than a packet on their way from it
-    through the bridge (a page of 140 kB never came), while slirp4netns passes them all on.
+    """Find the helper to use: `wanted` if one is named, else pasta, else slirp4netns.
 
     Raises NetworkError, with what to install or to do, where there is none or `/dev/net/tun` cannot be opened.
     """
-    candidates = (wanted,) if wanted else (SLIRP4NETNS, PASTA)
+    candidates = (wanted,) if wanted else (PASTA, SLIRP4NETNS)
     for mode in candidates:
         program = _which(mode, environ)
         if program is not None:
             _check_tun()
             return Helper(mode=mode, program=program, dns=_PASTA_DNS if mode == PASTA else _SLIRP_DNS)
-    names = " or ".join(sorted(candidates))
-    packages = " or ".join(_PACKAGES[mode] for mode in sorted(candidates))
+    names = " or ".join(candidates)
+    packages = " or ".join(_PACKAGES[mode] for mode in candidates)
     raise NetworkError(
         f"a network for an unprivileged user needs {names}, which is not installed",
         hint=f"install the package {packages}, or use --network none or --network host",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +94,41 @@ def test_ports_are_published_where_there_is_no_pasta(box: Program, network: str)
     poor("run", "-d", "--name", "web", "--network", network, "-p", f"{port}:80", "box", *SERVER)
     assert _get("127.0.0.1", port) == "page"
     poor("rm", "-f", "web")
+
+
+_ASK = """
+import socket, struct, sys
+to, flags = sys.argv[1], int(sys.argv[2])
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
+raw.connect((to, 0))
+raw.settimeout(1)
+source = raw.getsockname()[0]
+head = struct.pack(">HHIIBBHHH", 40000, 9, 1, 1, 5 << 4, flags, 1000, 0, 0)
+words = socket.inet_aton(source) + socket.inet_aton(to) + struct.pack(">HH", 6, 20) + head
+total = sum(struct.unpack(f">{len(words) // 2}H", words))
+total = (total & 0xFFFF) + (total >> 16)
+raw.send(head[:16] + struct.pack(">H", 0xFFFF & ~(total + (total >> 16))) + head[18:])
+try:
+    print(raw.recv(100)[33] & 4 and "reset")
+except TimeoutError:
+    print("silence")
+"""
+"""Send one segment of TCP with some flags to a closed port and say what comes back."""
+
+
+def test_a_segment_of_no_connection_is_not_answered(box: Program) -> None:
+    """pasta sends one without flags before a slow answer; a reset would end the container's connection."""
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    pid, gateway = box.text(
+        "inspect", "-f", "{{.State.Pid}} {{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}", "one"
+    ).split()
+
+    def ask(flags: int) -> str:
+        words = ("nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", _ASK, gateway, str(flags))
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+
+    assert ask(2) == "reset"  # the beginning of a connection to a port where nobody listens
+    assert ask(0) == "silence"
 
 
 def test_the_hosts_loopback_is_closed(box: Program) -> None:

@@ -24,12 +24,12 @@ def install(directory: Path, *names: str) -> dict[str, str]:
     return {"PATH": str(directory)}
 
 
-def test_slirp4netns_comes_first(programs: Path) -> None:
-    assert rootless.find(install(programs, "pasta", "slirp4netns")).mode == "slirp4netns"
+def test_pasta_comes_first(programs: Path) -> None:
+    assert rootless.find(install(programs, "pasta", "slirp4netns")).mode == "pasta"
 
 
-def test_pasta_is_used_where_there_is_no_slirp4netns(programs: Path) -> None:
-    assert rootless.find(install(programs, "pasta")).mode == "pasta"
+def test_slirp4netns_is_used_where_there_is_no_pasta(programs: Path) -> None:
+    assert rootless.find(install(programs, "slirp4netns")).mode == "slirp4netns"
 
 
 def test_a_helper_can_be_asked_for_by_name(programs: Path) -> None:
