@@ -74,6 +74,15 @@ class ImageState(Frozen):
         return str(self.config.get("WorkingDir") or "/")
 
     @property
+    def entered_directory(self) -> str:
+        """The absolute working directory that a command starts in: where it was written with `..`, so it is entered.
+
+        What it passes through is made on the way, as runc does; WORKDIR itself makes only where it leads.
+        """
+        written = self.configured_directory
+        return written if written.startswith("/") else self.working_directory
+
+    @property
     def shell(self) -> tuple[str, ...]:
         return tuple(self.config.get("Shell") or DEFAULT_SHELL)
 

@@ -77,7 +77,8 @@ class Given(Frozen):
     names by `--from` or `from=` (key: the name as the resolved instruction has it); the build context is none of them.
     `variables` are ENV and ARG values in effect, the later one winning, `proxies` the predeclared proxy arguments
     that were given: only RUN sees those, and no key does.
-    `user`, `working_directory` (absolute) and `shell` are the image's at this point, "" and the default where unset.
+    `user`, `working_directory` (absolute, perhaps with `..`) and `shell` are the image's at this point, "" and the
+    default where unset.
     `changed` is called by `execute` with the path of a source that was not the same as when its key was made.
     `epoch` is SOURCE_DATE_EPOCH in seconds, or None.
     """

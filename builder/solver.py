@@ -342,7 +342,7 @@ class Solver:
             variables=planned.before.visible,
             proxies=planned.before.proxies,
             user=state.user,
-            working_directory=state.working_directory,
+            working_directory=state.entered_directory,
             shell=state.shell,
             platform=platform,
             epoch=self._options.epoch,

@@ -308,6 +308,7 @@ CORNERS: tuple[Case, ...] = (
     ),
     Case("onbuild-keeps-last-blanks", "ONBUILD ENV a=b  \nONBUILD RUN x \\\n  y\t"),
     Case("shell-and-healthcheck-of-empty-words", 'SHELL [""]\nHEALTHCHECK CMD [""]\nENTRYPOINT [""]'),
+    Case("workdir-past-what-is-not-there", "WORKDIR /a/../b/./c//d/\nRUN pwd > /o\nWORKDIR ../e/../f"),
     Case(
         "ignore-letters-behind-backslashes",
         "COPY . /o",
