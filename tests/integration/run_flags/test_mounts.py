@@ -1,0 +1,191 @@
+"""Mounts of images, volumes and directories, and what passes through them.
+
+Everything runs as root and as an ordinary user. docs/run-flags.md names the test of each flag.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.programs import Program
+from tests.integration.run_flags.helpers import ONE, SLEEP, refusal, shell, started
+
+pytestmark = [pytest.mark.root, pytest.mark.overlay]
+
+
+def test_an_image_is_mounted_read_only_and_kept(box: Program) -> None:
+    found = shell(
+        box, "--mount", "type=image,source=box,target=/img", command="ls /img/bin/busybox; touch /img/x || echo no"
+    )
+    assert found == ["/img/bin/busybox", "no"]
+    part = shell(box, "--mount", "type=image,source=box,target=/img,image-subpath=etc/passwd", command="head -n1 /img")
+    assert part[0].startswith("root:x:0:0")
+    assert "no such file" in refusal(box, "--mount", "type=image,source=box,target=/i,image-subpath=no", "box", "true")
+    assert "No such image: nosuch:latest" in refusal(
+        box, "--mount", "type=image,source=nosuch,target=/i", "box", "true"
+    )
+
+
+def test_an_image_that_is_mounted_is_not_collected(box: Program, busybox: Path) -> None:
+    box("import", "--change", "LABEL other=1", "-", "other", input=busybox.read_bytes())
+    box("create", "--name", "holds", "--mount", "type=image,source=other,target=/img", "box", "ls", "/img/etc")
+    assert "is using its referenced image" in box("rmi", "other", status=1).stderr.decode()
+    box("image", "prune", "-af")
+    assert "passwd" in box.text("start", "-a", "holds").split()
+
+
+def test_a_part_of_a_volume_is_mounted_and_never_more(box: Program) -> None:
+    fill = "mkdir -p /v/sub/deep; echo hi > /v/sub/deep/f; ln -s /etc /v/out; ln -s ../../../.. /v/up"
+    box(*ONE, "-v", "vol:/v", "box", "sh", "-c", fill)
+    mount = "type=volume,source=vol,target=/y,volume-subpath="
+    assert shell(box, "--mount", f"{mount}sub/deep", command="cat /y/f; touch /y/g && echo made") == ["hi", "made"]
+    assert shell(box, "--mount", f"{mount}sub/deep,readonly", command="ls /y; touch /y/h || echo no")[-1] == "no"
+    assert "no such file" in refusal(box, "--mount", f"{mount}out", "box", "true")
+    assert sorted(shell(box, "--mount", f"{mount}up", command="ls /y")) == ["out", "sub", "up"]
+    assert "subpath must be a relative path" in refusal(box, "--mount", f"{mount}../..", "box", "true")
+
+
+def test_files_are_copied_through_the_mounts_of_a_stopped_container(box: Program) -> None:
+    box(*ONE, "-v", "vol:/v", "box", "mkdir", "/v/sub")
+    source = box.directory("given", {"f": "hello"})
+    words = ("--mount", "type=volume,source=vol,target=/w,volume-subpath=sub", "-v", f"{source}:/closed:ro")
+    box(
+        "create", "--name", "one", *words, "--mount", "type=image,source=box,target=/i,image-subpath=etc", "box", "true"
+    )
+    box("cp", "given/f", "one:/w/")
+    assert shell(box, "-v", "vol:/v", command="cat /v/sub/f") == ["hello"]
+    box("cp", "one:/i/passwd", "given/copied")
+    assert (source / "copied").read_text().startswith("root:x:0:0")
+    assert "Read-only file system" in box("cp", "given/f", "one:/closed/g", status=1).stderr.decode()
+
+
+def test_a_volume_is_made_with_options_and_labels(box: Program) -> None:
+    options = "volume-driver=local,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-opt=o=size=1m,volume-label=a=b"
+    found = shell(box, "--mount", f"type=volume,source=vol,target=/x,{options}", command="df /x | tail -n1")
+    assert found[0].split()[:2] == ["tmpfs", "1024"]
+    assert json.loads(box.text("volume", "inspect", "-f", "{{json .Labels}}", "vol")) == {"a": "b"}
+
+
+def test_a_new_volume_has_the_images_content_unless_asked_not_to(box: Program) -> None:
+    assert "passwd" in shell(box, "-v", "one:/etc", command="ls /etc")
+    assert "passwd" not in shell(box, "-v", "two:/etc:nocopy", command="ls /etc")
+    assert "passwd" not in shell(
+        box, "--mount", "type=volume,source=three,target=/etc,volume-nocopy", command="ls /etc"
+    )
+
+
+def test_a_tmpfs_has_size_and_mode(box: Program) -> None:
+    found = shell(
+        box, "--mount", "type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700", command="df /t | tail -n1; stat -c %a /t"
+    )
+    assert (found[0].split()[1], found[1]) == ("1024", "700")
+    assert shell(box, "--mount", "type=tmpfs,target=/t,readonly", command="touch /t/x || echo no") == ["no"]
+
+
+def test_u_gives_a_directory_to_the_containers_user(box: Program) -> None:
+    source = box.directory("given", {"f": ""})
+    found = shell(box, "-v", f"{source}:/s:U", "--user", "www", command="stat -c %u /s /s/f; touch /s/own && echo ok")
+    assert found == ["33", "33", "ok"]
+
+
+@pytest.fixture
+def shared(box: Program, open_directory: Path) -> Iterator[Path]:
+    """Return a mount that shares its events, with a directory `d` in it."""
+    top = open_directory / "shared"
+    top.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "shared", str(top)], check=True)
+    subprocess.run(["mount", "--make-shared", str(top)], check=True)
+    (top / "d").mkdir()
+    yield top
+    subprocess.run(["umount", "-R", str(top)], check=True)
+
+
+def _until(box: Program, name: str, command: str) -> list[str]:
+    return box.text("exec", name, "sh", "-c", command).splitlines()
+
+
+def test_mounts_of_the_machine_appear_in_a_slave(box: Program, shared: Path) -> None:
+    started(box, "one", "-v", f"{shared}:/s:rslave", "--mount", f"type=bind,source={shared},target=/p", "box", *SLEEP)
+    subprocess.run(["mount", "-t", "tmpfs", "inner", str(shared / "d")], check=True)
+    (shared / "d/from-host").touch()
+    assert _until(box, "one", "ls /s/d") == ["from-host"]
+    assert _until(box, "one", "ls /p/d") == []
+
+
+def test_mounts_of_a_container_appear_outside_where_it_is_to_share_them(box: Program, shared: Path) -> None:
+    words = ("-v", f"{shared}:/s:rshared")
+    if box.user:
+        assert "nothing can be shared with the machine" in refusal(box, *words, "box", "true")
+        return
+    command = "mount -t tmpfs none /s/d; touch /s/d/made; exec sleep 100"
+    started(box, "one", "--privileged", *words, "box", "sh", "-c", command)
+    assert _until(box, "one", "ls /s/d") == ["made"]
+    assert [path.name for path in (shared / "d").iterdir()] == ["made"]
+
+
+def test_a_source_without_events_cannot_share_any(box: Program) -> None:
+    source = box.directory("quiet", {"f": ""})
+    propagation = subprocess.run(
+        ["findmnt", "-no", "PROPAGATION", "-T", str(source)], capture_output=True, text=True, check=False
+    ).stdout
+    if propagation.strip() != "private":
+        pytest.skip("a mount that shares nothing")
+    assert "not a shared or slave mount" in refusal(box, "-v", f"{source}:/s:rslave", "box", "true")
+
+
+def test_a_bind_reaches_below_and_is_read_only_below_as_asked(box: Program, shared: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=777", "inner", str(shared / "d")], check=True)
+    (shared / "d/f").touch()
+    mount = f"type=bind,source={shared},target=/s"
+    tries = "ls /s/d; touch /s/d/x 2>/dev/null && echo written; rm -f /s/d/x"
+    assert shell(box, "--mount", f"{mount},readonly", command=f"{tries} || true") == ["f"]
+    assert shell(box, "--mount", f"{mount},readonly,bind-recursive=writable", command=tries) == ["f", "written"]
+    if not box.user:  # in a user namespace what is mounted below cannot be left out
+        assert shell(box, "--mount", f"{mount},bind-recursive=disabled", command="ls /s/d") == []
+
+
+def test_volumes_come_from_other_containers(box: Program) -> None:
+    source = box.directory("bound", {"f": ""})
+    words = (
+        "-v",
+        "vol:/a",
+        "-v",
+        f"{source}:/b:ro",
+        "-v",
+        "/anonymous",
+        "--mount",
+        "type=tmpfs,target=/c,tmpfs-size=1m",
+    )
+    started(box, "donor", *words, "--tmpfs", "/d", "box", "sh", "-c", "touch /anonymous/it /a/it; exec sleep 100")
+    box(
+        "create",
+        "--name",
+        "heir",
+        "--network",
+        "none",
+        "--volumes-from",
+        "donor",
+        "box",
+        "sh",
+        "-c",
+        "ls /a /b /anonymous",
+    )
+    assert box.text("start", "-a", "heir").split() == ["/a:", "it", "/anonymous:", "it", "/b:", "f"]
+    shown = json.loads(box.text("inspect", "-f", "{{json .Mounts}}", "heir"))
+    assert [(one["Destination"], one["RW"]) for one in shown] == [
+        ("/a", True),
+        ("/anonymous", True),
+        ("/b", False),
+        ("/c", True),
+    ]
+    found = shell(
+        box, "--volumes-from", "donor:ro", "-v", "own:/b", command="touch /a/x || echo no; touch /b/x && echo own"
+    )
+    assert found == ["no", "own"]
+    box("rm", "-f", "donor")
+    assert box.text("start", "-a", "heir").split() == ["/a:", "it", "/anonymous:", "it", "/b:", "f"]
