@@ -42,11 +42,6 @@ if TYPE_CHECKING:
 DNS_ADDRESS = "127.0.0.11"
 """Where a container on a user's network asks for names, as Docker has it."""
 
-_START = (
-    "import sys, json; sys.path.insert(0, sys.argv[1]); from runtime.network.attendant import serve; "
-    "serve(json.loads(sys.argv[2]), 3, [], [4, 5])"
-)
-
 _PATIENCE = 2.0
 """Seconds to wait for attendants, whose container has ended."""
 
@@ -192,39 +187,18 @@ def start_names(document: dict[str, Any], pid: int) -> None:
 
     It is an interpreter of its own: SQLite does not survive a fork. Raises OSError, EADDRINUSE where there is one.
     """
+    import json  # lazy: only where a container joins its first network with names while it runs
+
+    from runtime.network import interpreters
+
     container = os.pidfd_open(pid)
     names: list[int] = []
     try:
         names = namespaces.inside(pid, _name_sockets)
-        _spawn(document, [container, *names])
+        serve = "import json; module.serve(json.loads(words[0]), 3, [], [4, 5])"
+        interpreters.spawn("runtime.network.attendant", serve, [json.dumps(document)], [container, *names])
     finally:
         for fd in (container, *names):
-            os.close(fd)
-
-
-def _spawn(document: dict[str, Any], fds: list[int]) -> None:
-    import fcntl  # lazy: only where a container joins its first network with names while it runs
-    import json
-    import sys
-
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3 + len(fds)) for fd in fds]
-    try:
-        os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", "-c", _START, package, json.dumps(document)],
-            {},
-            file_actions=[
-                *((os.POSIX_SPAWN_DUP2, fd, 3 + number) for number, fd in enumerate(high)),
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, 0, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-        )
-    finally:
-        for fd in high:
             os.close(fd)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 _NS_GET_USERNS = 0xB701
 """ioctl_ns(2): open the user namespace that owns a namespace."""
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from runtime.network.holder import main; main(*sys.argv[2:])"
 
 
 def owns_network() -> bool:
@@ -175,28 +173,15 @@ def _start(context: Context, lock: _Lock, stack: ExitStack) -> Home:
 
 def _spawn(context: Context, plan: str, adopted: int | None) -> bytes:
     """Start a holder; returns its first words."""
-    package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from runtime.network import interpreters  # lazy: only where there is none yet
+
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 5) for fd in (writer, *([adopted] if adopted is not None else ()))]
-    os.close(writer)
-    words = ["-I", "-S", "-c", _START, package, plan, str(int(adopted is not None)), str(context.layout.locks)]
+    handed = [writer] if adopted is None else [writer, adopted]
+    words = [plan, str(int(adopted is not None)), str(context.layout.locks)]
     try:
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, *words],
-            {},
-            file_actions=[
-                *((os.POSIX_SPAWN_DUP2, fd, 3 + number) for number, fd in enumerate(high)),
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 0, 1),
-                (os.POSIX_SPAWN_DUP2, 0, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-        )
+        pid = interpreters.spawn("runtime.network.holder", "module.main(*words)", words, handed)
     finally:
-        for fd in high:
-            os.close(fd)
+        os.close(writer)
     with open(reader, "rb") as file:
         answer = file.read()
     os.waitpid(pid, 0)
