@@ -28,6 +28,7 @@ FORMAT = 1
 """The version of the directories below the root; the tables have versions of their own."""
 
 _LOCK_FILES = 4096
+_UNPROJECTED = "unprojected-"
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS pins(
@@ -113,6 +114,19 @@ class Store:
                 self._workspace_lock.acquire(self.context.cancel, exclusive=False)
                 self._workspace = path
             return self._workspace
+
+    @contextmanager
+    def unprojected(self) -> Iterator[None]:
+        """Note during the block that the database may be ahead of `index.json`.
+
+        Where this process dies within, whoever opens the store next finds the note and writes the file.
+        """
+        note = self.workspace() / f"{_UNPROJECTED}{self.context.token(8)}"
+        note.touch(mode=0o600)
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
 
     def settle(self) -> None:
         """Sync all blobs and layers that are not on the disk for certain; this takes as long as the disk needs.
@@ -227,6 +241,10 @@ class Store:
                 if leases.is_locked(directory / name):
                     unseen.add(owner)
                     continue
+                if directory == self.layout.tmp and any((directory / name).glob(f"{_UNPROJECTED}*")):
+                    from runtime.store.projection import project  # lazy: 13 ms of documents
+
+                    project(self)
                 doomed = self.trash_name()
                 with suppress(FileNotFoundError):  # another command sweeps as well
                     os.rename(directory / name, doomed)

@@ -165,7 +165,7 @@ class ImageStore:
         size = self._size(parsed)
         image_id = self._store.blobs.put(config)
         now = self._store.context.now()
-        with self._database.write() as connection:
+        with self.changing() as connection:
             connection.execute(
                 """INSERT INTO images(id, manifest, size, recorded) VALUES(?, ?, ?, ?)
                 ON CONFLICT(id) DO UPDATE SET manifest = coalesce(excluded.manifest, manifest), size = excluded.size""",
@@ -173,7 +173,6 @@ class ImageStore:
             )
             for name in names:
                 self._name(connection, name, image_id, target, now)
-        project(self._store)
         return self.get(image_id)
 
     def tag(self, image: Image, reference: Reference) -> None:
@@ -181,7 +180,7 @@ class ImageStore:
         if reference.digest is not None and reference.tag is None:
             raise StoreError("refusing to create a tag with a digest reference")
         now = self._store.context.now()
-        with self._database.write() as connection:
+        with self.changing() as connection:
             row = connection.execute(
                 "SELECT target FROM names WHERE image = ? AND target IS NOT NULL LIMIT 1", (image.id,)
             ).fetchone()
@@ -189,7 +188,6 @@ class ImageStore:
                 "INSERT OR REPLACE INTO names(name, image, target, updated) VALUES(?, ?, ?, ?)",
                 (_name_of(reference), image.id, row["target"] if row else None, now),
             )
-        project(self._store)
 
     def add_digest(self, image: Image, reference: Reference) -> None:
         """Note under which digest a registry has an image; `reference` is a name@digest."""
@@ -205,10 +203,13 @@ class ImageStore:
 
         Within an outer block of the same thread it is part of that one's.
         """
-        is_part = self._database.is_writing
-        with self._database.write() as connection:
-            yield connection
-        if not is_part:
+        if self._database.is_writing:
+            with self._database.write() as connection:
+                yield connection
+            return
+        with self._store.unprojected():
+            with self._database.write() as connection:
+                yield connection
             project(self._store)
 
     def untag(self, *references: Reference) -> None:
@@ -260,11 +261,10 @@ class ImageStore:
             platform=image.config.platform if image.config.os else None,
         )
         if image.manifest is None:
-            with self._database.write() as connection:
+            with self.changing() as connection:
                 connection.execute(
                     "UPDATE images SET manifest = ? WHERE id = ?", (encode_descriptor(descriptor), image.id)
                 )
-            project(self._store)
         return descriptor
 
     def read_manifest(self, descriptor: Descriptor) -> Manifest:

@@ -51,21 +51,21 @@ class Download:
         self._grown = asyncio.Event()
         store = storage.store
         self._path: Path = store.workspace() / f"mirror-{store.context.token(16)}"
-        self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115  closed by _fetch
+        self._file = open(self._path, "x+b", buffering=0)  # noqa: SIM115  closed by _end
 
     def start(self, open_stream: Callable[[], BlobStream], name: str) -> None:
         """Begin; the blob will be the repository's."""
         self.task = asyncio.create_task(self._workers.long(self._fetch, open_stream, name))
-        self.task.add_done_callback(lambda _: self._grow())
+        self.task.add_done_callback(lambda _: self._end())
 
     def when_done(self, call: Callable[[], object]) -> None:
         """Call something at the end, good or bad."""
         if self.task is not None:
             self.task.add_done_callback(lambda _: call())
 
-    async def source(self) -> GrowingSource:
-        """Open what is there so far, for one reader."""
-        return GrowingSource(self, await self._workers.quick(open, self._path, "rb"))
+    def source(self) -> GrowingSource:
+        """Open what is there so far, for one reader; by its descriptor, as the name goes while this is under way."""
+        return GrowingSource(self, os.fdopen(os.dup(self._file.fileno()), "rb"))
 
     async def beyond(self, offset: int) -> int:
         """Wait until more than `offset` bytes may be sent; returns how many. Raises ConnectionError where it failed.
@@ -83,6 +83,10 @@ class Download:
             return self.size
         return min(self.written, self.size - 1)
 
+    def _end(self) -> None:
+        self._file.close()
+        self._grow()
+
     def _grow(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()
@@ -90,7 +94,7 @@ class Download:
     def _fetch(self, open_stream: Callable[[], BlobStream], name: str) -> None:
         """Read the stream, which verifies, into the file; in a thread."""
         try:
-            with self._file, open_stream() as stream:
+            with open_stream() as stream:
                 while data := stream.read(_CHUNK):
                     view = memoryview(data)
                     while view:

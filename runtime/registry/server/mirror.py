@@ -130,7 +130,7 @@ class Mirror:
             if size_alone:
                 return SizeAlone(size)
             download = self._downloads.get((name, digest)) or self._begin(name, digest, size)
-        return await download.source()
+        return download.source()
 
     def _begin(self, name: str, digest: Digest, size: int) -> Download:
         download = Download(digest, size, self._storage, self._workers)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from runtime.errors import StoreError, UsageError
@@ -85,5 +85,6 @@ def test_a_wrong_level_or_kind_is_refused(kind: str, level: int | None) -> None:
 
 @given(st.binary(max_size=3000), st.sampled_from(["gzip", "zstd", "none"]), st.integers(1, 500))
 def test_any_bytes_come_back_in_any_pieces(data: bytes, kind: str, piece: int) -> None:
+    assume(kind != "none" or detect(data) == "none")
     stream = decompressed(io.BytesIO(compressed(data, kind)), "x")
     assert b"".join(iter(lambda: stream.read(piece), b"")) == data

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from typing import Any
 
@@ -117,6 +119,25 @@ def test_the_index_follows_names(store: Store, make_image: MakeImage) -> None:
     assert index_names(store) == ["b/c:2", "docker.io/b/c:2"]
     store.images.remove(image)
     assert index_names(store) == []
+
+
+def test_the_index_that_a_killed_process_did_not_write_is_written_by_the_next(
+    store: Store, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image([{"a": b"1"}], "app:1")
+    store.images.manifest(image)
+    before = index_names(store)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("runtime.store.images.project", lambda _: os.kill(os.getpid(), signal.SIGKILL))
+        with Store.open(store.context) as other:
+            other.images.tag(image, parse_reference("b/c:2"))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert index_names(store) == before
+    with Store.open(store.context):
+        assert "b/c:2" in index_names(store)
+    assert len(os.listdir(store.layout.tmp)) <= 1  # what is ours
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd", "none"])
