@@ -6,11 +6,11 @@ All that a graph names are looked for first, so that those which have to come fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from builder.failures import located
-from builder.interfaces import Result
+from builder.interfaces import BaseImage, Result
 from builder.keys import base_content
 from frozen import Frozen, replace
 from runtime.containers.images import find_image, look_up
@@ -27,24 +27,6 @@ if TYPE_CHECKING:
     from runtime.registry.session import Session
     from runtime.store.facade import Store
     from runtime.store.images import Image
-
-
-class BaseImage(Frozen):
-    """An image that a build stands on: `name` as the Dockerfile has it, `document` its configuration as JSON."""
-
-    name: str
-    id: str
-    document: Mapping[str, Any]
-    result: Result
-
-    @property
-    def environment(self) -> tuple[str, ...]:
-        return tuple((self.document.get("config") or {}).get("Env") or ())
-
-    @property
-    def triggers(self) -> tuple[str, ...]:
-        """The texts of ONBUILD."""
-        return tuple((self.document.get("config") or {}).get("OnBuild") or ())
 
 
 class Wanted(Frozen):
@@ -125,7 +107,7 @@ class Bases:
 
     def of_tree(self, name: str, tree: BuildContext, platform: str) -> BaseImage:
         """Make an image of the files of a named context."""
-        from builder.treebase import base_of_tree  # only for FROM of a named context
+        from builder.treebase import base_of_tree  # lazy: only for FROM of a named context
 
         key = (f"context {name}", platform)
         if key not in self._bases:

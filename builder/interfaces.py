@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from builder.trees import SourceTree
 from frozen import Frozen, field
@@ -51,6 +51,24 @@ class Result(Frozen):
 
     chain: ChainID | None
     content: Digest
+
+
+class BaseImage(Frozen):
+    """An image that a build stands on: `name` as the Dockerfile has it, `document` its configuration as JSON."""
+
+    name: str
+    id: str
+    document: Mapping[str, Any]
+    result: Result
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        return tuple((self.document.get("config") or {}).get("Env") or ())
+
+    @property
+    def triggers(self) -> tuple[str, ...]:
+        """The texts of ONBUILD."""
+        return tuple((self.document.get("config") or {}).get("OnBuild") or ())
 
 
 class BuildContext(SourceTree, Protocol):

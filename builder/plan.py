@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from builder import imagestate
-from builder.bases import BaseImage, Bases, Wanted
+from builder.bases import Bases, Wanted
 from builder.failures import located
 from builder.imagestate import ImageState, directory_after
-from builder.interfaces import BuildContext, Step
+from builder.interfaces import BaseImage, BuildContext, Step
 from builder.options import BuildOptions
 from builder.stepclient import StepServer
 from builder.steps.select import step_of

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from builder.bases import BaseImage
-from builder.interfaces import Result, SourceChanged
+from builder.interfaces import BaseImage, Result, SourceChanged
 from builder.keys import base_content, next_content
 from builder.layering import Style, open_layer
 from builder.trees import plan_copy

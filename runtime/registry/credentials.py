@@ -96,7 +96,9 @@ class CredentialSource:
         if helper is not None:
             from runtime.registry.helpers import store
 
-            store(self._context, helper[0], key, credentials)
+            identity = credentials.identity_token
+            pair = (_TOKEN_USER, identity) if identity else (credentials.username, credentials.secret)
+            store(self._context, helper[0], key, *pair)
             entry: dict[str, object] = {}
         else:
             secret = f"{credentials.username}:{credentials.secret}".encode()

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from runtime.errors import DocumentError, RegistryError
 from runtime.oci.fields import Reader, decode_object
-from runtime.registry.credentials import Credentials
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -38,11 +37,8 @@ def get(context: Context, helper: str, server: str) -> tuple[str, str] | None:
     return found if any(found) else None
 
 
-def store(context: Context, helper: str, server: str, credentials: Credentials) -> None:
-    """Give credentials to `helper`; raises RegistryError."""
-    username, secret = credentials.username, credentials.secret
-    if credentials.identity_token:
-        username, secret = "<token>", credentials.identity_token
+def store(context: Context, helper: str, server: str, username: str, secret: str) -> None:
+    """Give a user name and secret to `helper`; raises RegistryError."""
     status, output = _call(
         context, helper, "store", json.dumps({"ServerURL": server, "Username": username, "Secret": secret})
     )
