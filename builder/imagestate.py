@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from grammar.instructions import Healthcheck, ResolvedInstruction, Workdir
     from grammar.scope import Scope
 
+INLINE_CACHE = "vnd.pybuild.cache.v1"
+"""Where an image's configuration has the cache that it carries (`--cache-to type=inline`)."""
 _OF_CONTAINERS = frozenset(
     "Hostname Domainname AttachStdin AttachStdout AttachStderr Tty OpenStdin StdinOnce Image MacAddress "
     "NetworkDisabled".split()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cachetransfer.document import ARTIFACT_TYPE, CONFIG_TYPE, LIMIT, CacheDocument, SharedMount, decode
-from builder.exporters.export import INLINE_CACHE
+from builder.imagestate import INLINE_CACHE
 from builder.keys import next_content
 from builder.records import Record, Records
 from frozen import Frozen, replace

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from runtime.oci.documents import Descriptor
     from runtime.store.facade import Store
 
-INLINE_CACHE = "vnd.pybuild.cache.v1"
-"""Where an image's configuration has the cache that it carries (`--cache-to type=inline`)."""
-
 
 class Exported(Frozen):
     """What came of a build: the image's id (of several, the index' digest), its names, and the `top` document if any.
@@ -88,9 +85,9 @@ def _configured(build: BuildResult, store: Store, options: BuildOptions) -> Conf
         undated = imagestate.document_of(state, diff_ids, fallback=0, epoch=None)
         fallback = Records(store).created_of(sha256_of(canonical_json(undated)), store.context.now())
     document = imagestate.document_of(state, diff_ids, fallback=fallback, epoch=options.epoch)
-    document.pop(INLINE_CACHE, None)  # a base's own
+    document.pop(imagestate.INLINE_CACHE, None)  # a base's own
     if build.inline:
-        document[INLINE_CACHE] = build.inline
+        document[imagestate.INLINE_CACHE] = build.inline
     config = canonical_json(document)
     return Configured(platform=build.platform, config=config, id=sha256_of(config), diff_ids=tuple(diff_ids))
 
