@@ -15,7 +15,6 @@ from grammar.errors import DockerfileError
 from runtime.errors import UsageError
 
 if TYPE_CHECKING:
-    from builder.cli.inputs import Inputs
     from builder.namedcontexts import NamedContexts
     from builder.remote.sources import RemoteFile, Remotes
     from builder.trees import SourceTree
@@ -62,18 +61,18 @@ def time_of_file(file: RemoteFile, url: str, store: Store, remotes: Remotes) -> 
 
 
 class Words:
-    """What a word can name: `inputs` and `contexts` of a build, and stages, whose graph `graph_of` gives."""
+    """What a word can name: the build context, which `changed` then; `contexts`; stages, whose graph `graph_of` gives."""
 
     def __init__(
         self,
         store: Store,
-        inputs: Inputs,
+        changed: Callable[[], int | None],
         contexts: NamedContexts,
         remotes: Callable[[], Remotes],
         graph_of: Callable[[str], InstructionGraph],
     ) -> None:
         self._store = store
-        self._inputs = inputs
+        self._changed = changed
         self._contexts = contexts
         self._remotes = remotes
         self._graph_of = graph_of
@@ -83,7 +82,7 @@ class Words:
         if is_seconds(word):
             return int(word)
         if word == CONTEXT:
-            return self._inputs.changed()
+            return self._changed()
         if word.lower() in self._contexts:
             return self._contexts.changed(word.lower())
         if word.lower() in graph.stage_names:

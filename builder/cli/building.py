@@ -194,7 +194,7 @@ class Building:
         def graph_of(stage: str) -> InstructionGraph:
             return self._graph(stage, (), platform)
 
-        words = Words(around.store, around.inputs, around.contexts, around.remotes, graph_of)
+        words = Words(around.store, around.inputs.changed, around.contexts, around.remotes, graph_of)
         try:
             seconds = words.seconds(word, graph)
         except UsageError as error:
