@@ -61,7 +61,7 @@ def time_of_file(file: RemoteFile, url: str, store: Store, remotes: Remotes) -> 
 
 
 class Words:
-    """What a word can name: the build context, which `changed` then; `contexts`; stages, whose graph `graph_of` gives."""
+    """What a word can name: the build context, `changed` when it says; `contexts`; stages, graphs by `graph_of`."""
 
     def __init__(
         self,
