@@ -88,7 +88,7 @@ def run_ls(args: Arguments, context: Context) -> int:
     from runtime.cli.formats import write_list  # lazy: not for the help
 
     with Store.open(context) as store:
-        found = _chosen(entries(store), args.texts("filter"), None, context)[::-1]
+        found = choose(entries(store), args.texts("filter"), None, context)[::-1]
     if args.switch("quiet"):
         context.stdout.write("".join(f"{entry.id}\n" for entry in found))
         return 0
@@ -106,7 +106,7 @@ def run_du(args: Arguments, context: Context) -> int:
 
     form = _only_json(args)
     with Store.open(context) as store:
-        found = _chosen(entries(store), args.texts("filter"), None, context)[::-1]
+        found = choose(entries(store), args.texts("filter"), None, context)[::-1]
     private = sum(entry.freeable for entry in found)
     shared = sum(entry.size for entry in found if entry.shared)
     sums = {"Shared": shared, "Private": private, "Reclaimable": private, "Total": private + shared}
@@ -134,10 +134,9 @@ def run_du(args: Arguments, context: Context) -> int:
 
 def run_prune(args: Arguments, context: Context) -> int:
     """Delete entries, oldest first, and the layers that nothing else needs."""
-    from builder.cachestore import delete, entries, oldest_beyond
+    from builder.cachestore import entries, oldest_beyond
     from builder.policy import parse_size
     from runtime.cli.human import human_size
-    from runtime.store.collect import collect
 
     form = _only_json(args)
     keep = args.text("keep-storage") or args.text("max-used-space") or args.text("reserved-space")
@@ -147,25 +146,40 @@ def run_prune(args: Arguments, context: Context) -> int:
     if not confirmed(args, context, f"This will remove {what}."):
         return 0
     with Store.open(context) as store:
-        found = _chosen(entries(store), args.texts("filter"), args.text("until"), context)
+        found = choose(entries(store), args.texts("filter"), args.text("until"), context)
         if not everything:
             found = tuple(entry for entry in found if not entry.shared)
-        gone = delete(store, oldest_beyond(found, limit) if limit is not None else found)
-        collected = collect(store, wait=False)
+        gone, size = prune(store, oldest_beyond(found, limit) if limit is not None else found)
         alone = store.is_alone()
-    size = collected.size + sum(entry.size for entry in gone if entry.path is not None)
     if form:
         from runtime.cli.templates import to_json
 
         document = {"version": 1, "deleted": [entry.id for entry in gone], "space": size, "complete": alone}
         context.stdout.write(to_json(document) + "\n")
         return 0
-    if gone:
-        context.stdout.write("Deleted build cache objects:\n" + "".join(f"{entry.id}\n" for entry in gone) + "\n")
+    tell_deleted(gone, context)
     context.stdout.write(f"Total reclaimed space: {human_size(size)}\n")
     if gone and not alone:
         context.stderr.write("others use the store: the space is freed by a prune or build when they have ended\n")
     return 0
+
+
+def prune(store: Store, chosen: Sequence[CacheEntry]) -> tuple[tuple[CacheEntry, ...], int]:
+    """Delete entries, and the layers that nothing else needs; gives those that went, and the bytes they had.
+
+    The layers stay for a later collection if others have the store open.
+    """
+    from builder.cachestore import delete
+    from runtime.store.collect import collect
+
+    gone = delete(store, chosen)
+    return gone, collect(store, wait=False).size + sum(entry.size for entry in gone if entry.path is not None)
+
+
+def tell_deleted(gone: Sequence[CacheEntry], context: Context) -> None:
+    """Print the ids of what went, if anything did."""
+    if gone:
+        context.stdout.write("Deleted build cache objects:\n" + "".join(f"{entry.id}\n" for entry in gone) + "\n")
 
 
 def _only_json(args: Arguments) -> bool:
@@ -175,10 +189,10 @@ def _only_json(args: Arguments) -> bool:
     return form == "json"
 
 
-def _chosen(
+def choose(
     found: Sequence[CacheEntry], filters: Sequence[str], until: str | None, context: Context
 ) -> tuple[CacheEntry, ...]:
-    """Apply filters: values of one name are alternatives, names all have to fit."""
+    """Give the entries that filters fit: values of one name are alternatives, names all have to fit."""
     values: dict[str, list[str]] = {}
     for text in filters:
         name, separator, value = text.partition("=")

@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "graph": "builder.cli.graph",
     "lock": "builder.cli.lock",
     "lock update": "builder.cli.lock:update",
-    "verify": "builder.cli.verify",
     "parse": "builder.cli.parse",
+    "system prune": "builder.cli.systemprune",
+    "verify": "builder.cli.verify",
 }

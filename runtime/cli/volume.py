@@ -180,7 +180,7 @@ def run_prune(args: Arguments, context: Context) -> int:
 
     given = split_filters(args.texts("filter"), ("all", "label", "label!"))
     every = args.switch("all") or given.get("all", ["false"])[-1] in ("true", "1")
-    what = "all volumes" if every else "anonymous local volumes"
+    what = "all local volumes" if every else "anonymous local volumes"
     if not confirmed(args, context, f"This will remove {what} not used by at least one container."):
         return 0
     with Store.open(context) as store:
