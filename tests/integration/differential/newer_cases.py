@@ -28,9 +28,10 @@ PARENTS: Mapping[str, str | Special] = {
     "n/m/y.c": "2",
     "n/m/z.h": "3",
 }
-_BEFORE = "RUN mkdir -p /real/sub && ln -s real /ln && mkdir -m 700 /p && chown 3:4 /p && echo o > "
-"/p/a.txt && ln -s nowhere /dang && touch /file && mkdir /d && echo old > /d/f && ln -s "
-"/etc/passwd /d/link\n"
+_BEFORE = (
+    "RUN mkdir -p /real/sub && ln -s real /ln && mkdir -m 700 /p && chown 3:4 /p && echo o > /p/a.txt && "
+    "ln -s nowhere /dang && touch /file && mkdir /d && echo old > /d/f && ln -s /etc/passwd /d/link\n"
+)
 """What a linked layer does not look at."""
 
 
@@ -192,7 +193,7 @@ NEWER: tuple[Case, ...] = (
     _case("link-switched-off", _BEFORE + "COPY --link=false a.txt /ln/x\nCOPY --link=true b.txt /ln/y", TREE),
     _case("link-relative", _BEFORE + "WORKDIR /ln/w\nCOPY --link a.txt .\nADD --link d z/", TREE),
     _case("link-here-document", _BEFORE + "COPY --link <<E /ln/h\nx\nE\nCOPY --link --exclude=f d /p", TREE),
-    _case("link-of-everything", _BEFORE + "COPY --link . /\nRUN ls -l / | wc -l > /o", TREE),
+    _case("link-of-everything", _BEFORE + "COPY --link . /", TREE),
     _case(
         "link-from-an-image", _BEFORE + "COPY --link --from=BASE /etc /ln\nCOPY --link --from=BASE /etc/passwd /p", TREE
     ),
