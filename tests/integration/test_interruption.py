@@ -44,13 +44,20 @@ def started(program: Program, *words: str | Path, stdin: int = subprocess.DEVNUL
                 pipe.close()
 
 
-def until(condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], object], process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
     """Wait for something that a running command does."""
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.01)
+
+
+def name_of(pid: int) -> str:
+    """Return the name of a program; "" where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 def shown(process: subprocess.Popen[bytes], word: bytes) -> None:
@@ -132,7 +139,8 @@ def _waits(pid: int) -> bool:
 def test_a_container_that_ends_by_a_signal_gives_its_status(box: Program, number: signal.Signals) -> None:
     with started(box, *RUN, "box", "sh", "-c", "echo ready >&2; exec sleep 60") as process:
         shown(process, b"ready")
-        time.sleep(0.3)  # until the shell, which would end by itself, has become the other program
+        # The shell, which would end by itself, has become the other program.
+        until(lambda: "sleep" in map(name_of, descendants(process.pid)), process)
         for _ in range(3):
             # The first process of a container has no default action for it.
             assert process.poll() is None
@@ -202,7 +210,8 @@ def test_what_kill_leaves_of_a_run_is_gone_after_the_next_command(box: Program, 
                     os.kill(pid, signal.SIGKILL)
             process.wait(LIMIT)
         if victim == "program":
-            time.sleep(0.8)  # the container goes on to its own end
+            while box.text("ps", "-q"):  # the container goes on to its own end
+                time.sleep(0.1)
         assert box.text("ps", "-a", "-q") == ""
         assert not settle(box), step
     for name in ("containers", "volumes"):  # one that was killed early may have made neither

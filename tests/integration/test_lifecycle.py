@@ -17,7 +17,7 @@ from tests.integration.programs import Program
 
 pytestmark = [pytest.mark.root, pytest.mark.overlay]
 
-FOREVER = ("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done")
+FOREVER = ("sh", "-c", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done")
 
 
 @pytest.fixture
@@ -285,7 +285,7 @@ def test_a_volume_of_memory_is_mounted_as_asked(box: Program) -> None:
     assert box.text("volume", "ls", "-q") == ""
 
 
-def _until(box: Program, form: str, wanted: str, *, name: str = "one", seconds: float = 10.0) -> None:
+def _until(box: Program, form: str, wanted: str, *, name: str = "one", seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while (found := box.text("inspect", "-f", form, name)) != wanted:
         assert time.monotonic() < end, found
@@ -329,7 +329,8 @@ def test_a_container_that_is_to_be_removed_waits_for_its_start(box: Program) -> 
 
 def test_a_container_that_was_stopped_is_not_started_again(box: Program) -> None:
     box("run", "-d", "--network", "none", "--restart", "always", "--name", "one", "box", *FOREVER)
-    time.sleep(0.5)  # until the shell has its trap: the first process of a container ignores other signals
+    while "ready" not in box.text("logs", "one"):  # the first process of a container ignores a signal without trap
+        time.sleep(0.05)
     box("stop", "one")
     assert box.text("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one") == "exited 3"
     assert (

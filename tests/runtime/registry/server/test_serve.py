@@ -80,6 +80,15 @@ def run(context: Context) -> Iterator[Run]:
         yield begin
 
 
+def until_kept(context: Context, place: str, size: int) -> None:
+    """Wait until so many bytes of an upload are on the disk."""
+    upload = context.layout.root / "registry/uploads" / place.rpartition("/")[2]
+    deadline = time.monotonic() + 30
+    while not (upload.exists() and upload.stat().st_size >= size):
+        assert time.monotonic() < deadline, "nothing comes"
+        time.sleep(0.01)
+
+
 @contextmanager
 def half_sent(process: Process, path: str, data: bytes, sent: int) -> Iterator[socket.socket]:
     """Send the beginning of a PATCH; the block may send the rest."""
@@ -106,7 +115,7 @@ def test_a_stop_lets_open_requests_end_and_takes_no_new_ones(run: Run, context: 
     data = os.urandom(2 * MIB)
     place = process.call("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
     with half_sent(process, place, data, MIB) as connection:
-        time.sleep(0.3)
+        until_kept(context, place, MIB // 2)
         process.popen.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 20
         with pytest.raises(ConnectionRefusedError):
@@ -127,11 +136,8 @@ def test_a_kill_in_the_middle_of_an_upload_harms_nothing_and_the_upload_goes_on(
     digest = digest_of(data)
     assert process.call("POST", f"/v2/a/blobs/uploads/?digest={digest_of(b'old')}", b"old").status == 201
     place = process.call("POST", "/v2/a/blobs/uploads/", b"").headers["Location"]
-    upload = context.layout.root / "registry/uploads" / place.rpartition("/")[2]
     with half_sent(process, place, data, 4 * MIB):
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline and not (upload.exists() and upload.stat().st_size >= MIB):
-            time.sleep(0.01)
+        until_kept(context, place, MIB)
         process.popen.kill()
         process.popen.wait()
     again = run()
