@@ -102,15 +102,14 @@ def _port(text: str, value: str) -> int:
 
 
 def _seconds(text: str, value: str) -> float:
-    from runtime.containers.quantities import parse_duration  # lazy: as above
+    from runtime.oci.moments import parse_duration  # lazy: as above
 
-    try:
-        seconds = parse_duration(value) / 1_000_000_000
-    except UsageError as error:
-        raise _fault(text, error.message, "as 30s or 2m") from None
-    if seconds <= 0:
+    length = parse_duration(value)
+    if length is None:
+        raise _fault(text, f'invalid duration "{value}"', "as 30s or 2m")
+    if length <= 0:
         raise _fault(text, "the timeout is over at once", "as 30s or 2m")
-    return seconds
+    return length / 1_000_000_000
 
 
 def _fault(text: str, what: str, hint: str) -> UsageError:

@@ -207,9 +207,9 @@ def choose(
 
 def _test(name: str, values: Sequence[str], context: Context) -> _Test:
     if name in ("until", "unused-for"):
-        from runtime.store.selection import moment
+        from runtime.oci.moments import parse_moment
 
-        limit = min(moment(_in_hours(value), context.now()) for value in values)
+        limit = min(parse_moment(_in_hours(value), context.now(), name) for value in values)
         return lambda entry: entry.used < limit
     if name == "id":
         return lambda entry: any(value and entry.id.startswith(value) for value in values)

@@ -42,12 +42,12 @@ def run(args: Arguments, context: Context) -> int:
 
 def prune(store: Store, given: Mapping[str, Sequence[str]]) -> int:
     """Remove the containers that fit the filters and do not run; prints their ids, returns the bytes they had."""
-    from runtime.cli.moments import parse_moment
     from runtime.containers.filters import label_fits
     from runtime.containers.inspection import size_of
     from runtime.containers.records import Containers
     from runtime.containers.removal import remove
     from runtime.errors import Conflict, NotFound
+    from runtime.oci.moments import parse_moment
 
     before = [parse_moment(text, store.context.now(), "until") for text in given.get("until", ())]
     removed, total = [], 0

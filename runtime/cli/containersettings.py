@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from runtime.cli.arguments import Arguments
 from runtime.cli.limitflags import flagged, read_further_limits, read_limits
 from runtime.cli.machineflags import read_choices, read_devices, read_modes, read_security_options
-from runtime.cli.moments import parse_duration
 from runtime.cli.networkflags import read_networks
 from runtime.containers.checks import check_sysctl
 from runtime.containers.documents import Config, Healthcheck, HostConfig, LogConfig, RestartPolicy
@@ -137,6 +136,8 @@ def read_healthcheck(args: Arguments) -> Healthcheck | None:
         return {"Test": ["NONE"]}
     if not given:
         return None
+    from runtime.oci.moments import parse_duration  # lazy: only where a check is asked for
+
     check: Healthcheck = {}
     command = args.text("health-cmd")
     if command:
@@ -146,6 +147,8 @@ def read_healthcheck(args: Arguments) -> Healthcheck | None:
         if text is None:
             continue
         length = parse_duration(text)
+        if length is not None and length < 0:
+            raise UsageError(f"--{flag} cannot be negative")
         if length is None or 0 < length < 1_000_000:
             raise UsageError(f'invalid argument "{text}" for "--{flag}" flag: a time as 30s, 1ms at least')
         check[field] = length  # type: ignore[literal-required]

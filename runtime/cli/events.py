@@ -32,9 +32,9 @@ Event = Mapping[str, object]
 
 def run(args: Arguments, context: Context) -> int:
     """Print the events between two times; without `--until` go on until interrupted."""
-    from runtime.cli.moments import parse_moment
     from runtime.containers.filters import split_filters
     from runtime.containers.records import Containers
+    from runtime.oci.moments import parse_moment
     from runtime.store import Store
 
     now = context.now()

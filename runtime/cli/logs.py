@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
+from runtime.containers.following import Run
 from runtime.containers.logs import LogReader, Record
 from runtime.containers.records import Containers
 from runtime.context import Context
@@ -37,15 +39,15 @@ _INTERVAL = 0.1
 
 def run(args: Arguments, context: Context) -> int:
     """Print the log, each stream to where it belongs."""
-    from runtime.cli.moments import parse_moment
+    from runtime.oci.moments import parse_moment
 
     tail = args.text("tail") or "all"
-    if tail != "all" and not tail.removeprefix("-").isdecimal():
+    if tail != "all" and not re.fullmatch(r"[+-]?\d+", tail, re.ASCII):
         raise UsageError(f'invalid value for "tail": {tail}', hint="a number of lines, or all")
     since, until = (
-        None if args.text(flag) is None else parse_moment(args.text(flag) or "", context.now(), flag)
-        for flag in ("since", "until")
+        parse_moment(text, context.now(), flag) if (text := args.text(flag)) else None for flag in ("since", "until")
     )
+    until = until or None  # as docker has it: the epoch is no end
     with Store.open(context) as store:
         containers = Containers(store)
         container = containers.find(args.words[0])
@@ -65,14 +67,26 @@ def run(args: Arguments, context: Context) -> int:
             log.until = until
             if tail != "all" and not tail.startswith("-"):
                 log.skip_to_last(int(tail))
-            while True:
-                last = not args.switch("follow") or not containers.is_running(container)
+            if args.switch("follow"):
+                _follow(log, Run(containers, container), args.switch("timestamps"), told)
+            else:
                 _print(log.read(), args.switch("timestamps"), told)
-                if last or log.ended or (until is not None and context.now() > until):
-                    return 0
-                import time  # only for those who wait
+    return 0
 
-                time.sleep(_INTERVAL)
+
+def _follow(log: LogReader, run: Run, timestamps: bool, details: bytes) -> None:
+    """Print what a run writes until it is over, or nothing more may be shown."""
+    import time  # only for those who wait
+
+    while True:
+        end = run.over()
+        if end is not None and (log.until is None or end < log.until):
+            log.until = end
+        now = time.time_ns()
+        _print(log.read(), timestamps, details)
+        if end is not None or log.ended or (log.until is not None and now > log.until):
+            return
+        time.sleep(_INTERVAL)
 
 
 def _print(records: Iterator[Record], timestamps: bool, details: bytes) -> None:

@@ -105,8 +105,8 @@ def run_inspect(args: Arguments, context: Context) -> int:
 
 def network_test(store: Store, texts: Sequence[str], known: Sequence[str]) -> Callable[[Network], bool]:
     """Return the test that the filters of `network prune` make: until, label, label!."""
-    from runtime.cli.moments import parse_moment
     from runtime.containers.filters import split_filters
+    from runtime.oci.moments import parse_moment
 
     filters = split_filters(texts, known)
     untils = [parse_moment(value, store.context.now(), "until") for value in filters.get("until", ())]

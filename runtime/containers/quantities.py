@@ -1,4 +1,4 @@
-"""Read the quantities of a command line as Docker does: sizes, CPUs, limits, durations, signals.
+"""Read the quantities of a command line as Docker does: sizes, CPUs, limits, signals.
 
 Every function raises UsageError with the offending word; the caller names the flag.
 """
@@ -14,17 +14,6 @@ from runtime.errors import UsageError
 _SIZE = r"(-?\d+(?:\.\d*)?|\.\d+) ?([kKmMgGtTpP]?)(?:[iI]?[bB])?"
 """Patterns are compiled where they are asked for: together they would take a millisecond of every command."""
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
-_NANOSECONDS = {
-    "ns": 1,
-    "us": 1_000,
-    "µs": 1_000,
-    "μs": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60_000_000_000,
-    "h": 3_600_000_000_000,
-}
 
 ULIMITS = frozenset(
     "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio rttime sigpending stack".split()
@@ -88,23 +77,6 @@ def parse_ulimit(text: str) -> Ulimit:
     if hard != -1 and (soft > hard or soft == -1):
         raise UsageError(f"ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}")
     return {"Name": name, "Hard": hard, "Soft": soft}
-
-
-def parse_duration(text: str) -> int:
-    """Return nanoseconds for Go's notation, as `1m30s`, `500ms`, `0`."""
-    if text == "0":
-        return 0
-    pattern = re.compile(_DURATION, re.ASCII)
-    position = total = 0
-    while position < len(text):
-        match = pattern.match(text, position)
-        if match is None:
-            break
-        total += int(float(match[1]) * _NANOSECONDS[match[2]])
-        position = match.end()
-    if not text or position != len(text):
-        raise UsageError(f'invalid duration "{text}"', hint="write a number and a unit, as 30s, 1m30s or 500ms")
-    return total
 
 
 def parse_signal(text: str) -> int:

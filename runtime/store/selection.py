@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from runtime.errors import DocumentError, UsageError
+from runtime.oci.moments import parse_moment
 from runtime.oci.references import Reference
 from runtime.oci.times import parse_time
 from runtime.store.images import Image
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 Test = Callable[[Image], bool]
 
-_SECOND = 1_000_000_000
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": _SECOND, "m": 60 * _SECOND, "h": 3600 * _SECOND}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?)(ns|us|µs|ms|s|m|h)")
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 IMAGE_FILTERS = ("before", "dangling", "label", "label!", "reference", "since", "until")
@@ -71,7 +69,7 @@ def _since(store: Store, values: Sequence[str]) -> Test:
 
 
 def _until(store: Store, values: Sequence[str]) -> Test:
-    limit = min(moment(value, store.context.now()) for value in values)
+    limit = min(parse_moment(value, store.context.now(), "until") for value in values)
     return lambda image: _created(image)[0] < limit
 
 
@@ -110,24 +108,6 @@ def _created(image: Image) -> tuple[int, int]:
         return parse_time(image.config.created or ""), image.sequence
     except DocumentError:
         return 0, image.sequence
-
-
-def moment(text: str, now: int) -> int:
-    """Read a time as nanoseconds: seconds since the epoch, RFC 3339 or its beginning, or how long ago (`24h`)."""
-    if re.fullmatch(r"\d+(\.\d{1,9})?", text, re.ASCII):
-        whole, _, fraction = text.partition(".")
-        return int(whole) * _SECOND + int(fraction.ljust(9, "0"))
-    parts = _DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return now - round(sum(float(number) * _UNITS[unit] for number, unit in parts))
-    completed = text + "1970-01-01T00:00:00Z"[len(text) :] if len(text) in {4, 7, 10, 13, 16, 19} else text
-    try:
-        return parse_time(completed)
-    except DocumentError:
-        raise UsageError(
-            f"{text!a} is no time",
-            hint="write 2024-01-02T15:04:05Z, seconds since the epoch, or how long ago: 24h",
-        ) from None
 
 
 def _boolean(name: str, value: str) -> bool:

@@ -44,6 +44,41 @@ SCRIPTS: tuple[Script, ...] = (
         {"logs --tail nonsense": "docker shows everything without a word; here it is an error that names the value"},
     ),
     Script(
+        "logs-followed",
+        """
+        run -d --name @POD@ --restart on-failure:1 pbcbox sh -c 'echo start; sleep 3; exit 3'
+        $ timeout 50 @PROGRAM@ logs -f @POD@; echo $?
+        wait @POD@
+        $ timeout 50 @PROGRAM@ logs -f @POD@; echo $?
+        create --name @POD@-new pbcbox echo x
+        $ timeout 50 @PROGRAM@ logs -f @POD@-new; echo $?
+        run -d --name @POD@-by-hand pbcbox sh -c 'echo start; sleep 100'
+        $ timeout 50 @PROGRAM@ logs -f @POD@-by-hand > @DIR@/log & sleep 1; @PROGRAM@ restart -t 0 @POD@-by-hand > /dev/null; wait; cat @DIR@/log
+        $ timeout 50 @PROGRAM@ logs -f @POD@-by-hand > @DIR@/log & sleep 1; @PROGRAM@ stop -t 0 @POD@-by-hand > /dev/null; wait; cat @DIR@/log
+        """,
+    ),
+    Script(
+        "logs-between-times",
+        """
+        run --name @POD@ pbcbox sh -c 'echo one; echo two'
+        logs --since 0 @POD@
+        logs --until 0 @POD@
+        logs --since '' --until '' @POD@
+        logs --until -1h @POD@
+        logs --since -1h @POD@
+        logs --since +1h @POD@
+        logs --since 1.5h --until 0s @POD@
+        logs --since 1700000000.1234567891 @POD@
+        logs --since 2020-01-01+02:00 @POD@
+        logs --until 2020-01-01T00:00-01:30 @POD@
+        logs --until 2020-01-01T00Z @POD@
+        logs --until 2020-01-01T00:00:00.123456789 @POD@
+        logs --since 2020-13-01 @POD@ ~ invalid value for "since"
+        logs --until 1d @POD@ ~ failed to parse value as time or duration: "1d"
+        logs --tail +1 @POD@
+        """,
+    ),
+    Script(
         "standard-input",
         """
         $ printf 'a\\nb\\n' | @PROGRAM@ run --rm -i pbcbox cat

@@ -204,13 +204,13 @@ def test_control_characters_reach_no_terminal(shell: Shell, app: str) -> None:
 def test_prune_asks_before_it_deletes(shell: Shell, app: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
     with pytest.raises(UsageError, match="nobody can be asked") as caught:
-        shell(prune, part="image")
+        shell(prune)
     assert "-f" in str(caught.value.hint)
     terminal = Terminal("n\n")
     monkeypatch.setattr(sys, "stdin", terminal)
-    assert shell(prune, "-a", part="image")[1] == ""
-    assert shell(prune, "-f", part="image")[1] == "Total reclaimed space: 0B\n"
-    output = shell(prune, "-a", "-f", part="system")[1]
+    assert shell(prune, "-a")[1] == ""
+    assert shell(prune, "-f")[1] == "Total reclaimed space: 0B\n"
+    output = shell(prune, "-a", "-f")[1]
     assert output.startswith(f"Deleted Images:\nuntagged: app:1\ndeleted: {app}\n")
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from runtime.containers.quantities import (
     parse_cpus,
-    parse_duration,
     parse_signal,
     parse_size,
     parse_swap,
@@ -74,20 +73,6 @@ def test_a_wrong_ulimit_is_refused(text: str) -> None:
         parse_ulimit(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "nanoseconds"),
-    [("0", 0), ("30s", 30 * 10**9), ("1m30s", 90 * 10**9), ("500ms", 5 * 10**8), ("1.5h", 5400 * 10**9)],
-)
-def test_durations_are_gos(text: str, nanoseconds: int) -> None:
-    assert parse_duration(text) == nanoseconds
-
-
-@pytest.mark.parametrize("text", ["", "5", "s", "1x", "1s "])
-def test_a_wrong_duration_is_refused(text: str) -> None:
-    with pytest.raises(UsageError):
-        parse_duration(text)
-
-
 @pytest.mark.parametrize("text", ["SIGTERM", "term", "TERM", "15", "sigterm"])
 def test_a_signal_has_many_spellings(text: str) -> None:
     assert parse_signal(text) == signal.SIGTERM
@@ -108,7 +93,7 @@ def test_no_text_but_a_signal_is_one(text: str) -> None:
 
 @given(st.text(max_size=12))
 def test_parsers_raise_nothing_but_usage_errors(text: str) -> None:
-    for parse in (parse_size, parse_cpus, parse_ulimit, parse_duration, parse_swap):
+    for parse in (parse_size, parse_cpus, parse_ulimit, parse_swap):
         try:
             parse(text)
         except UsageError:

@@ -9,7 +9,7 @@ from runtime.oci.documents import ContainerConfig
 from runtime.oci.references import parse_reference
 from runtime.oci.times import parse_time
 from runtime.store import Store
-from runtime.store.selection import image_filter, moment, name_matches
+from runtime.store.selection import image_filter, name_matches
 
 MakeImage = Any
 NOW = parse_time("2024-06-01T00:00:00Z")
@@ -65,23 +65,6 @@ def test_a_wrong_filter_is_refused(images: Store, text: str) -> None:
 def test_a_filter_by_a_missing_image_says_so(images: Store) -> None:
     with pytest.raises(NotFound, match="No such image"):
         chosen(images, "before=nothing")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1717200000", NOW),
-        ("1717200000.5", NOW + 500_000_000),
-        ("2024-06-01T00:00:00Z", NOW),
-        ("2024-06-01T02:00:00+02:00", NOW),
-        ("2024-06-01", NOW),
-        ("2024-06", NOW),
-        ("2024-06-01T00:00", NOW),
-        ("1h30m", NOW - 5400 * 10**9),
-    ],
-)
-def test_a_time_is_read_in_every_form(text: str, expected: int) -> None:
-    assert moment(text, NOW) == expected
 
 
 @pytest.mark.parametrize(
