@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, assert_never
 
 from builder import goformat
+from runtime.oci.times import go_duration
 
 if TYPE_CHECKING:
     from grammar.instructions import Arg, Copy, Healthcheck, ResolvedInstruction, Run
@@ -118,6 +119,6 @@ def _pairs(pairs: Sequence[tuple[str, str]]) -> str:
 
 def _healthcheck(instruction: Healthcheck) -> str:
     times = (instruction.interval, instruction.timeout, instruction.start_period, instruction.start_interval)
-    durations = " ".join(goformat.quoted(goformat.duration(time)) for time in times)
+    durations = " ".join(goformat.quoted(go_duration(time)) for time in times)
     test = goformat.quoted_list(instruction.test)
     return f"&{{{test} {durations} {goformat.quoted_rune(instruction.retries)}}}"

@@ -21,6 +21,8 @@ else:
 
 _KEPT = 5
 _OUTPUT_LIMIT = 4096
+_LONGEST = 12 * _OUTPUT_LIMIT
+"""Bytes that no line of `health` is longer than: JSON writes a character outside of the first plane in twelve."""
 _SECOND = 1_000_000_000
 
 
@@ -28,6 +30,7 @@ class Health:
     """The check of one running container.
 
     `plan`: `request` (launcher.enter), `interval`, `timeout`, `start_period`, `start_interval` in seconds, `retries`.
+    `timeout_text` is the timeout as people read it. The last results outlive a run, as docker's do.
     `state` is starting, healthy or unhealthy; `failing` counts failures in a row.
     """
 
@@ -45,7 +48,18 @@ class Health:
         self._pidfd = -1
         self._started = 0
         self._late = False
-        self._results: list[dict[str, object]] = []
+        self._results = self._earlier()
+
+    def _earlier(self) -> list[bytes]:
+        """Return the lines that are there."""
+        try:
+            fd = os.open("health", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self.directory)
+        except OSError:
+            return []
+        try:
+            return os.read(fd, _KEPT * _LONGEST).splitlines(keepends=True)
+        finally:
+            os.close(fd)
 
     def _interval(self) -> float:
         young = self.state == "starting" and time.monotonic() - self.began < self.plan["start_period"]
@@ -102,7 +116,7 @@ class Health:
         code = word[0] if word and not self._late else -1
         text = output.decode("utf-8", "replace")
         if self._late:
-            text = f"Health check exceeded timeout ({self.plan['timeout']:g}s)" + (f": {text}" if text else "")
+            text = f"Health check exceeded timeout ({self.plan['timeout_text']})" + (f": {text}" if text else "")
         self._note(code, text)
         before = self.state, self.failing
         if code == 0:
@@ -143,14 +157,13 @@ class Health:
         import json  # 1 MB that only monitors with a check need
 
         entry = {"Start": _stamp(self._started), "End": _stamp(time.time_ns()), "ExitCode": code, "Output": output}
-        self._results = [*self._results, entry][-_KEPT:]
-        data = "".join(json.dumps(result) + "\n" for result in self._results).encode()
+        self._results = [*self._results, (json.dumps(entry) + "\n").encode()][-_KEPT:]
         try:
             fd = os.open(
                 "health.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=self.directory
             )
             try:
-                os.write(fd, data)
+                os.write(fd, b"".join(self._results))
             finally:
                 os.close(fd)
             os.rename("health.new", "health", src_dir_fd=self.directory, dst_dir_fd=self.directory)

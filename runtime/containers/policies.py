@@ -39,13 +39,16 @@ def health_plan(containers: Containers, container: Container) -> dict[str, objec
     if kind == "NONE" or not words:
         return None
     from runtime.containers.execute import Command, describe  # lazy: only for those with a check
+    from runtime.oci.times import go_duration  # lazy: as above
 
     shell = ("/bin/sh", "-c") if kind == "CMD-SHELL" else ()
     command = Command(args=(*shell, *words))
+    timeout = check.get("Timeout") or 30 * _SECOND
     return {
         "request": describe(containers, container, command, running=False),
         "interval": (check.get("Interval") or 30 * _SECOND) / _SECOND,
-        "timeout": (check.get("Timeout") or 30 * _SECOND) / _SECOND,
+        "timeout": timeout / _SECOND,
+        "timeout_text": go_duration(timeout),
         "start_period": (check.get("StartPeriod") or 0) / _SECOND,
         "start_interval": (check.get("StartInterval") or 5 * _SECOND) / _SECOND,
         "retries": check.get("Retries") or 3,

@@ -54,6 +54,9 @@ _STARTING = "starting"
 
 State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 
+KEPT_EVENTS = 10_000
+"""How many events are remembered, the latest; docker's engine forgets all but 256."""
+
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS containers(
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -83,6 +86,9 @@ _TABLES = (
         action TEXT NOT NULL,
         actor TEXT NOT NULL,
         attributes TEXT NOT NULL)""",
+    # Somebody who reads of the past wants the latest of it; without an end this would grow for ever.
+    f"""CREATE TRIGGER IF NOT EXISTS events_end AFTER INSERT ON events WHEN new.number % {KEPT_EVENTS // 10} = 0
+        BEGIN DELETE FROM events WHERE number <= new.number - {KEPT_EVENTS}; END""",
 )
 
 
@@ -129,7 +135,7 @@ class Containers:
         self.store = store
         self.database = store.database
         self.root = store.layout.containers
-        self.database.ensure("containers", 1, _TABLES)
+        self.database.ensure("containers", 2, _TABLES)
         self.root.mkdir(mode=0o700, exist_ok=True)
         self.reconcile()
 
@@ -264,7 +270,7 @@ class Containers:
 
     def forget_end(self, container: Container) -> None:
         """Delete what an earlier monitor left word of; the caller holds the container's lock."""
-        for name in ("exit", "started", "socket", "paused", "condition", "health", "stopped", "process"):
+        for name in ("exit", "started", "socket", "paused", "condition", "stopped", "process"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
         with suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Write and read times as documents have them: RFC 3339 in UTC, with the fraction that is needed."""
+"""Write and read times as documents have them: RFC 3339 in UTC, and lengths of time as Go writes them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,30 @@ def rfc3339(nanoseconds: int) -> str:
     seconds, fraction = divmod(nanoseconds, _SECOND)
     text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{text}.{fraction:09d}".rstrip("0").rstrip(".") + "Z"
+
+
+def go_duration(nanoseconds: int) -> str:
+    """Write a length of time as Go does: `1h2m3.5s`, `100ms`, `0s`."""
+    if nanoseconds == 0:
+        return "0s"
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    for unit, name in ((1_000, "ns"), (1_000_000, "µs"), (_SECOND, "ms")):
+        if rest < unit:
+            return f"{sign}{_decimal(rest, unit // 1_000)}{name}"
+    minutes, rest = divmod(rest, 60 * _SECOND)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{_decimal(rest, _SECOND)}s"
+    if hours:
+        return f"{sign}{hours}h{minutes}m{text}"
+    return f"{sign}{minutes}m{text}" if minutes else sign + text
+
+
+def _decimal(value: int, unit: int) -> str:
+    whole, fraction = divmod(value, unit)
+    if not fraction:
+        return str(whole)
+    digits = len(str(unit)) - 1
+    return f"{whole}.{fraction:0{digits}d}".rstrip("0")
 
 
 def parse_time(text: str) -> int:

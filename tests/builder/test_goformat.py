@@ -10,26 +10,6 @@ from builder import goformat
 
 
 @pytest.mark.parametrize(
-    ("nanoseconds", "text"),
-    [
-        (0, "0s"),
-        (1, "1ns"),
-        (1_500, "1.5µs"),
-        (1_500_000, "1.5ms"),
-        (100_000_000, "100ms"),
-        (999_999_999, "999.999999ms"),
-        (5_000_000_000, "5s"),
-        (60_000_000_000, "1m0s"),
-        (3_723_500_000_000, "1h2m3.5s"),
-        (36_000_000_000_000, "10h0m0s"),
-        (-1_500_000_000, "-1.5s"),
-    ],
-)
-def test_a_duration_is_written_as_go_writes_it(nanoseconds: int, text: str) -> None:
-    assert goformat.duration(nanoseconds) == text
-
-
-@pytest.mark.parametrize(
     ("text", "quoted"),
     [
         ("", '""'),

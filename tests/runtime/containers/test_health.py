@@ -23,7 +23,14 @@ class Checked:
         self.place = directory
         container = launcher.Child(os.getpid(), os.pidfd_open(os.getpid()), None, ())
         request = {"args": ["/bin/sh", "-c", script]}
-        defaults = {"interval": 30.0, "timeout": 30.0, "start_period": 0.0, "start_interval": 5.0, "retries": 3}
+        defaults = {
+            "interval": 30.0,
+            "timeout": 30.0,
+            "timeout_text": "30s",
+            "start_period": 0.0,
+            "start_interval": 5.0,
+            "retries": 3,
+        }
         self.health = Health({**defaults, "request": request, **plan}, self.directory, container)
         self.pidfd = container.pidfd
 
@@ -120,7 +127,7 @@ def test_failures_do_not_count_while_it_starts(check: Any, tmp_path: Path) -> No
 
 
 def test_a_check_that_takes_too_long_is_killed_and_failed(check: Any) -> None:
-    checked = check("echo part; exec sleep 1000", retries=1, timeout=2.0)
+    checked = check("echo part; exec sleep 1000", retries=1, timeout=2.0, timeout_text="2s")
     checked.once(late=True)
     (entry,) = checked.log()
     assert entry["ExitCode"] == -1
@@ -137,3 +144,10 @@ def test_the_log_has_the_last_five_results_and_the_beginning_of_what_they_said(c
     assert [output.split("\n")[0].strip() for output in outputs] == ["3", "4", "5", "6", "7"]
     assert all(len(output) == 4096 + 3 and output.endswith("y...") for output in outputs)
     assert checked.health.state == "healthy"
+
+
+def test_the_results_of_an_earlier_run_stay(check: Any) -> None:
+    for number in range(7):
+        check(f"printf '%s\\n' {number} '\U0001f40b\"'").once()
+    outputs = [entry["Output"] for entry in check("true").log()]
+    assert outputs == [f'{number}\n\U0001f40b"\n' for number in (2, 3, 4, 5, 6)]

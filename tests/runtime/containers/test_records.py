@@ -12,7 +12,7 @@ from frozen import replace
 from runtime.containers.again import claim
 from runtime.containers.exits import Exit, read_exit, write_exit
 from runtime.containers.logs import LogReader
-from runtime.containers.records import Container, Containers
+from runtime.containers.records import KEPT_EVENTS, Container, Containers
 from runtime.containers.removal import remove
 from runtime.containers.volumes import Volumes
 from runtime.context import Context
@@ -299,3 +299,14 @@ def test_a_start_and_an_end_tell_of_the_network_that_was_joined_and_left(contain
     rows = store.database.read("SELECT type, action, actor FROM events ORDER BY number")
     network = [("network", "connect", "n1"), ("container", "start", container.id), ("network", "disconnect", "n1")]
     assert [tuple(row) for row in rows][1:-1] == network
+
+
+def test_of_events_the_latest_are_remembered(store: Store, containers: Containers) -> None:
+    with store.database.write() as connection:
+        connection.executemany(
+            "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'image', 'tag', '', '{}')",
+            [(number,) for number in range(KEPT_EVENTS + 2500)],
+        )
+    row = store.database.one("SELECT count(*), min(time), max(time) FROM events")
+    assert row is not None
+    assert tuple(row) == (KEPT_EVENTS + 500, 2000, KEPT_EVENTS + 2499)

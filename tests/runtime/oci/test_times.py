@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import DocumentError
-from runtime.oci.times import parse_time, rfc3339
+from runtime.oci.times import go_duration, parse_time, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,23 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 @given(st.integers(0, 250_000_000_000 * 10**9))
 def test_every_time_comes_back(nanoseconds: int) -> None:
     assert parse_time(rfc3339(nanoseconds % (200_000 * 365 * 86400))) == nanoseconds % (200_000 * 365 * 86400)
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [
+        (0, "0s"),
+        (1, "1ns"),
+        (1_500, "1.5µs"),
+        (1_500_000, "1.5ms"),
+        (100_000_000, "100ms"),
+        (999_999_999, "999.999999ms"),
+        (5_000_000_000, "5s"),
+        (60_000_000_000, "1m0s"),
+        (3_723_500_000_000, "1h2m3.5s"),
+        (36_000_000_000_000, "10h0m0s"),
+        (-1_500_000_000, "-1.5s"),
+    ],
+)
+def test_a_duration_is_written_as_go_writes_it(nanoseconds: int, text: str) -> None:
+    assert go_duration(nanoseconds) == text
