@@ -10,7 +10,7 @@ import socket
 import stat
 from _thread import get_native_id
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Literal
 
 from frozen import Frozen
@@ -151,7 +151,8 @@ class Session:
             if output.waiting:
                 poller.register(output.fd, select.POLLOUT)
         ready = dict(poller.poll())
-        if signals in ready:
+        # Asked for even where the poll saw none: a resize that came before what was typed is passed on before it.
+        with suppress(BlockingIOError):
             for caught in os.read(signals, 64):
                 self._signal(caught)
         for output in self._outputs.values():

@@ -292,6 +292,8 @@ class _Unpacker:
             try:
                 os.link(link, name, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
             except FileExistsError:
+                if target.startswith(path + b"/"):
+                    raise self._no_file(member) from None  # what it names goes with the directory that it replaces
                 self._clear(path, parent_fd, name)
                 os.link(link, name, src_dir_fd=target_fd, dst_dir_fd=parent_fd, follow_symlinks=False)
         finally:
@@ -314,8 +316,12 @@ class _Unpacker:
             if below is not None and below.kind not in {"directory", "socket"}:
                 self._copy_up(path, self._places.parent(real)[1], name, below)
                 return path
+        raise self._no_file(member)
+
+    @staticmethod
+    def _no_file(member: Member) -> LayerError:
         shown = os.fsdecode(member.link)
-        raise LayerError(f"{member.shown!r} is a hard link to {shown!r}, which is no file", entry=member.shown)
+        return LayerError(f"{member.shown!r} is a hard link to {shown!r}, which is no file", entry=member.shown)
 
     def _copy_up(self, path: bytes, parent_fd: int, name: bytes, metadata: Metadata) -> None:
         if metadata.kind != "file":

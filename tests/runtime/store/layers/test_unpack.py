@@ -283,6 +283,7 @@ HOSTILE: dict[str, Entries] = {
     "a hard link to a directory": (directory("d"), hard_link("f", "d")),
     "a hard link to the root": (hard_link("f", "/"),),
     "a hard link to no name": (hard_link("f", ""),),
+    "a hard link to what it replaces": (directory("d"), entry("d/f"), hard_link("d", "d/f")),
     "a loop of symlinks": (symlink("a", "b"), symlink("b", "a"), entry("a/f")),
     "a symlink to itself": (symlink("a", "a"), entry("a/f")),
     "a symlink to nothing": (symlink("a", ""),),
