@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from runtime.oci.references import Reference
     from runtime.store.images import Image
 
-_OWN = frozenset((b"dev", b"proc", b"sys", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf"))
-"""Where every container has mounts: what lies there in its own layer was made to mount on."""
+_OWN = frozenset((b"dev", b"proc", b"sys", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b".dockerenv"))
+"""What every container has in its own layer: places that were made to mount on, and the mark of a container."""
 
 
 class Change(NamedTuple):

@@ -58,6 +58,10 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
     return config
 
 
+MARK = ".dockerenv"
+"""The file in a container's root that says it is one."""
+
+
 def create(
     containers: Containers, image: Image, asked: Config, host: HostConfig, *, name: str | None, starts: bool = False
 ) -> tuple[Container, int]:
@@ -150,14 +154,21 @@ def _settle(containers: Containers, config: Config, asked: HostConfig) -> HostCo
 
 
 def _dress_root(upper: Path, view: MergedView) -> None:
-    """Give the root of the container's own layer the metadata of the image's root, which it covers."""
+    """Give the root of the container's own layer the metadata of the image's root, which it covers.
+
+    It gets an empty `/.dockerenv` as well, which is how programs learn that they run in a container.
+    """
     metadata = view.stat("/")
-    if metadata is not None:
-        fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+    fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if view.stat(f"/{MARK}") is None:
+            mark = os.open(MARK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, dir_fd=fd)
+            os.fchmod(mark, 0o755)
+            os.close(mark)
+        if metadata is not None:
             write_open(fd, metadata)
-        finally:
-            os.close(fd)
+    finally:
+        os.close(fd)
 
 
 def _make_volumes(
