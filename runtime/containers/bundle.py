@@ -290,6 +290,6 @@ def _image_mount(mount: Mount, containers: Containers, container: Container, ima
 
         copy = containers.directory(container.id) / f"image-{image_id.partition(':')[2][:12]}"
         if not copy.is_dir():
-            PlainTree.copied((directory / "upper", *lowerdirs), copy)
+            PlainTree.copied(lowerdirs, copy)
         tree = {"path": str(copy)}
     return layers(tree, mount.target, subpath=f"/{mount.subpath}", options=["ro", "rro"])
