@@ -18,12 +18,12 @@ _SHARED = ("NetworkMode", "PidMode", "IpcMode")
 
 
 def wanted(containers: Containers) -> tuple[Container, ...]:
-    """List what is to be started, in an order in which each comes after those whose namespaces it shares."""
+    """List what is to be started, each after those whose namespaces it shares, or that it is linked to."""
     found = [container for container in reversed(containers.list()) if _is_wanted(containers, container)]
     done: list[Container] = []
     while found:
         # Where they wait for each other in a circle, as they come: the start then says what is wrong.
-        ready = [one for one in found if not any(_names(one, other) for other in found)] or found
+        ready = [one for one in found if not any(_needs(one, other) for other in found)] or found
         done += ready
         found = [one for one in found if one not in ready]
     return tuple(done)
@@ -37,9 +37,11 @@ def _is_wanted(containers: Containers, container: Container) -> bool:
     return (directory / "ran").exists() and (name == "always" or not (directory / "stopped").exists())
 
 
-def _names(container: Container, other: Container) -> bool:
-    """Tell whether a container shares a namespace of another one."""
-    return any(_target(container.host_config, kind) in (other.name, other.id, other.short_id) for kind in _SHARED)
+def _needs(container: Container, other: Container) -> bool:
+    """Tell whether a container can start only while another one runs."""
+    host = container.host_config
+    shares = any(_target(host, kind) in (other.name, other.id, other.short_id) for kind in _SHARED)
+    return shares or any(link.startswith(f"{other.id}:") for link in host.get("Links") or ())
 
 
 def _target(host: HostConfig, kind: str) -> str:

@@ -70,6 +70,13 @@ def test_who_shares_a_namespace_comes_after_who_has_it(containers: Containers) -
     assert _names(containers) == ["third", "second", "fourth", "first"]
 
 
+def test_who_is_linked_comes_after_what_it_is_linked_to(containers: Containers) -> None:
+    app = _ran(containers, "app", "always")
+    db = _ran(containers, "db", "always")
+    containers.reconfigure(app, {**app.host_config, "Links": [f"{db.id}:database"]})
+    assert _names(containers) == ["db", "app"]
+
+
 def test_those_that_wait_for_each_other_all_come(containers: Containers) -> None:
     _ran(containers, "one", "always", mode="container:two")
     _ran(containers, "two", "always", mode="container:one")
