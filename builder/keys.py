@@ -13,7 +13,7 @@ from builder.interfaces import KeyParts
 from frozen import Frozen
 from runtime.oci.digests import ChainID, Digest, canonical_json, sha256_of
 
-SEMANTICS = 2
+SEMANTICS = 3
 """Counts up when the same instruction over the same content would give another tree than before."""
 
 _EMPTY_TREE = sha256_of(b"pybuild: the empty tree")

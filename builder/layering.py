@@ -29,6 +29,7 @@ from runtime.store.layers.tree import Metadata, make_node, read_metadata, write_
 from runtime.store.layers.writer import LayerWriter
 
 if TYPE_CHECKING:
+    from builder.sharedlinks import SharedLinks
     from runtime.context import Cancel
     from runtime.store.layers.writer import LayerDigests
     from runtime.store.view import MergedView
@@ -154,8 +155,19 @@ class LayerTree:
         self._directories[path] = _Directory(metadata, fresh=fresh, made=not path)
         return below is None
 
-    def add(self, tree: SourceTree, base: bytes, plan: Plan, destination: bytes, style: Style) -> None:
+    def add(
+        self,
+        tree: SourceTree,
+        base: bytes,
+        plan: Plan,
+        destination: bytes,
+        style: Style,
+        *,
+        links: SharedLinks | None = None,
+    ) -> None:
         """Copy what was planned from `base` of `tree` to the path `destination`: a directory's content, or one file.
+
+        With `links` hard links reach into other copies, those that were made with the same `links`.
 
         Raises SourceChanged where a file is no longer what the plan says, and PybuildError where something in the way
         is of another kind.
@@ -175,11 +187,15 @@ class LayerTree:
                 continue
             # Hard links are those of this copy alone, whatever else the source's inode is known by.
             several = entry.first is not None or entry.path in plan.linked
-            first = numbers.setdefault(entry.first or entry.path, number) if several else number
+            inode = numbers.setdefault(entry.first or entry.path, number) if several else number
+            first, device = None if entry.first is None else join(destination, entry.first), self._copies
+            if links is not None and links.knows(metadata):
+                several = True
+                first, device, inode = links.place(metadata, target, device, number)
             nlink = metadata.nlink if several else 1
-            metadata = style.dress(metadata)._replace(device=-self._copies, inode=first, nlink=nlink)
-            if entry.first is not None:
-                self._add_link(join(destination, entry.first), target, metadata, style)
+            metadata = style.dress(metadata)._replace(device=-device, inode=inode, nlink=nlink)
+            if first is not None:
+                self._add_link(first, target, metadata, style)
             else:
                 self._add_file(tree, join(base, entry.path), metadata, entry.digest, target, style)
 

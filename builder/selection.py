@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from builder.trees import SourceTree, clean, join, resolve
 from frozen import Frozen
@@ -73,7 +73,7 @@ def _select_with_parents(tree: SourceTree, word: str) -> Iterator[Selected]:
             else:
                 paths = [below for path in paths for below in _below(tree, path, part, word)]
         pivot = len([part for part in root.split(b"/") if part])
-        for path in sorted(set(paths)):
+        for path in _topmost(sorted(set(paths)), tree):
             found = True
             yield _selected(tree, path, path, pivot)
     if not found and not has_wildcards(word):
@@ -101,6 +101,21 @@ def _descendants(tree: SourceTree, path: bytes, *, files: bool) -> Iterator[byte
     for relative, found, _ in tree.walk(path):
         if found.kind == "directory" if not files else relative:
             yield join(path, relative)
+
+
+def _topmost(paths: Iterable[bytes], tree: SourceTree) -> Iterator[bytes]:
+    """Leave out what lies below a directory among the sorted `paths`: it comes with that."""
+    directories: set[bytes] = set()
+    for path in paths:
+        above = path
+        while above and above not in directories:
+            above = above.rpartition(b"/")[0]
+        if above or b"" in directories:
+            continue
+        yield path
+        metadata = tree.stat(path)
+        if metadata is not None and metadata.kind == "directory":
+            directories.add(path)
 
 
 def _selected(tree: SourceTree, path: bytes, named: bytes, pivot: int) -> Selected:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 from builder.entries import Entries
 from builder.modes import parse_mode
 from builder.ownership import find_owner
-from builder.selection import Selected, select
+from builder.selection import Selected, has_wildcards, select
 from builder.trees import Exclude, ImageTree, Plan, SourceTree, join, plan_copy, resolve
 from frozen import Frozen, replace
-from runtime.errors import UsageError
+from runtime.errors import NotFound, UsageError
 from runtime.oci.digests import Digest
 
 if TYPE_CHECKING:
     from builder.filelists import ReadFiles
     from builder.interfaces import BuildContext, Given, KeyParts
     from builder.layering import LayerTree, Style
+    from builder.sharedlinks import SharedLinks
     from builder.steps.additions import Addition
     from grammar.instructions import Copy
     from runtime.store.layers.writer import LayerDigests
@@ -34,12 +35,14 @@ class _Source(Frozen):
     """One thing to copy with its plan; `archive` is the compression of a tar that ADD unpacks, None for all else.
 
     What comes from elsewhere (`addition`, by the word `word`) has no tree and no entries in its plan until it is
-    opened: its digest says enough for a key. `number` is that of the word that named it.
+    opened: its digest says enough for a key. `number` is that of the word that named it; what the word named further
+    is copied with the same `links`, if they share files.
     """
 
     selected: Selected
     plan: Plan
     number: int = 0
+    links: SharedLinks | None = None
     archive: str | None = None
     tree: SourceTree | None = None
     addition: Addition | None = None
@@ -83,7 +86,7 @@ class CopyStep:
         copy = self.instruction
         sources = self._plan(given)
         owner = find_owner(copy.chown, given.view)
-        return {
+        parts: KeyParts = {
             "kind": "copy",
             "destination": self._destination(given),
             "owner": list(owner) if owner else None,
@@ -96,6 +99,10 @@ class CopyStep:
                 for file in copy.files
             ],
         }
+        links = {source.number: source.links.groups for source in sources if source.links is not None}
+        if links:
+            parts["links"] = [[number, *names] for number, groups in links.items() for names in groups]
+        return parts
 
     def _key_part(self, source: _Source) -> dict[str, object]:
         copy = self.instruction
@@ -193,10 +200,10 @@ class CopyStep:
             target = _make_parents(layer, tree, source, target, style, made)
         if selected.directory:
             layer.make_directory(target, style)
-            layer.add(tree, selected.path, source.plan, target, style)
+            layer.add(tree, selected.path, source.plan, target, style, links=source.links)
             return
         place = _place_for(layer, target, selected.name, into=into, style=style)
-        layer.add(tree, selected.path, source.plan, place, style)
+        layer.add(tree, selected.path, source.plan, place, style, links=source.links)
 
     def _plan(self, given: Given) -> tuple[_Source, ...]:
         """Find and digest what the words name; kept for `execute`."""
@@ -209,17 +216,24 @@ class CopyStep:
             if copy.from_ is None and _is_remote(word):
                 planned.append(self._found(given, word))
                 continue
-            for selected in select(tree, word, parents=copy.parents):
-                if self._excluded(selected):
-                    continue
-                planned.append(replace(self._planned(tree, selected), number=number))
+            found = [self._planned(tree, selected) for selected in select(tree, word, parents=copy.parents)]
+            kept = [source for source in found if not self._left_out(source)]
+            if found and not kept and not has_wildcards(word):
+                path = os.fsdecode(found[0].selected.named)
+                raise NotFound(f'"/{path}": not found in {tree.title}', hint="--exclude leaves it out")
+            links = _shared_links(kept) if copy.parents and len(kept) > 1 else None
+            planned += [replace(source, number=number, links=links) for source in kept]
         self._sources = tuple(planned)
         return self._sources
 
-    def _excluded(self, selected: Selected) -> bool:
-        """Tell whether `--exclude` leaves out what was selected itself: only with `--parents` do patterns see that."""
+    def _left_out(self, source: _Source) -> bool:
+        """Tell whether `--exclude` leaves out what was selected and all below: only with `--parents` it sees that."""
         copy = self.instruction
-        return copy.parents and bool(copy.excludes) and _excluder(copy.excludes)(os.fsdecode(selected.kept))
+        if not copy.parents or not copy.excludes:
+            return False
+        if not _excluder(copy.excludes)(os.fsdecode(source.selected.kept)):
+            return False
+        return not any(entry.path for entry in source.plan.entries)
 
     def _exclude(self, selected: Selected) -> Exclude:
         """Return what leaves files out of a directory: patterns are relative to it, with `--parents` to the pivot."""
@@ -319,6 +333,13 @@ def _make_parents(
         else:
             layer.add_directory(target, metadata, style)
     return target
+
+
+def _shared_links(sources: Sequence[_Source]) -> SharedLinks | None:
+    from builder.sharedlinks import SharedLinks  # lazy: only for patterns of --parents
+
+    links = SharedLinks([source.plan for source in sources])
+    return links if links.groups else None
 
 
 def _created(sources: Sequence[_Source], epoch: int | None) -> int:

@@ -180,7 +180,30 @@ def test_patterns_of_exclude_see_the_path_that_parents_keep(bench: Bench) -> Non
     assert not any("g" in line for line in bench.copy("d", to="/x/", parents=True, excludes=("d/sub/g",)))
     assert any("g" in line for line in bench.copy("d", to="/y/", parents=True, excludes=("sub/g",)))
     assert not any("g" in line for line in bench.copy("./d/./sub", to="/z/", parents=True, excludes=("sub/g",)))
-    assert bench.copy("d/sub/g", to="/q/", parents=True, excludes=("d/sub",)) == ["q/ 755 0:0"]
+    assert bench.copy("d/sub/[g]", to="/q/", parents=True, excludes=("d/sub",)) == ["q/ 755 0:0"]
+    with pytest.raises(NotFound, match='"/d/sub/g": not found') as refused:
+        bench.copy("d/sub/g", to="/r/", parents=True, excludes=("d/sub",))
+    assert refused.value.hint == "--exclude leaves it out"
+    assert any("g" in line for line in bench.copy("d", to="/s/", parents=True, excludes=("d", "!d/sub")))
+
+
+def test_hard_links_join_what_one_pattern_of_parents_finds(bench: Bench) -> None:
+    os.link(bench.directory / "d/sub/g", bench.directory / "d/second")
+
+    def joined(*words: str) -> bool:
+        step, given = CopyStep(instruction(*words, to="/x/", parents=True)), bench.given()
+        with bench.store.snapshots.prepare(None) as preparation:
+            step.execute(given, preparation)
+            return (preparation.upperdir / "x/d/second").samefile(preparation.upperdir / "x/d/sub/g")
+
+    assert joined("d/*")
+    assert joined("d")
+    assert not joined("d/second", "d/sub/[g]")
+    before = bench.key("d/*", to="/x/", parents=True)
+    (bench.directory / "d/second").unlink()
+    write(bench.directory, {"d/second": "g\n"})
+    assert bench.key("d/*", to="/x/", parents=True) != before
+    assert not joined("d/*")
 
 
 def test_parents_make_the_destination_also_where_a_pattern_matches_nothing(bench: Bench) -> None:
