@@ -1,7 +1,8 @@
 """Find devices of the machine by name, as the Container Device Interface describes them (specification 0.6 ff.).
 
-A description is a JSON file in one of two directories. What it may ask for and is done: variables, device nodes,
-mounts, groups. Hooks are programs of the host that take part in making a container: a device with one is refused.
+A description is a JSON or YAML file in one of two directories. What it may ask for and is done: variables, device
+nodes, mounts, groups. Hooks are programs of the host that take part in making a container: a device with one is
+refused, as it is with whatever else it asks for that is not known here.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"))
 """Where descriptions lie; of two with one name the later directory's wins."""
 
 _LARGEST = 16 << 20
+_KNOWN = ("additionalGids", "deviceNodes", "env", "mounts")
 _QUALIFIED = re.compile(r"[a-zA-Z][\w.-]*/[a-zA-Z][\w.-]*=[\w.:-]+", re.ASCII)
 
 
@@ -56,7 +58,9 @@ def read(directories: Sequence[Path] = DIRECTORIES) -> dict[str, CdiDevice]:
     """Return the devices that are described, by name. Raises PybuildError for a file that is no description."""
     found: dict[str, CdiDevice] = {}
     for directory in directories:
-        for path in sorted(directory.glob("*.json")) if directory.is_dir() else ():
+        for path in sorted(directory.iterdir()) if directory.is_dir() else ():
+            if path.suffix not in _READERS:
+                continue
             found |= {device.name: device for device in _devices(path)}
     return dict(sorted(found.items()))
 
@@ -64,7 +68,7 @@ def read(directories: Sequence[Path] = DIRECTORIES) -> dict[str, CdiDevice]:
 def _devices(path: Path) -> Iterator[CdiDevice]:
     try:
         with path.open("rb") as file:
-            document = json.loads(file.read(_LARGEST))
+            document = _READERS[path.suffix](file.read(_LARGEST))
         kind, annotations = str(document["kind"]), dict(document.get("annotations") or {})
         for entry in document["devices"]:
             yield CdiDevice(
@@ -73,8 +77,26 @@ def _devices(path: Path) -> Iterator[CdiDevice]:
                 annotations={**annotations, **(entry.get("annotations") or {})},
                 edits=(document.get("containerEdits") or {}, entry.get("containerEdits") or {}),
             )
+    except ModuleNotFoundError as error:
+        raise PybuildError(
+            f"{path} is YAML, which needs the Python package pyyaml", hint="install it: pip install 'pybuild[all]'"
+        ) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise PybuildError(f"{path} is no description of devices: {error}") from error
+        raise PybuildError(f"{path} is no description of devices: {' '.join(str(error).split())}") from error
+
+
+def _read_yaml(data: bytes) -> Any:
+    """Read YAML, of which nothing but plain values is taken. Raises ValueError; ModuleNotFoundError without pyyaml."""
+    import yaml  # lazy: 30 ms, and an extra
+
+    try:
+        return yaml.safe_load(data)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+_READERS: Mapping[str, Callable[[bytes], Any]] = {".json": json.loads, ".yaml": _read_yaml, ".yml": _read_yaml}
+"""How the files are read whose names end so; others are none."""
 
 
 def together(devices: Sequence[CdiDevice]) -> Edits:
@@ -86,11 +108,13 @@ def together(devices: Sequence[CdiDevice]) -> Edits:
     groups: list[int] = []
     for device in devices:
         for edits in device.edits:
-            if edits.get("hooks"):
-                raise PybuildError(
-                    f"device {device.name} needs a hook, which is not supported", hint=f"see {device.path}"
-                )
             try:
+                unknown = sorted(name for name, value in edits.items() if value and name not in _KNOWN)
+                if unknown:
+                    what = "a hook" if unknown == ["hooks"] else ", ".join(unknown)
+                    raise PybuildError(
+                        f"device {device.name} needs {what}, which is not supported", hint=f"see {device.path}"
+                    )
                 pairs = (entry.partition("=") for entry in edits.get("env") or ())
                 environment += ((name, value) for name, _, value in pairs)
                 for node in edits.get("deviceNodes") or ():

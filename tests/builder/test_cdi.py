@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,55 @@ def test_a_file_that_is_no_description_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[")
     with pytest.raises(PybuildError, match=r"bad\.json is no description of devices"):
         environment(tmp_path, "v.test/h=h")
+
+
+YAML = """
+---
+cdiVersion: 0.6.0
+kind: v.test/y
+containerEdits:
+  env: [COMMON=1]
+devices:
+- name: 0
+  containerEdits:
+    deviceNodes:
+    - path: /dev/other
+      hostPath: /dev/null
+- name: hooked
+  containerEdits:
+    hooks: [{hookName: createContainer, path: /bin/true}]
+- name: throttled
+  containerEdits:
+    intelRdt: {closID: one}
+"""
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "yml"])
+def test_a_description_may_be_yaml(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"a.{suffix}").write_text(YAML)
+    (tmp_path / "README").write_text("not read")
+    edits = choose([Device(name="v.test/y=0")], ALL, directories=[tmp_path])
+    assert edits.environment == (("COMMON", "1"),)
+    assert [(node["path"], node["hostPath"], node["major"]) for node in edits.nodes] == [("/dev/other", "/dev/null", 1)]
+
+
+@pytest.mark.parametrize(("name", "what"), [("hooked", "a hook"), ("throttled", "intelRdt")])
+def test_what_a_device_needs_and_cannot_have_is_named(tmp_path: Path, name: str, what: str) -> None:
+    (tmp_path / "a.yaml").write_text(YAML)
+    with pytest.raises(PybuildError, match=rf"device v\.test/y={name} needs {what}, which is not supported"):
+        choose([Device(name=f"v.test/y={name}")], ALL, directories=[tmp_path])
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "!!python/object/apply:os.getcwd []", "kind: x", ""])
+def test_a_faulty_yaml_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(PybuildError, match=r"a\.yaml is no description of devices"):
+        choose([Device(name="v.test/y=0", required=True)], ALL, directories=[tmp_path])
+
+
+def test_without_the_package_the_message_says_how_to_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text(YAML)
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    with pytest.raises(PybuildError, match="needs the Python package pyyaml") as caught:
+        choose([Device(name="v.test/y=0")], ALL, directories=[tmp_path])
+    assert "pip install" in str(caught.value.hint)
