@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +22,8 @@ from tests.users import become
 
 PROGRAM = Path(sys.executable).with_name("pybuild")
 CGROUPS = Path("/sys/fs/cgroup")
+NET, NET6 = f"10.{210 + os.getpid() % 40}", f"fd00:{0x1000 + os.getpid() % 0xE000:x}:7"
+"""How subnets begin that are named by tests of this process: others on this machine name theirs at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,16 @@ class Program:
             subprocess.run(["chown", "-R", f"{self.user}:", str(path)], check=True)
 
 
+def kill(pid: int) -> None:
+    """Kill a process and wait until it is dead: what it held is free then."""
+    fd = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        assert select.select([fd], [], [], 60)[0], pid
+    finally:
+        os.close(fd)
+
+
 def leftovers(program: Program) -> dict[str, list[str]]:
     """Return what of this root can be seen on the machine: mounts, processes, cgroups, links, rules, files."""
     root = os.path.realpath(program.root)
@@ -150,7 +164,7 @@ def _ours(pid: str, root: str) -> str:
     return f"{pid} {words}" if ours and state != "Z" and int(pid) != os.getpid() else ""
 
 
-def settle(program: Program, seconds: float = 3.0, *, but: Collection[str] = ()) -> dict[str, list[str]]:
+def settle(program: Program, seconds: float = 60.0, *, but: Collection[str] = ()) -> dict[str, list[str]]:
     """Return the leftovers once none are left, or those that `seconds` did not end (links go a moment later).
 
     `but` names kinds that do not count.

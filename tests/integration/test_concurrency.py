@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.programs import Program
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
+pytestmark = [pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
 
 RUN = ("run", "--rm", "--network", "none")
 
@@ -115,7 +115,7 @@ def test_a_build_goes_on_where_another_of_the_same_step_was_killed(box: Program)
     time.sleep(0.3)
     first.kill()
     first.communicate()
-    assert second.communicate(timeout=30)[1] == b""
+    assert second.communicate(timeout=60)[1] == b""
     assert second.returncode == 0
     assert box.text(*RUN, "both", "cat", "/done") == "done"
 

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program, settle
+from tests.integration.programs import Program, kill, settle
 
 pytestmark = [pytest.mark.root, pytest.mark.overlay]
 
@@ -60,8 +61,8 @@ def test_a_command_that_is_killed_leaves_the_truth_and_nothing_else(box: Program
         if before == "run" and words[0] in ("exec", "commit", "cp"):
             assert found == "running"
             assert box.text("exec", "one", "echo", "answer") == "answer"
-        if found == "exited":
-            assert "killed" not in box.text("inspect", "-f", "{{.State.Error}}", "one")
+        if found == "exited":  # and may be about to go
+            assert b"killed" not in box("inspect", "-f", "{{.State.Error}}", "one", status=None).stdout
         box("rm", "-f", "one", status=None)
         box("ps", "-a")
         assert not settle(box)
@@ -73,8 +74,7 @@ def test_a_killed_monitor_is_found_and_what_it_held_is_free(box: Program, networ
         return
     for _ in range(2):  # the second has the name, and the address
         box("run", "-d", "--network", network, "--name", "one", *FOREVER)
-        monitor = box.monitor_of("one")
-        subprocess.run(["kill", "-9", str(monitor)], check=True)
+        kill(box.monitor_of("one"))
         form = "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}} {{.State.Pid}}"
         assert box.text("inspect", "-f", form, "one") == "exited 137 the monitor was killed 0"
         assert box.text("start", "one") == "one"
@@ -94,8 +94,9 @@ def test_who_serves_names_and_ports_is_replaced_where_he_is_killed(box: Program)
     children = Path(f"/proc/{monitor}/task/{monitor}/children")
     for _ in range(2):
         for pid in {*children.read_text().split()} - {first}:
-            os.kill(int(pid), signal.SIGKILL)
-        end = time.monotonic() + 10
+            with suppress(ProcessLookupError):  # who looked after the command before
+                os.kill(int(pid), signal.SIGKILL)
+        end = time.monotonic() + 60
         while box("exec", "one", "wget", "-q", "-O", "-", "http://web/", status=None).stdout != b"hello\n":
             assert time.monotonic() < end
     box("rm", "-f", "one", "web")
@@ -115,5 +116,5 @@ def test_a_container_that_is_restarted_over_and_over_runs_on_while_others_look(b
                 look.communicate()
                 looks[number] = box.popen("ps", "-a")
     for look in looks:
-        look.communicate(timeout=20)
+        look.communicate(timeout=60)
     box("rm", "-f", "one")

@@ -38,7 +38,7 @@ def registry(program: Program) -> Iterator[str]:
         yield found[1]
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         process.stderr.close()  # type: ignore[union-attr]
 
 
@@ -57,9 +57,7 @@ def test_a_second_machine_takes_everything_from_the_registry(machines: tuple[Pro
     with registry(first) as host:
         wish = f"type=registry,ref={host}/cache:main,mode=max"
         image = first.text("build", "-q", "--cache-to", wish, site)
-        before = time.monotonic()
         assert rebuilt(build(second, other, "--cache-from", f"{host}/cache:main")) == []
-        assert time.monotonic() - before < 20
         assert second.text("build", "-q", other) == image
 
 

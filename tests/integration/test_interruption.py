@@ -16,11 +16,11 @@ import pytest
 from tests.integration.programs import Program, settle
 from tests.integration.steps import build, rebuilt
 
-pytestmark = [pytest.mark.timeout(90), pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
+pytestmark = [pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
 
 RUN = ("run", "--rm", "--network", "none")
-LIMIT = 5.0
-"""Seconds within which an interrupted command ends."""
+LIMIT = 20.0
+"""Seconds within which an interrupted command ends, on whatever machine."""
 
 
 @contextmanager
@@ -141,12 +141,15 @@ def test_a_container_that_ends_by_a_signal_gives_its_status(box: Program, number
         shown(process, b"ready")
         # The shell, which would end by itself, has become the other program.
         until(lambda: "sleep" in map(name_of, descendants(process.pid)), process)
-        for _ in range(3):
-            # The first process of a container has no default action for it.
-            assert process.poll() is None
+        sent = 0
+        while process.poll() is None and sent < 300:  # two that come before it looks are one
             process.send_signal(number)
-            time.sleep(0.2)
+            sent += 1
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
         assert process.wait(LIMIT) == 137
+        # The first process of a container has no default action for it.
+        assert sent >= 3
 
 
 def test_a_signal_at_any_moment_of_a_start_ends_it_without_a_traceback(box: Program) -> None:
@@ -210,7 +213,7 @@ def test_what_kill_leaves_of_a_run_is_gone_after_the_next_command(box: Program, 
                     os.kill(pid, signal.SIGKILL)
             process.wait(LIMIT)
         if victim == "program":
-            while box.text("ps", "-q"):  # the container goes on to its own end
+            while box.text("ps", "-a", "-q"):  # the container goes on to its own end, and its monitor takes it away
                 time.sleep(0.1)
         assert box.text("ps", "-a", "-q") == ""
         assert not settle(box), step

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program
+from tests.integration.programs import Program, kill
 
 pytestmark = [pytest.mark.root, pytest.mark.overlay]
 
@@ -121,6 +121,7 @@ def test_a_paused_container_stands_still_until_it_is_unpaused_or_stopped(running
     if running.user:
         assert b"no control group" in running("pause", "one", status=1).stderr
         return
+    _until_ready(running)
     running("pause", "one")
     assert running.text("inspect", "-f", "{{.State.Status}}", "one") == "paused"
     assert running.text("ps", "--format", "{{.Status}}").endswith("(Paused)")
@@ -128,7 +129,7 @@ def test_a_paused_container_stands_still_until_it_is_unpaused_or_stopped(running
     running("unpause", "one")
     running("exec", "one", "true")
     running("pause", "one")
-    running("stop", "-t", "2", "one")
+    running("stop", "-t", "60", "one")
     assert running.text("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one") == "exited 3"
 
 
@@ -285,6 +286,11 @@ def test_a_volume_of_memory_is_mounted_as_asked(box: Program) -> None:
     assert box.text("volume", "ls", "-q") == ""
 
 
+def _until_ready(box: Program) -> None:
+    while "ready" not in box.text("logs", "one"):  # the first process of a container ignores a signal without trap
+        time.sleep(0.05)
+
+
 def _until(box: Program, form: str, wanted: str, *, name: str = "one", seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while (found := box.text("inspect", "-f", form, name)) != wanted:
@@ -329,8 +335,7 @@ def test_a_container_that_is_to_be_removed_waits_for_its_start(box: Program) -> 
 
 def test_a_container_that_was_stopped_is_not_started_again(box: Program) -> None:
     box("run", "-d", "--network", "none", "--restart", "always", "--name", "one", "box", *FOREVER)
-    while "ready" not in box.text("logs", "one"):  # the first process of a container ignores a signal without trap
-        time.sleep(0.05)
+    _until_ready(box)
     box("stop", "one")
     assert box.text("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "one") == "exited 3"
     assert (
@@ -346,11 +351,11 @@ def test_a_boot_starts_what_is_to_run_always(box: Program) -> None:
         box("run", *flags, policy, "--name", name, "box", "sleep", "1000")
     box("stop", "-t", "0", "three")
     for name in ("one", "two", "four"):
-        os.kill(box.monitor_of(name), signal.SIGKILL)
+        kill(box.monitor_of(name))
     assert box.text("system", "start").splitlines() == ["one", "two"]
     assert box.text("system", "start") == ""
     os.kill(box.monitor_of("two"), signal.SIGTERM)  # as at the end of a boot
-    _until(box, "{{.State.Status}}", "exited", name="two", seconds=20)
+    _until(box, "{{.State.Status}}", "exited", name="two")
     assert box.text("system", "start") == "two"
     assert f"--root {box.root} system start" in box.text("system", "unit")
     assert box.text("info", "--format", "{{.Containers}} {{.ContainersRunning}}") == "4 2"

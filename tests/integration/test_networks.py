@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program
+from tests.integration.programs import NET, Program
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
@@ -37,8 +37,8 @@ def _lookup(box: Program, container: str, name: str) -> list[str]:
     return sorted(line.split()[-1] for line in found.splitlines() if line.startswith("Address"))
 
 
-def _reaches(box: Program, container: str, address: str) -> bool:
-    return box("exec", container, "ping", "-c1", "-W1", address, status=None).returncode == 0
+def _reaches(box: Program, container: str, address: str, seconds: int = 60) -> bool:
+    return box("exec", container, "ping", "-c1", f"-W{seconds}", address, status=None).returncode == 0
 
 
 def test_containers_of_a_network_find_each_other_by_name_short_id_and_alias(box: Program) -> None:
@@ -71,9 +71,9 @@ def test_networks_are_apart(box: Program) -> None:
     box("run", "-d", "--name", "two", "--network", "b", "box", *SLEEP)
     box("run", "-d", "--name", "plain", "box", *SLEEP)
     assert _lookup(box, "one", "two") == []
-    assert not _reaches(box, "one", _address(box, "two", "b"))
-    assert not _reaches(box, "plain", _address(box, "two", "b"))
-    assert not _reaches(box, "two", _address(box, "plain", "bridge"))
+    assert not _reaches(box, "one", _address(box, "two", "b"), 1)
+    assert not _reaches(box, "plain", _address(box, "two", "b"), 1)
+    assert not _reaches(box, "two", _address(box, "plain", "bridge"), 1)
 
 
 def test_an_internal_network_has_no_way_out(box: Program) -> None:
@@ -101,34 +101,34 @@ def test_a_container_joins_and_leaves_while_it_runs(box: Program) -> None:
 
 
 def test_a_container_on_several_networks_has_an_address_on_each(box: Program) -> None:
-    box("network", "create", "--subnet", "10.211.1.0/24", "a")
-    box("network", "create", "--subnet", "10.211.2.0/24", "b")
-    shown = box.text("run", "--rm", "--network", "a", "--network", "name=b,ip=10.211.2.9", "box", "ip", "-4", "addr")
-    assert "10.211.1." in shown
-    assert "10.211.2.9/24" in shown
+    box("network", "create", "--subnet", f"{NET}.1.0/24", "a")
+    box("network", "create", "--subnet", f"{NET}.2.0/24", "b")
+    shown = box.text("run", "--rm", "--network", "a", "--network", f"name=b,ip={NET}.2.9", "box", "ip", "-4", "addr")
+    assert f"{NET}.1." in shown
+    assert f"{NET}.2.9/24" in shown
 
 
 def test_addresses_are_what_was_asked_for_and_given_once(box: Program) -> None:
-    box("network", "create", "--subnet", "10.211.3.0/24", "--gateway", "10.211.3.254", "net")
-    asked = ("--network", "net", "--ip", "10.211.3.7", "--mac-address", "02:00:00:00:00:07")
+    box("network", "create", "--subnet", f"{NET}.3.0/24", "--gateway", f"{NET}.3.254", "net")
+    asked = ("--network", "net", "--ip", f"{NET}.3.7", "--mac-address", "02:00:00:00:00:07")
     box("run", "-d", "--name", "one", *asked, "box", *SLEEP)
-    assert _address(box, "one", "net") == "10.211.3.7"
+    assert _address(box, "one", "net") == f"{NET}.3.7"
     assert "02:00:00:00:00:07" in box.text("exec", "one", "ip", "link")
-    assert "via 10.211.3.254" in box.text("exec", "one", "ip", "route")
+    assert f"via {NET}.3.254" in box.text("exec", "one", "ip", "route")
     for words, message in (
-        (("--ip", "10.211.3.7"), b"Address already in use"),
-        (("--ip", "10.211.4.7"), b"no configured subnet contains IP address"),
-        (("--ip", "10.211.3.254"), b"Address already in use"),
+        (("--ip", f"{NET}.3.7"), b"Address already in use"),
+        (("--ip", f"{NET}.4.7"), b"no configured subnet contains IP address"),
+        (("--ip", f"{NET}.3.254"), b"Address already in use"),
     ):
         assert message in box("run", "--rm", "--network", "net", *words, "box", "true", status=125).stderr
 
 
 def test_a_range_keeps_addresses_within_it(box: Program) -> None:
-    box("network", "create", "--subnet", "10.211.5.0/24", "--ip-range", "10.211.5.64/30", "net")
+    box("network", "create", "--subnet", f"{NET}.5.0/24", "--ip-range", f"{NET}.5.64/30", "net")
     names = [f"c{number}" for number in range(4)]
     for name in names:
         box("run", "-d", "--name", name, "--network", "net", "box", *SLEEP)
-    assert sorted(_address(box, name, "net") for name in names) == [f"10.211.5.{number}" for number in range(64, 68)]
+    assert sorted(_address(box, name, "net") for name in names) == [f"{NET}.5.{number}" for number in range(64, 68)]
     full = box("run", "--rm", "--network", "net", "box", "true", status=125)
     assert b"are in use" in full.stderr
 
@@ -155,13 +155,13 @@ def test_the_network_of_another_container_is_shared(box: Program) -> None:
 
 
 def test_wrong_networks_are_refused_with_a_reason(box: Program) -> None:
-    box("network", "create", "--subnet", "10.211.6.0/24", "net")
+    box("network", "create", "--subnet", f"{NET}.6.0/24", "net")
     for words, message in (
         (("create", "net"), b"already exists"),
         (("create", "bridge"), b"predefined"),
-        (("create", "--subnet", "10.211.6.128/25", "other"), b"Pool overlaps"),
+        (("create", "--subnet", f"{NET}.6.128/25", "other"), b"Pool overlaps"),
         (("create", "--subnet", "nonsense", "other"), b"invalid subnet"),
-        (("create", "--subnet", "10.211.7.0/24", "--gateway", "10.1.1.1", "other"), b"no matching subnet"),
+        (("create", "--subnet", f"{NET}.7.0/24", "--gateway", "10.1.1.1", "other"), b"no matching subnet"),
         (("create", "-d", "overlay", "other"), b"plugin"),
         (("create", "--ingress", "other"), b"cannot be had"),
         (("rm", "nothing"), b"not found"),
@@ -176,11 +176,11 @@ def test_wrong_networks_are_refused_with_a_reason(box: Program) -> None:
 
 
 def test_inspect_shows_a_network_with_its_containers(box: Program) -> None:
-    number = box.text("network", "create", "--subnet", "10.211.8.0/24", "--label", "a=b", "--opt", "mtu=1300", "net")
+    number = box.text("network", "create", "--subnet", f"{NET}.8.0/24", "--label", "a=b", "--opt", "mtu=1300", "net")
     member = box.text("run", "-d", "--name", "one", "--network", "net", "box", *SLEEP)
     document = json.loads(box.text("network", "inspect", number[:8]))[0]
     assert (document["Id"], document["Driver"], document["Labels"]) == (number, "bridge", {"a": "b"})
-    assert document["IPAM"]["Config"] == [{"Subnet": "10.211.8.0/24"}]
+    assert document["IPAM"]["Config"] == [{"Subnet": f"{NET}.8.0/24"}]
     assert document["Containers"][member]["IPv4Address"] == _address(box, "one", "net") + "/24"
     assert "mtu 1300" in box.text("exec", "one", "ip", "link", "show", "eth0")
 
@@ -197,7 +197,7 @@ def test_options_are_in_force(box: Program) -> None:
     box("network", "create", "-o", "icc=false", "apart")
     box("run", "-d", "--name", "two", "--network", "apart", "box", *SLEEP)
     box("run", "-d", "--name", "three", "--network", "apart", "box", *SLEEP)
-    assert not _reaches(box, "two", _address(box, "three", "apart"))
+    assert not _reaches(box, "two", _address(box, "three", "apart"), 1)
     assert _reaches(box, "two", box.text("inspect", "-f", "{{.NetworkSettings.Networks.apart.Gateway}}", "two"))
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import sqlite3
 import time
@@ -16,20 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program
+from tests.integration.programs import Program, kill
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
 SERVER = ("sh", "-c", "mkdir -p /www && echo page > /www/index.html && exec httpd -f -p 80 -h /www")
 
 
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _get(address: str, port: int, seconds: float = 10) -> str:
+def _get(address: str, port: int, seconds: float = 60) -> str:
     """Fetch the page, as soon as the server is up; the name of the error where it never is."""
     host = f"[{address}]" if ":" in address else address
     deadline = time.monotonic() + seconds
@@ -54,7 +47,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+def _until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it does not happen"
@@ -80,7 +73,7 @@ def host_address() -> str:
 
 
 def test_a_published_port_answers_on_the_loopback_and_the_hosts_address(box: Program, host_address: str) -> None:
-    port = _free()
+    port = free_ports()
     box("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SERVER)
     assert [_get("127.0.0.1", port), _get(host_address, port)] == ["page", "page"]
     assert f"0.0.0.0:{port}->80/tcp" in box.text("ps")
@@ -95,7 +88,7 @@ def test_a_container_reaches_a_published_port_by_the_hosts_address(
     pybuild: Program, busybox: Path, host_address: str
 ) -> None:
     pybuild("import", "-", "box", input=busybox.read_bytes())
-    port = _free()
+    port = free_ports()
     pybuild("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SERVER)
     assert _get(host_address, port) == "page"
     ask = ("sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {host_address} {port}")
@@ -105,7 +98,7 @@ def test_a_container_reaches_a_published_port_by_the_hosts_address(
 
 
 def test_a_port_for_one_address_answers_there_alone(box: Program, host_address: str) -> None:
-    port = _free()
+    port = free_ports()
     box("run", "-d", "--name", "web", "-p", f"127.0.0.1:{port}:80", "box", *SERVER)
     assert _get("127.0.0.1", port) == "page"
     assert _get(host_address, port, seconds=0) in ("URLError", "ConnectionRefusedError")
@@ -130,10 +123,10 @@ def test_all_exposed_ports_get_one_of_the_hosts(box: Program) -> None:
 
 
 def test_ports_are_free_after_the_monitor_was_killed(box: Program) -> None:
-    port = _free()
+    port = free_ports()
     box("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SERVER)
     assert _get("127.0.0.1", port) == "page"
-    os.kill(_monitor(box, "web"), signal.SIGKILL)
+    kill(_monitor(box, "web"))
     _until(lambda: _is_free(port))
     assert box.text("ps", "-a", "--format", "{{.State}}") == "exited"
     box("run", "-d", "--name", "next", "-p", f"{port}:80", "box", *SERVER)
@@ -142,14 +135,7 @@ def test_ports_are_free_after_the_monitor_was_killed(box: Program) -> None:
 
 
 def test_a_range_is_published_port_by_port(box: Program) -> None:
-    with socket.socket() as first, socket.socket() as second:  # two neighbours that are free at this moment
-        for port in range(20000 + os.getpid() % 5000 * 2, 32000, 2):  # others test at the same time
-            try:
-                first.bind(("0.0.0.0", port))
-                second.bind(("0.0.0.0", port + 1))
-                break
-            except OSError:
-                continue
+    port = free_ports(2)
     box("run", "-d", "--name", "two", "-p", f"{port}-{port + 1}:80-81", "box", "sleep", "60")
     shown = box.text("port", "two")
     assert f"80/tcp -> 0.0.0.0:{port}" in shown
@@ -159,7 +145,7 @@ def test_a_range_is_published_port_by_port(box: Program) -> None:
 
 @pytest.mark.slow
 def test_of_ten_thousand_short_requests_none_is_lost(box: Program) -> None:
-    port = _free()
+    port = free_ports()
     box("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SERVER)
     assert _get("127.0.0.1", port) == "page"
 

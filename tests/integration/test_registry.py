@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import Program
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
 
@@ -32,8 +33,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if program is None:
         pytest.skip("docker-registry (package docker-registry)")
     directory = tmp_path_factory.mktemp("registry")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    host = f"127.0.0.1:{free_ports()}"
     (directory / "config.yml").write_text(_CONFIG.format(directory=directory / "data", host=host))
     with subprocess.Popen(
         [program, "serve", str(directory / "config.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -45,7 +45,7 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _wait_for(host: str) -> None:
     name, _, port = host.rpartition(":")
-    for _ in range(200):
+    for _ in range(1200):
         try:
             socket.create_connection((name, int(port)), timeout=1).close()
         except OSError:

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import Program, settle
-from tests.integration.test_published_ports import SERVER, _free, _get, _until
+from tests.integration.test_published_ports import SERVER, _get, _until
+from tests.ports import free_ports
 from tests.users import find_user
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay, pytest.mark.userns]
@@ -64,7 +65,7 @@ def test_a_killed_holder_is_followed_by_one_with_the_same_namespace(box: Program
     box("run", "-d", "--name", "web", "--network", "net", "box", *SERVER)
     held = _holder(box)
     _kill(int(held[0].partition("-")[0]))
-    ask = ("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do wget -qO- http://web/ && break; sleep 0.2; done")
+    ask = ("sh", "-c", "for i in $(seq 200); do wget -qO- http://web/ && break; sleep 0.2; done")
     assert box.text("run", "--rm", "--network", "net", "box", *ask) == "page"
     assert _holder(box)[0] != held[0]
     assert _holder(box)[2] == held[2]
@@ -90,7 +91,7 @@ def test_what_a_killed_holder_leaves_is_gone_after_the_next_command(box: Program
 @pytest.mark.parametrize("network", ["bridge", "slirp4netns"])
 def test_ports_are_published_where_there_is_no_pasta(box: Program, network: str) -> None:
     poor = replace(box, hidden=("pasta",))
-    port = _free()
+    port = free_ports()
     poor("run", "-d", "--name", "web", "--network", network, "-p", f"{port}:80", "box", *SERVER)
     assert _get("127.0.0.1", port) == "page"
     poor("rm", "-f", "web")
@@ -125,7 +126,7 @@ def test_a_segment_of_no_connection_is_not_answered(box: Program) -> None:
 
     def ask(flags: int) -> str:
         words = ("nsenter", f"--net=/proc/{pid}/ns/net", sys.executable, "-c", _ASK, gateway, str(flags))
-        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout.strip()
+        return subprocess.run(words, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
     assert ask(2) == "reset"  # the beginning of a connection to a port where nobody listens
     assert ask(0) == "silence"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ RUN mkdir /www && echo from the service > /www/index.html
 EXPOSE 80
 CMD echo serving; sleep 0.3; exec httpd -f -p 80 -h /www
 """
+_LONG = 1_000_000 + os.getpid()
+"""Seconds that no other test sleeps, of those that run at the same time."""
 _ASKS = "FROM box\nRUN wget -q -O /page http://web/ && cat /page\n"
 
 
@@ -122,7 +125,7 @@ def test_a_service_that_cannot_be_had_is_named(web: Program) -> None:
 
 
 def _until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it does not happen"
         time.sleep(0.05)
@@ -130,24 +133,25 @@ def _until(condition: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_nothing_is_left_of_services_when_the_build_is_ended(web: Program, number: int, status: int) -> None:
-    directory = web.directory("context", {"Dockerfile": "FROM box\nRUN wget -q -O /page http://web/ && sleep 100\n"})
+    text = f"FROM box\nRUN wget -q -O /page http://web/ && sleep {_LONG}\n"
+    directory = web.directory("context", {"Dockerfile": text})
     process = web.popen("build", "-q", "--service", "web=web", directory)
     try:
         _until(lambda: "web" in web.text("ps", "--format", "{{.Image}}") and _sleeps(web))
         process.send_signal(number)
-        assert process.wait(10) == status
+        assert process.wait(60) == status
     finally:
         process.kill()
         process.communicate()
     assert _left(web) == ("", [])
-    assert not settle(web, 5)
+    assert not settle(web)
 
 
 def _sleeps(program: Program) -> bool:
     """Tell whether the step has come to its `sleep`."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes() == b"sleep\x00100\x00":
+            if path.read_bytes() == b"sleep\x00%d\x00" % _LONG:
                 return True
         except OSError:
             continue

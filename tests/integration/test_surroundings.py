@@ -64,14 +64,14 @@ def test_a_working_directory_that_is_gone_stops_only_what_needs_it(box: Program)
     context = box.directory("ctx", {"Dockerfile": "FROM box\nENV a=b\n"})
     script = f"cd {gone} && rmdir {gone} && exec " + shlex.join(box.command(*RUN, "box", "echo", "alive"))
     result = subprocess.run(
-        ["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=30
+        ["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60
     )
     assert (result.returncode, result.stdout) == (0, b"alive\n"), result.stderr
     for words, status in ((("build", "-q", str(context)), 0), (("build", "-q", "."), 1), (("images", "-q"), 0)):
         gone.mkdir()
         script = f"cd {gone} && rmdir {gone} && exec " + shlex.join(box.command(*words))
         result = subprocess.run(
-            ["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=30
+            ["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60
         )
         assert result.returncode in (status, 2 * status), result.stderr
         assert b"Traceback" not in result.stderr
@@ -84,7 +84,7 @@ def test_an_empty_environment_is_enough(box: Program) -> None:
         ((*RUN, "bare", "cat", "/hi"), b"hi\n"),
     ):
         command = [*box.identity(), "env", "-i", str(PROGRAM), "--root", str(box.root), *words]
-        result = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=30)
+        result = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60)
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith(expected)
 
@@ -95,7 +95,7 @@ def test_the_state_lies_where_the_environment_says(pybuild: Program) -> None:
     expected = other / ("pybuild" if pybuild.user else "chosen")
     words = [f"{name}={value}" for name, value in environment.items()]
     command = [*pybuild.identity(), "env", "-u", "PYBUILD_ROOT", *words, str(PROGRAM), "images", "-q"]
-    result = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=30)
+    result = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60)
     assert result.returncode == 0, result.stderr
     assert expected.stat().st_mode & 0o777 == 0o700
 
@@ -120,7 +120,7 @@ def test_a_umask_does_not_change_the_image(box: Program) -> None:
             box.command("build", "-q", "--no-cache", context)
         )
         result = subprocess.run(
-            ["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=30
+            ["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60
         )
         assert result.returncode == 0, result.stderr
         ids.add(result.stdout)

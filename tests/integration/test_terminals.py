@@ -40,7 +40,7 @@ class Terminal:
         """Type."""
         os.write(self.master, text)
 
-    def until(self, text: bytes, seconds: float = 20) -> None:
+    def until(self, text: bytes, seconds: float = 60) -> None:
         """Read until `text` was written since the last look."""
         end = time.monotonic() + seconds
         while text not in self.output:
@@ -51,7 +51,7 @@ class Terminal:
 
     def end(self) -> int:
         """Wait for the end; returns the status. The terminal has its modes again."""
-        status: int = self.process.wait(20)
+        status: int = self.process.wait(60)
         assert termios.tcgetattr(self.slave) == self.modes
         return status
 
@@ -112,7 +112,9 @@ def test_detaching_from_exec_leaves_its_command_running(running: Program, termin
     terminal.until(b"\r\n")
     terminal.type(b"\x01z")
     terminal.end()
-    assert "sleep 4321" in running.text("top", "one")
+    end = time.monotonic() + 60
+    while "sleep 4321" not in running.text("top", "one"):  # the shell has read its line, and starts it
+        assert time.monotonic() < end
 
 
 def test_attach_is_the_containers_terminal_until_the_keys_are_typed(

@@ -54,7 +54,7 @@ def test_the_images_health_check_can_be_left_out(box: Program, busybox: Path) ->
 
 def _health(box: Program, name: str, wanted: str) -> list[dict[str, object]]:
     """Wait until the health of a container is as wanted; returns the log of its checks."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while box.text("inspect", "-f", "{{.State.Health.Status}}", name) != wanted:
         assert time.monotonic() < deadline
         time.sleep(0.05)

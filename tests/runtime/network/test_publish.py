@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from runtime.errors import NetworkError, UsageError
 from runtime.network import publish
 from runtime.network.publish import Published
+from tests.ports import free_ports
 
 
 def place(address: str, port: str) -> list[dict[str, str]]:
@@ -69,9 +70,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 
 def test_a_port_is_held_for_both_versions_of_ip() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports()
     reserved = publish.reserve({"80/tcp": place("", str(port))}, {})
     try:
         assert {place.address for place in reserved.ports} >= {"0.0.0.0"}
@@ -84,13 +83,11 @@ def test_a_port_is_held_for_both_versions_of_ip() -> None:
 
 
 def test_a_port_that_is_in_use_is_named_and_nothing_stays_held() -> None:
-    with socket.socket() as other, socket.socket() as probe:
+    free = free_ports()
+    with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
-        probe.close()
         with pytest.raises(
             NetworkError, match=rf"127\.0\.0\.1:{taken} failed: port is already allocated.*by container web"
         ):

@@ -27,6 +27,7 @@ from runtime.registry.client import Repository
 from runtime.registry.credentials import Credentials, CredentialSource
 from runtime.registry.hosts import Hosts
 from runtime.registry.transport import Body, Transport
+from tests.ports import free_ports
 
 pytestmark = pytest.mark.peer
 
@@ -42,8 +43,7 @@ def start(tmp_path: Path, missing: Callable[[str], None]) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def run(*, tls: Path | None = None, auth: str = "") -> str:
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                host = f"127.0.0.1:{free.getsockname()[1]}"
+            host = f"127.0.0.1:{free_ports()}"
             files = {"certificate": str(tls / "server.crt"), "key": str(tls / "server.key")} if tls else {}
             config = {
                 "version": "0.1",
@@ -57,7 +57,7 @@ def start(tmp_path: Path, missing: Callable[[str], None]) -> Iterator[Start]:
             path = tmp_path / "registry.json"
             path.write_text(json.dumps(config))
             process = subprocess.Popen(["docker-registry", "serve", str(path)], stderr=subprocess.DEVNULL)
-            stack.callback(process.wait, 10)
+            stack.callback(process.wait, 60)
             stack.callback(process.kill)
             _wait_for(host)
             return host
@@ -67,7 +67,7 @@ def start(tmp_path: Path, missing: Callable[[str], None]) -> Iterator[Start]:
 
 def _wait_for(host: str) -> None:
     name, _, port = host.partition(":")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             socket.create_connection((name, int(port)), 1).close()
