@@ -187,4 +187,9 @@ LANGUAGE: tuple[Case, ...] = (
         "RUN echo x > /o\nENV A=1\nARG SOURCE_DATE_EPOCH\nRUN echo $SOURCE_DATE_EPOCH > /e",
         words=("--build-arg", "SOURCE_DATE_EPOCH=1234567890"),
     ),
+    Case(
+        "stages-in-any-case",
+        "FROM BASE AS Build\nRUN echo 1 > /x\nFROM build AS Two\nRUN --mount=from=BUILD,target=/m cp /m/x /y\n"
+        "FROM BASE\nCOPY --from=Two /y /1\nCOPY --from=bUILD /x /2",
+    ),
 )

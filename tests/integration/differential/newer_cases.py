@@ -175,6 +175,32 @@ NEWER: tuple[Case, ...] = (
         {"d/a.md": "", "d/s/b.md": "", "d/s/c.txt": "", ".dockerignore": "d/s\n!d/s/b.md\n"},
     ),
     _case(
+        "parents-and-hard-links",
+        "COPY --parents d/* /o0/\n"
+        "COPY --parents **/hard **/f /o1/\n"
+        "COPY --parents d/[fs]* /o2/\n"
+        "COPY --link --parents d/./* /o3/\n"
+        "COPY --parents --exclude=d/f d/* /o4/\n"
+        "COPY d/[fs]* /o5/",
+        TREE,
+    ),
+    _case(
+        "parents-and-hard-links-of-a-stage",
+        "FROM BASE AS s\n"
+        "RUN mkdir -p /s/a/b /s/c && echo 1 > /s/a/b/f && ln /s/a/b/f /s/c/g && ln /s/c/g /s/h\n"
+        "FROM BASE\n"
+        "COPY --from=s --parents /s/./** /o0/\n"
+        "COPY --from=s --parents /s/*/ /o1/\n"
+        "COPY --from=s --parents --chown=3:4 /s/./*/* /s/h /o2/",
+    ),
+    _case(
+        "parents-with-all-taken-back",
+        "COPY --parents --exclude=* --exclude=!x/y x /o0/\n"
+        "COPY --parents --exclude=d --exclude=!d/m n * /o1/\n"
+        "COPY --parents --exclude=*.txt *.txt /o2/\n"
+        "COPY --parents x/** /o3/",
+    ),
+    _case(
         "links-are-not-followed", _BEFORE + "COPY --link a.txt /ln/x\nCOPY --link d /dang\nCOPY --link a.txt /d", TREE
     ),
     _case(
@@ -215,4 +241,8 @@ NEWER_FAULTS: tuple[Case, ...] = (
         "COPY --from=s --parents /s/l/u/f /o/",
     ),
     _case("fault-parents-8", "ADD --parents x/a.txt /o/"),
+    _case("fault-parents-9", "COPY --parents --exclude=a.txt a.txt /o/"),
+    _case("fault-parents-10", "COPY --parents --exclude=n n a.txt /o/"),
+    _case("fault-parents-11", "COPY --parents --exclude=x/y x/y/b.txt /o/"),
+    _case("fault-parents-12", "FROM BASE AS s\nCOPY n /c\nFROM BASE\nCOPY --from=s --parents --exclude=**/c /c/m /o/"),
 )
