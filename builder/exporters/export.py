@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -62,7 +63,7 @@ def export(
             with reporter.working(_title(output)) as vertex:
                 if output.type in ("local", "tar"):
                     written = None
-                    _write_trees(builds, store, output, vertex)
+                    _write_trees(builds, store, output, vertex, options.epoch)
                 else:
                     written = _write_archive(store, images, output, wanted, vertex)
         top = top or (None if written is None else written.top)
@@ -183,7 +184,9 @@ def _show(vertex: Vertex, written: Written, images: Sequence[Configured]) -> Non
         vertex.status(f"exporting manifest list {written.top.digest}", done=True)
 
 
-def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, vertex: Vertex) -> None:
+def _write_trees(
+    builds: Sequence[BuildResult], store: Store, output: Output, vertex: Vertex, epoch: int | None
+) -> None:
     from builder.exporters import trees  # lazy: most builds write no tree
     from builder.exporters.destinations import open_destination
 
@@ -204,13 +207,15 @@ def _write_trees(builds: Sequence[BuildResult], store: Store, output: Output, ve
                 platforms = [build.platform for build in builds]
                 trees.refuse_meetings([(name, view) for name, (_, view) in zip(platforms, views, strict=True)], cancel)
             for name, view in views:
-                trees.write_tree(view, destination / name, cancel)
+                trees.write_tree(view, destination / name, cancel, epoch=epoch)
+                if name:  # a platform's directory is no image's: without an epoch it has no time, as in a tar
+                    os.utime(destination / name, (epoch or 0, epoch or 0))
             if output.delete:
                 trees.remove_stale(views, destination, cancel)
             return
         if len(views) > 1 and not split:
             raise UsageError("--output type=tar: several platforms in one tree", hint="leave platform-split=false out")
-        trees.write_tree_tars(views, stack.enter_context(open_destination(output)), cancel)
+        trees.write_tree_tars(views, stack.enter_context(open_destination(output)), cancel, epoch=epoch)
 
 
 def _write_archive(

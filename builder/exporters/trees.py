@@ -29,8 +29,13 @@ class Sink(Protocol):
         """Take all of `data`."""
 
 
-def write_tree_tars(trees: Sequence[tuple[str, MergedView]], sink: Sink, cancel: Cancel) -> None:
-    """Write trees as one deterministic tar, each below the directory that is named with it; "" is the tar's root."""
+def write_tree_tars(
+    trees: Sequence[tuple[str, MergedView]], sink: Sink, cancel: Cancel, *, epoch: int | None = None
+) -> None:
+    """Write trees as one deterministic tar, each below the directory that is named with it; "" is the tar's root.
+
+    With `epoch` (s, SOURCE_DATE_EPOCH) that is the time of all files.
+    """
     from runtime.store.layers.writer import LayerWriter  # lazy: only for this output
 
     with LayerWriter(sink) as writer:
@@ -41,6 +46,7 @@ def write_tree_tars(trees: Sequence[tuple[str, MergedView]], sink: Sink, cancel:
                 target = b"/".join(part for part in (prefix, path) if part)
                 if not target:
                     continue
+                metadata = _dated(metadata, epoch)
                 if metadata.kind != "file":
                     writer.add(target, metadata)
                     continue
@@ -52,10 +58,11 @@ def write_tree_tars(trees: Sequence[tuple[str, MergedView]], sink: Sink, cancel:
         writer.finish()
 
 
-def write_tree(view: MergedView, destination: Path, cancel: Cancel) -> None:
+def write_tree(view: MergedView, destination: Path, cancel: Cancel, *, epoch: int | None = None) -> None:
     """Write the tree into a directory, which is made if it is missing; what it already holds stays or is replaced.
 
-    Everything belongs to the caller; modes, times and links are the image's. No link in `destination` is followed.
+    Everything belongs to the caller; modes, times and links are the image's, but for the time `epoch` (s) if there is
+    one. No link in `destination` is followed.
     Devices are left out for those who may not make them. Raises PybuildError.
     """
     try:
@@ -64,7 +71,7 @@ def write_tree(view: MergedView, destination: Path, cancel: Cancel) -> None:
     except OSError as error:
         raise PybuildError(f"output directory {destination}: {error.strerror}") from error
     try:
-        _Tree(root, cancel).write(view)
+        _Tree(root, cancel, epoch).write(view)
     except OSError as error:
         raise PybuildError(f"output directory {destination}: {error.filename}: {error.strerror}") from error
     finally:
@@ -108,10 +115,15 @@ def remove_stale(trees: Sequence[tuple[str, MergedView]], destination: Path, can
         raise PybuildError(f"output directory {destination}: {error.filename}: {error.strerror}") from error
 
 
+def _dated(metadata: Metadata, epoch: int | None) -> Metadata:
+    return metadata if epoch is None else metadata._replace(mtime_ns=epoch * 10**9)
+
+
 class _Tree:
     """The files of one output directory; directories get modes and times last."""
 
-    def __init__(self, root: int, cancel: Cancel) -> None:
+    def __init__(self, root: int, cancel: Cancel, epoch: int | None) -> None:
+        self._epoch = epoch
         self._root = root
         self._cancel = cancel
         self._first: dict[tuple[int, int], bytes] = {}
@@ -125,7 +137,7 @@ class _Tree:
             parent, _, name = path.rpartition(b"/")
             fd = self._open(parent)
             try:
-                self._write_one(fd, path, name, metadata, layer)
+                self._write_one(fd, path, name, _dated(metadata, self._epoch), layer)
             finally:
                 os.close(fd)
         for path, metadata in reversed(self._directories):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.exporters.trees import refuse_meetings, remove_stale, write_tree
+from builder.exporters.trees import refuse_meetings, remove_stale, write_tree, write_tree_tars
 from runtime.context import Context
 from runtime.errors import PybuildError
 from runtime.store import Store
@@ -59,6 +61,17 @@ def test_files_keep_mode_time_links_and_belong_to_the_caller(
     assert os.readlink(out / "l") == "/etc/passwd"
     assert stat.S_ISFIFO((out / "p").lstat().st_mode)
     assert stat.S_IMODE((out / "closed").stat().st_mode) == 0o500
+
+
+def test_the_epoch_is_the_time_of_all_files(view: Callable[..., MergedView], tmp_path: Path, context: Context) -> None:
+    tree = view(_file("d/a"), lambda base: os.symlink("a", base / "d/l"), lambda base: (base / "e").mkdir())
+    out, archive = tmp_path / "out", io.BytesIO()
+    write_tree(tree, out, context.cancel, epoch=7)
+    write_tree_tars([("", tree)], archive, context.cancel, epoch=7)
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
+        assert {member.name: member.mtime for member in tar} == dict.fromkeys(("d", "d/a", "d/l", "e"), 7)
+    assert {path.lstat().st_mtime for path in out.rglob("*")} == {7}
 
 
 def test_links_of_the_destination_are_replaced_and_not_followed(
