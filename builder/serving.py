@@ -21,6 +21,7 @@ from runtime.store.leases import is_alive, own_name
 if TYPE_CHECKING:
     from builder.reporter import Reporter, Vertex
     from builder.services import Service
+    from runtime.containers.documents import Config, HostConfig
     from runtime.network.networks import Network
     from runtime.oci.platforms import Platform
     from runtime.oci.references import Reference
@@ -135,19 +136,11 @@ class Serving:
         self._ready = True
 
     def _launch(self, containers: Containers, service: Service, network: str, owner: str) -> None:
-        from runtime.cli.arguments import read_arguments
-        from runtime.cli.containersettings import read_config, read_host_config
-        from runtime.cli.create import VERB
         from runtime.containers.create import create
         from runtime.containers.foreground import run_detached
         from runtime.containers.start import monitor_process
 
-        words = [f"--network={network}", f"--network-alias={service.name}", f"--hostname={service.name}"]
-        words += [f"--label={LABEL}={owner}", *(f"--env={entry}" for entry in service.environment)]
-        arguments = read_arguments(VERB, [*words, service.image, *service.command])
-        config = read_config(arguments, self._store.context, service.image, service.command)
-        host = read_host_config(arguments)
-        host["ServiceOf"] = owner
+        config, host = _documents(service, network, owner)
         image = self._store.images.require(service.identity)
         try:
             with monitor_process() as monitor:
@@ -193,6 +186,24 @@ class Serving:
         said = lines[-1].decode(errors="replace").strip() if lines else ""
         hint = f"its last line: {said}" if said else "it has said nothing"
         return PybuildError(f"service {service.name} ({service.image}) {what}", hint=hint)
+
+
+def _documents(service: Service, network: str, owner: str) -> tuple[Config, HostConfig]:
+    """Return what the container of a service is to be, and to have of the machine, as `create` takes them."""
+    variables = {entry.partition("=")[0]: entry for entry in service.environment}
+    config: Config = {
+        "Hostname": service.name,
+        "Image": service.image,
+        "Env": list(variables.values()),
+        "Cmd": list(service.command) or None,
+        "Labels": {LABEL: owner},
+    }
+    host: HostConfig = {
+        "NetworkMode": network,
+        "Networks": {network: {"Aliases": [service.name]}},
+        "ServiceOf": owner,
+    }
+    return config, host
 
 
 def _state(containers: Containers, container: Container, service: Service) -> str | None:

@@ -255,8 +255,18 @@ def _apparmor(container: Container) -> str:
     return next((text[9:] for text in options if text.startswith(("apparmor=", "apparmor:"))), "")
 
 
+_SWITCHES = ("AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce")
+_CONFIG_DEFAULTS: dict[str, object] = {
+    **dict.fromkeys(("Hostname", "Domainname", "User", "WorkingDir"), ""),
+    **dict.fromkeys(_SWITCHES, False),
+    **dict.fromkeys(("Cmd", "Entrypoint"), None),
+    "Labels": {},
+}
+"""Fields that every container shows; what made it without flags may have left them out."""
+
+
 def _config(container: Container) -> dict[str, object]:
-    config: dict[str, object] = {**container.config, "OnBuild": None}
+    config: dict[str, object] = {**_CONFIG_DEFAULTS, **container.config, "OnBuild": None}
     for name in ("ExposedPorts", "Healthcheck", "StopSignal", "StopTimeout"):
         if not config.get(name) and config.get(name) != 0:
             config.pop(name, None)
