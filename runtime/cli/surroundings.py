@@ -8,11 +8,7 @@ from pathlib import Path
 
 from runtime.cli.arguments import Arguments
 from runtime.context import Context, Layout
-
-try:
-    from _sha256 import sha256  # type: ignore[import-not-found]  # hashlib loads OpenSSL, 3 ms of every command
-except ImportError:
-    from hashlib import sha256
+from runtime.oci.shortsha import hex_sha256
 
 _RUN = "/run/pybuild"
 
@@ -46,7 +42,7 @@ def find_layout(root: str | None, environ: Mapping[str, str], *, rootless: bool)
         data = environ.get("XDG_DATA_HOME") or os.path.join(environ.get("HOME") or "/", ".local", "share")
         root = os.path.join(data, "pybuild")
     path = os.path.realpath(root or "/var/lib/pybuild")
-    key = sha256(os.fsencode(path)).hexdigest()[:10]
+    key = hex_sha256(os.fsencode(path))[:10]
     runtime_directory = environ.get("XDG_RUNTIME_DIR")
     if not rootless and _can_write(_RUN):
         run = f"{_RUN}/{key}"

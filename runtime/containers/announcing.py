@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from hashlib import sha256
 from typing import TYPE_CHECKING
+
+from runtime.oci.shortsha import hex_sha256
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -54,7 +55,7 @@ def announce_surroundings(connection: Connection, key: str, container: Container
 
 def predefined_id(key: str, name: str) -> str:
     """Return the id of a predefined network, which goes with the root that has this key."""
-    return sha256(f"{key}:{name}".encode()).hexdigest()
+    return hex_sha256(f"{key}:{name}".encode())
 
 
 def announce_image(store: Store, action: str, image: Image, name: Reference | None = None) -> None:

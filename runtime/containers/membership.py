@@ -6,7 +6,6 @@ import errno
 import json
 import os
 from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from runtime.containers import announcing
@@ -20,6 +19,7 @@ from runtime.network.plan import names_document
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.network.settings import EndpointSettings
 from runtime.network.ways import way_out
+from runtime.oci.shortsha import hex_sha256
 from runtime.oci.times import rfc3339
 
 if TYPE_CHECKING:
@@ -286,7 +286,7 @@ def predefined_id(store: Store, name: str) -> str:
 
 def endpoint_id(container: str, network: str) -> str:
     """Return the id of a container's connection to a network."""
-    return sha256(f"{container}:{network}".encode()).hexdigest()
+    return hex_sha256(f"{container}:{network}".encode())
 
 
 def find_network(store: Store, text: str, _sizes: bool) -> dict[str, object] | None:

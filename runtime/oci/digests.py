@@ -6,12 +6,12 @@ the only ones known here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import NewType
 
 from runtime.errors import DocumentError
+from runtime.oci.shortsha import hex_sha256
 
 Digest = NewType("Digest", str)
 """The digest of a blob: a config, manifest, index or (compressed) layer."""
@@ -60,11 +60,15 @@ def hex_of(digest: str) -> str:
 
 def sha256_of(data: bytes) -> Digest:
     """Digest bytes that are in memory."""
-    return Digest("sha256:" + hashlib.sha256(data).hexdigest())
+    return Digest(f"sha256:{hex_sha256(data)}")
 
 
 def digest_of(data: bytes, algorithm: str) -> Digest:
     """Digest bytes that are in memory with `sha256` or `sha512`."""
+    if algorithm == "sha256":
+        return sha256_of(data)
+    import hashlib  # lazy: see shortsha
+
     return Digest(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
 
 

@@ -81,7 +81,7 @@ def keep(path: Path, program: bytes) -> None:
 
 def _key(machine: str, relevant: frozenset[str]) -> str:
     """Name the program by everything that decides its bytes."""
-    from hashlib import sha256
+    from runtime.oci.shortsha import hex_sha256  # lazy: where a program comes ready-made, nothing is named
 
     parts = [
         str(_RECIPE),
@@ -92,7 +92,7 @@ def _key(machine: str, relevant: frozenset[str]) -> str:
         *sorted(profile.allowed(machine, relevant)),
     ]
     parts += [repr((profile.AF_VSOCK, profile.PERSONALITIES, profile.CLONE_NAMESPACES, profile.NEWEST))]
-    return sha256("\0".join(parts).encode()).hexdigest()[:32]
+    return hex_sha256("\0".join(parts).encode())[:32]
 
 
 def library_version() -> str:

@@ -9,7 +9,6 @@ One that another boot left so is read and compared before it counts as being her
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -46,6 +45,8 @@ class BlobWriter:
         self._expected = expected
         self._expected_size = size
         self._algorithm = algorithm_of(expected) if expected else "sha256"
+        import hashlib  # lazy: OpenSSL
+
         self._hash = hashlib.new(self._algorithm)
         self.size = 0
         """Bytes written so far."""
@@ -289,6 +290,8 @@ class BlobStore:
         return True
 
     def _compare(self, digest: Digest, file: BinaryIO) -> None:
+        import hashlib  # lazy: OpenSSL
+
         actual = hashlib.new(algorithm_of(digest))
         while data := file.read(CHUNK):
             self._store.context.cancel.check()

@@ -6,7 +6,6 @@ one who unpacked or read it. A layer may have several blobs, one for each compre
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -243,6 +242,8 @@ class LayerBlobs:
 
     def compare(self, diff_id: DiffID, path: Path, sink: Compressor | None = None) -> None:
         """Read a blob, and raise DigestMismatch if it does not hold the layer; `sink` gets the plain bytes."""
+        import hashlib  # lazy: OpenSSL
+
         hasher = hashlib.new(algorithm_of(diff_id))
         with open(path, "rb") as file:
             plain: BinaryIO = decompressed(file, f"layer {diff_id}")
