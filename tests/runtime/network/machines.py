@@ -123,7 +123,7 @@ def left_over(key: str) -> list[str]:
         return found + [f"table {key}"] * rules.has_table(f"pybuild_{key}")
 
 
-def eventually(condition: Callable[[], bool], *, seconds: float = 5) -> bool:
+def eventually(condition: Callable[[], bool], *, seconds: float = 60) -> bool:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -71,7 +71,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
 _ASK_NAMES = """
 import socket, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-    client.settimeout(3)
+    client.settimeout(60)
     client.connect((sys.argv[1], 53))
     client.send(b"question?")
     print(client.recv(512).decode(), end="")

@@ -83,7 +83,7 @@ def test_a_client_that_sent_datagrams_before_goes_on_from_the_same_port(connecte
             assert process.stdout is not None
             process.stdout.readline()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.settimeout(3)
+                client.settimeout(60)
                 client.sendto(b"hello", (UPLINK, PUBLISHED))  # the kernel remembers that this went to the host
                 publish((0, UDP, PUBLISHED))
                 client.sendto(b"hello", (UPLINK, PUBLISHED))
@@ -100,7 +100,7 @@ def test_datagrams_get_through_and_back(connected: int) -> None:
             assert process.stdout is not None
             process.stdout.readline()
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.settimeout(3)
+                client.settimeout(60)
                 client.sendto(b"hello", ("127.0.0.1", PUBLISHED))
                 assert client.recv(100) == b"HELLO"
         finally:

@@ -22,7 +22,7 @@ from runtime.network.relay import Datagrams, Target
 def udp() -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(5)
+        sock.settimeout(60)
         yield sock
 
 
@@ -62,7 +62,7 @@ def test_datagrams_of_each_client_come_back_to_him_and_the_silent_are_forgotten(
         clients = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
         peers = []
         for number, client in enumerate([*clients, clients[2]]):
-            client.settimeout(5)
+            client.settimeout(60)
             client.sendto(b"%d" % number, published.getsockname())
             loop.turn()
             data, peer = udp.recvfrom(100)
@@ -93,7 +93,7 @@ def test_a_connection_is_carried_in_both_directions_until_each_has_ended() -> No
             inner.sendall(b"answer")
             inner.shutdown(socket.SHUT_WR)
             assert _all(ours) == b"answer"
-        carrier.join(10)
+        carrier.join(60)
         assert not carrier.is_alive()
 
 

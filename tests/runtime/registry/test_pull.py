@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -405,7 +406,19 @@ def test_a_foreign_layer_comes_from_its_own_place(
 
 def test_a_failed_blob_stops_the_others(registry: MemoryRegistry, server: ScriptedServer, fetch: Pull) -> None:
     sample = add_image(registry, "team/app", files=[{f"f{n}": bytes([n]) * 100} for n in range(30)])
-    server.fault("GET", f"/blobs/{digest_of(sample.layers[0])}", Answer(404), times=99)
+    failed = threading.Event()
+
+    def fail(_request: Request) -> Answer:
+        failed.set()
+        return Answer(404)
+
+    def hold(request: Request) -> Answer:
+        failed.wait()
+        return registry(request)
+
+    server.fault("GET", f"/blobs/{digest_of(sample.layers[0])}", fail, times=99)
+    for layer in sample.layers[1:]:
+        server.fault("GET", f"/blobs/{digest_of(layer)}", hold)
     with pytest.raises(PybuildError):
         fetch()
     assert len(_blobs_asked(server)) < 30

@@ -149,7 +149,7 @@ def test_an_interruption_leaves_what_came(
 ) -> None:
     def interrupt(_request: Request) -> Answer:
         threading.Timer(0.5, store.context.cancel.set, (2,)).start()
-        return Answer(200, body=sample.layers[0], cut=CUT, stall=20)
+        return Answer(200, body=sample.layers[0], cut=CUT, stall=1000)
 
     server.fault("GET", f"/blobs/{digest_of(sample.layers[0])}", interrupt)
     with pytest.raises(Cancelled), session_for(store, make_transport) as session:
@@ -161,7 +161,7 @@ def _slow_first(server: ScriptedServer, sample: Sample, registry: MemoryRegistry
     """Send the lowest layer only after all of the others."""
 
     def wait(_request: Request) -> Answer:
-        upper.wait(20)
+        upper.wait()
         return Answer(200, body=sample.layers[0])
 
     server.fault("GET", f"/blobs/{digest_of(sample.layers[0])}", wait)

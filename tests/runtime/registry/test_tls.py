@@ -121,7 +121,6 @@ def test_a_plain_server_where_https_is_wanted_is_told(context: Context, serve: C
 def test_a_cancelled_greeting_ends_at_once(context: Context, serve: Callable[..., ScriptedServer]) -> None:
     import socket
     import threading
-    import time
 
     from runtime.errors import Cancelled
     from runtime.registry.hosts import Endpoint
@@ -130,8 +129,7 @@ def test_a_cancelled_greeting_ends_at_once(context: Context, serve: Callable[...
     with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing
         timer = threading.Timer(0.3, context.cancel.set, (2,))
         timer.start()
-        start = time.monotonic()
-        with Transport(context, Hosts(), timing=Timing()) as transport, pytest.raises(Cancelled):
+        patient = Timing(connect=1000, stall=1000)  # longer than a test may take
+        with Transport(context, Hosts(), timing=patient) as transport, pytest.raises(Cancelled):
             transport.request("GET", Endpoint(host=f"127.0.0.1:{listener.getsockname()[1]}"), "/v2/")
-        assert time.monotonic() - start < 3
         timer.join()

@@ -73,15 +73,13 @@ def test_a_silent_server_is_not_waited_for(transport: Transport, serve: Callable
     ended = threading.Event()
 
     def silent(_: Request) -> Answer:
-        ended.wait(20)
+        ended.wait()
         return Answer(drop=True)
 
     server = serve(silent)
     transport.timing = replace(QUICK, stall=0.1, tries=3)
-    start = time.monotonic()
     with pytest.raises(ConnectionCut, match="nothing came"):
         get(transport, server)
-    assert time.monotonic() - start < 3
     ended.set()
 
 
@@ -89,7 +87,7 @@ def test_retry_after_is_honoured(transport: Transport, echo: ScriptedServer) -> 
     echo.fault("GET", "/x", error(429, "TOOMANYREQUESTS", "slowly", Retry_After="1"))
     start = time.monotonic()
     assert get(transport, echo) == b"ok"
-    assert 1 <= time.monotonic() - start < 3
+    assert time.monotonic() - start >= 1
 
 
 @pytest.mark.parametrize(
@@ -113,12 +111,11 @@ def test_who_asks_for_much_patience_is_named_with_the_time(
 
 
 def test_all_tries_together_have_an_end(transport: Transport, echo: ScriptedServer) -> None:
-    transport.timing = replace(QUICK, total=0.5, first_wait=0.3)
+    transport.timing = replace(QUICK, total=0.5, first_wait=0.3, tries=100)
     echo.fault("GET", "/x", error(500, "X", "no"), times=100)
-    start = time.monotonic()
     with pytest.raises(RegistryError):
         get(transport, echo)
-    assert time.monotonic() - start < 1.5
+    assert len(echo.requests) <= 2  # the second wait would be longer than what is left
 
 
 def test_a_body_is_sent_again_from_its_start(transport: Transport, echo: ScriptedServer) -> None:
@@ -164,14 +161,16 @@ def test_nothing_is_asked_while_offline(context: Context, echo: ScriptedServer) 
 
 
 def test_a_cancelled_context_ends_a_wait(context: Context, transport: Transport, echo: ScriptedServer) -> None:
-    transport.timing = Timing()
-    echo.fault("GET", "/x", error(503, "X", "later", Retry_After="50"))
+    transport.timing = Timing(longest_wait=1000, total=2000)  # longer than a test may take
     timer = threading.Timer(0.2, context.cancel.set, (15,))
-    timer.start()
-    start = time.monotonic()
+
+    def later(_: Request) -> Answer:
+        timer.start()
+        return error(503, "X", "later", Retry_After="1000")
+
+    echo.fault("GET", "/x", later)
     with pytest.raises(Cancelled):
         get(transport, echo)
-    assert time.monotonic() - start < 3
     timer.join()
 
 
@@ -187,11 +186,9 @@ def test_a_cancelled_context_ends_a_connection_attempt(context: Context, transpo
             one.connect_ex(address)
         timer = threading.Timer(0.2, context.cancel.set, (2,))
         timer.start()
-        transport.timing = Timing()
-        start = time.monotonic()
+        transport.timing = Timing(connect=1000)
         with pytest.raises(Cancelled):
             transport.request("GET", Endpoint(host=f"127.0.0.1:{address[1]}", schemes=("http",)), "/x")
-        assert time.monotonic() - start < 3
         timer.join()
         for one in waiting:
             one.close()

@@ -121,7 +121,7 @@ class Sandboxes:
             input=json.dumps({"request": request, **order}),
             capture_output=True,
             text=True,
-            timeout=20,
+            timeout=120,
             check=False,
             cwd="/",
         )

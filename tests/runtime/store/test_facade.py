@@ -153,13 +153,13 @@ def test_the_exclusive_lock_waits_for_other_users(context: Context) -> None:
     def other() -> None:
         with Store.open(context):
             inside.set()
-            leave.wait(10)
+            leave.wait()
             order.append("other")
 
     thread = threading.Thread(target=other)
     with Store.open(context) as store:
         thread.start()
-        inside.wait(10)
+        inside.wait()
         threading.Timer(0.1, leave.set).start()
         with store.exclusive():
             order.append("exclusive")

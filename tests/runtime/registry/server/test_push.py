@@ -194,7 +194,7 @@ def test_content_encoding_does_not_change_what_is_stored(client: Client) -> None
 
 def test_a_body_is_asked_for_only_from_who_is_not_refused(client: Client) -> None:
     for name, first in (("a", b"HTTP/1.1 100"), ("UPPER", b"HTTP/1.1 400")):
-        connection = http.client.HTTPConnection(client.host, client.port, timeout=10)
+        connection = http.client.HTTPConnection(client.host, client.port, timeout=60)
         connection.putrequest("POST", f"/v2/{name}/blobs/uploads/?digest={digest_of(DATA)}")
         connection.putheader("Expect", "100-continue")
         connection.putheader("Content-Length", str(len(DATA)))
