@@ -15,7 +15,6 @@ from runtime.oci.platforms import parse_platform
 
 LEVELS = ("manifest", "index", "manifest-descriptor", "index-descriptor")
 _LEVEL = r"(?P<level>manifest-descriptor|index-descriptor|manifest|index)(?:\[(?P<platform>[^\]]+)\])?"
-_TARGETS = re.compile(r"^((?:(?:manifest-descriptor|index-descriptor|manifest|index)(?:\[[^\]]+\])?,?)+):(?=.+=)")
 _FIELD = re.compile(rf"annotation(?:-{_LEVEL})?(?:\[(?P<only>[^\]]+)\])?\.(?P<key>.+)")
 
 
@@ -29,19 +28,22 @@ class Annotation(Frozen):
 
 
 def read_annotations(words: Iterable[str]) -> tuple[Annotation, ...]:
-    """Read `--annotation [LEVEL[PLATFORM],…:]KEY=VALUE`. Raises UsageError."""
+    """Read `--annotation [LEVEL[PLATFORM],…:]KEY=VALUE`: a colon in front of the `=` ends levels. Raises UsageError."""
     found: list[Annotation] = []
     for word in words:
-        match = _TARGETS.match(word)
-        rest = word[match.end() :] if match else word
-        key, equals, value = rest.partition("=")
+        name, equals, value = word.partition("=")
+        targets, colon, key = name.partition(":")
+        if not colon:
+            targets, key = "manifest", name
         if not equals or not key:
             raise UsageError(f'invalid argument "{word}" for "--annotation" flag', hint="write KEY=VALUE")
-        targets = match[1].split(",") if match else ["manifest"]
-        for target in targets:
+        for target in targets.split(","):
             one = re.fullmatch(_LEVEL, target)
             if one is None:
-                raise UsageError(f'invalid argument "{word}" for "--annotation" flag', hint=f"levels: {LEVELS}")
+                raise UsageError(
+                    f'invalid argument "{word}" for "--annotation" flag: there is no level "{target}"',
+                    hint=f"write one of {', '.join(LEVELS)}, a manifest's perhaps with [PLATFORM]",
+                )
             found.append(_made(one["level"], one["platform"], key, value))
     return tuple(found)
 

@@ -55,7 +55,7 @@ def write_documents(store: Store, images: Sequence[Configured], output: Output) 
         raise UsageError(
             "index annotations are not supported for one platform", hint="annotate the manifest, or build several"
         )
-    manifests = tuple(_manifest(store, image, output, described=several) for image in images)
+    manifests = tuple(_manifest(store, image, output) for image in images)
     if not several:
         return Written(manifests=manifests, top=manifests[0])
     media_type = OCI_INDEX if output.oci else DOCKER_INDEX
@@ -70,7 +70,7 @@ def write_documents(store: Store, images: Sequence[Configured], output: Output) 
     return Written(manifests=manifests, top=top)
 
 
-def _manifest(store: Store, image: Configured, output: Output, *, described: bool) -> Descriptor:
+def _manifest(store: Store, image: Configured, output: Output) -> Descriptor:
     layers = store.images.layers.made(
         image.diff_ids, _COMPRESSIONS[output.compression or "gzip"], level=output.level, force=output.force
     )
@@ -85,15 +85,13 @@ def _manifest(store: Store, image: Configured, output: Output, *, described: boo
         annotations=chosen(output.annotations, "manifest", image.platform),
     )
     data = manifest.encode()
-    descriptor = Descriptor(
+    return Descriptor(
         media_type=manifest.media_type,
         digest=store.blobs.put(data),
         size=len(data),
         platform=parse_platform(image.platform).normalised(),
+        annotations=chosen(output.annotations, "manifest-descriptor", image.platform),
     )
-    if not described:
-        return descriptor
-    return replace(descriptor, annotations=chosen(output.annotations, "manifest-descriptor", image.platform))
 
 
 def _as_docker(layer: Descriptor) -> Descriptor:

@@ -17,7 +17,8 @@ from runtime.errors import UsageError
         ("index,manifest:a=b", [("index", None, "a", "b"), ("manifest", None, "a", "b")]),
         ("manifest[linux/arm64]:a=b", [("manifest", "linux/arm64", "a", "b")]),
         ("manifest-descriptor:a=b", [("manifest-descriptor", None, "a", "b")]),
-        ("org.x:y=b", [("manifest", None, "org.x:y", "b")]),
+        ("manifest:org.x:y=b:c", [("manifest", None, "org.x:y", "b:c")]),
+        ("a=b:c=d", [("manifest", None, "a", "b:c=d")]),
     ],
 )
 def test_the_flag_may_name_levels(word: str, found: list[tuple[str, str | None, str, str]]) -> None:
@@ -41,9 +42,15 @@ def test_an_output_may_have_its_own(name: str, level: str, platform: str | None)
 
 def test_what_is_no_annotation_is_refused() -> None:
     assert read_field("annotation", "v") is None
-    for word in ("nothing", "=x", "index[linux/amd64]:a=b"):
+    for word in ("nothing", "=x", "manifest:a", "manifest:=x", "index[linux/amd64]:a=b"):
         with pytest.raises(UsageError):
             read_annotations([word])
+
+
+@pytest.mark.parametrize("level", ["what", "", "org.x", "Manifest", "manifest[]", "manifest[linux]x", "manifest,"])
+def test_a_level_that_does_not_exist_is_refused(level: str) -> None:
+    with pytest.raises(UsageError, match="there is no level"):
+        read_annotations([f"{level}:a=b"])
 
 
 def test_each_document_gets_its_own_and_the_later_wins() -> None:
