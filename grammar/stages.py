@@ -91,7 +91,7 @@ class Outline:
 
 
 class Outlines:
-    """The stages of a file in order, found by name in any case (but see `_parent`)."""
+    """The stages of a file in order, found by name in any case."""
 
     def __init__(self) -> None:
         self.all: list[Outline] = []
@@ -243,8 +243,7 @@ def _begin(node: Instruction, outlines: Outlines, settings: Settings, global_arg
     parent = (
         None
         if replaced
-        else _standing_for(resolved.image, node, outlines, settings, platform)
-        or _parent(resolved.image, node, outlines)
+        else _standing_for(resolved.image, node, outlines, settings, platform) or outlines.find(resolved.image)
     )
     if parent is not None:
         base = Base(kind="stage", name=parent.name, stage=parent.index)
@@ -254,21 +253,6 @@ def _begin(node: Instruction, outlines: Outlines, settings: Settings, global_arg
     if base.kind == "scratch":
         platform = settings.platform
     return Outline(index=len(outlines.all), name=name, begin=node, base=base, platform=platform, replaced=replaced)
-
-
-def _parent(name: str, node: Instruction, outlines: Outlines) -> Outline | None:
-    """Return the stage that FROM names, None for an image; unlike elsewhere a stage is only found in lower case.
-
-    Raises DockerfileError for another case, which no image's name can have either.
-    """
-    found = outlines.find(name)
-    if found is not None and found.name != name:
-        raise DockerfileError(
-            f'failed to parse stage name "{name}": invalid reference format: repository name must be lowercase',
-            line=node.start_line,
-            hint=f"FROM finds the stage as {found.name}",
-        )
-    return found
 
 
 def _outside(name: str, settings: Settings, platform: Platform) -> Base:

@@ -154,6 +154,4 @@ FAULTS: tuple[Case, ...] = (
     Case("fault-copy-source-empty-variable", "COPY $NOPE /x", TREE),
     Case("fault-ignore-pattern", "COPY a /", {"a": "", ".dockerignore": "[\n"}),
     Case("fault-from-scratch-run", "FROM scratch\nRUN true"),
-    Case("fault-from-a-stage-in-another-case", "FROM BASE AS Build\nFROM Build", whole=True),
-    Case("fault-from-a-stage-in-another-case-unused", "FROM BASE AS build\nFROM BUILD AS two\nFROM BASE"),
 )
