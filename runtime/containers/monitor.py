@@ -65,6 +65,7 @@ class Monitor:
     """
 
     health: Health | None = None
+    guard = -1
 
     def __init__(self, plan: dict[str, Any], fds: list[int], starter: Client) -> None:
         self.plan = plan
@@ -115,6 +116,10 @@ class Monitor:
             for fd in set(stdio) - {-1}:
                 os.close(fd)
         self.child = child
+        if child.tree >= 0:
+            from runtime.containers import guard  # lazy: hardly any container shares a pid namespace
+
+            self.guard = guard.watch(child)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: self.children_ended(child.pid))
         if child.terminal is not None:
             self.stdin = child.terminal
@@ -172,6 +177,9 @@ class Monitor:
             self.health.stop()
             self.health = None
         code = launcher.wait(child)
+        if self.guard >= 0:
+            os.close(self.guard)
+            self.guard = -1
         deadline = time.monotonic() + _DRAIN
         while self.outputs and (self.blocked() or time.monotonic() < deadline):
             # Usually one turn. Pipes that stay open are held by a process outside of the container's pid namespace.

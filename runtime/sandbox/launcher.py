@@ -249,13 +249,13 @@ def wait(started: Child) -> int:
     if started.cgroup:
         started.cgroup.remove()
     if started.tree >= 0:
-        _end_all(started.tree)
+        end_all(started.tree)
         os.close(started.tree)
     code = os.waitstatus_to_exitcode(status)
     return 128 - code if code < 0 else code
 
 
-def _end_all(tree: int) -> None:
+def end_all(tree: int) -> None:
     """Kill what is left in a mount namespace, until there is nothing: its processes may go on forking."""
     wanted = os.fstat(tree)
     deadline = time.monotonic() + _END_SECONDS

@@ -6,6 +6,10 @@ Everything runs as root and as an ordinary user. docs/run-flags.md names the tes
 from __future__ import annotations
 
 import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -48,9 +52,35 @@ def test_with_the_machines_processes_none_of_its_own_stay(box: Program) -> None:
     started(box, "host", "--pid", "host", "box", "sh", "-c", f"setsid sleep {marker} & exec sleep 100")
     assert box.text("exec", "host", "readlink", "/proc/self/ns/pid") == os.readlink("/proc/self/ns/pid")
     box("rm", "-f", "host")
-    assert f"sleep\0{marker}" not in "".join(
-        path.read_text(errors="replace") for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()
-    )
+    assert not _runs(marker)
+
+
+def test_nothing_of_it_stays_when_its_monitor_is_killed(box: Program) -> None:
+    marker = f"8{os.getpid()}"
+    started(box, "host", "--pid", "host", "box", "sh", "-c", f"setsid sleep {marker} & exec sleep 100")
+    _wait_until(lambda: _runs(marker))
+    first = box.text("inspect", "-f", "{{.State.Pid}}", "host")
+    monitor = Path(f"/proc/{first}/stat").read_text().rpartition(") ")[2].split()[1]
+    os.kill(int(monitor), signal.SIGKILL)
+    _wait_until(lambda: box.text("inspect", "-f", "{{.State.Status}}", "host") == "exited")
+    _wait_until(lambda: not _runs(marker))
+    box("rm", "host")
+
+
+def _runs(marker: str) -> bool:
+    """Tell whether a `sleep` of this length runs anywhere."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if f"sleep\0{marker}" in path.read_text(errors="replace"):
+                return True
+    return False
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_memory_is_shared_with_a_container_that_lets_others(box: Program) -> None:

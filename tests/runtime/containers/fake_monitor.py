@@ -27,6 +27,7 @@ class Child:
         self.pidfd = os.pidfd_open(pid)
         self.terminal = terminal
         self.cgroup = None
+        self.tree = -1
 
 
 def launch(request, stdio, *, attach=None):
