@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +46,6 @@ def test_a_server_that_was_killed_is_told(capfd: pytest.CaptureFixture[str]) -> 
             server.run({}, nowhere, Cancel())
         (pid,) = children() - before
         os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it is dead, and still there
         with pytest.raises(SandboxError, match="step server"):
             server.run({}, nowhere, Cancel())

@@ -93,11 +93,11 @@ def launch(order: dict[str, object], result: dict[str, object], opened: dict[str
     seen = ""
     if child.terminal is not None:
         reader = opened["terminal"] = child.terminal
-        while str(order.get("expect", "")) not in seen:
-            seen += os.read(reader, 4096).decode()
+    while str(order.get("expect", "")) not in seen:
+        seen += os.read(reader, 4096).decode()
+    if child.terminal is not None:
         os.write(reader, str(order.get("terminal_input", "")).encode())
     if order.get("signal"):
-        time.sleep(0.3)
         os.kill(child.pid, int(str(order["signal"])))
     result["output"] = seen + read_all(reader)
     result["status"] = launcher.wait(child)

@@ -330,7 +330,7 @@ def test_control_c_reaches_a_command_behind_an_init(sandbox: Any) -> None:
 
 def test_an_init_reaps_forwards_and_exits_like_the_command(sandbox: Any) -> None:
     script = "trap 'echo term; exit 5' TERM; echo ready; sleep 20 & wait"
-    outcome = sandbox("sh", "-c", script, request={"init": True}, order={"signal": signal.SIGTERM})
+    outcome = sandbox("sh", "-c", script, request={"init": True}, order={"expect": "ready", "signal": signal.SIGTERM})
     assert outcome.status == 5
     assert outcome.lines == ["ready", "term"]
 
