@@ -41,7 +41,7 @@ def read_config(args: Arguments, context: Context, image: str, command: tuple[st
         "AttachStdin": "stdin" in streams,
         "AttachStdout": "stdout" in streams,
         "AttachStderr": "stderr" in streams,
-        "ExposedPorts": {port: {} for text in args.texts("expose") for port in _ports(text)},
+        "ExposedPorts": _exposed(args),
         "Tty": args.switch("tty"),
         "OpenStdin": args.switch("interactive"),
         "StdinOnce": args.switch("interactive") and "stdin" in streams,
@@ -67,6 +67,16 @@ def read_config(args: Arguments, context: Context, image: str, command: tuple[st
         if mount.kind == "volume" and not mount.source and not mount.mode:
             config["Volumes"][mount.target] = {}
     return config
+
+
+def _exposed(args: Arguments) -> dict[str, dict[str, object]]:
+    """Return the ports of `--expose` and those that are published, which are exposed with that, as Docker has it."""
+    ports: dict[str, dict[str, object]] = {port: {} for text in args.texts("expose") for port in _ports(text)}
+    if args.texts("publish"):
+        from runtime.network.publish import merge, parse_publish  # lazy: most containers publish nothing
+
+        ports |= {port: {} for port in merge(parse_publish(text) for text in args.texts("publish"))}
+    return ports
 
 
 def read_variables(args: Arguments, context: Context) -> dict[str, str | None]:

@@ -305,6 +305,8 @@ def _network(containers: Containers, container: Container) -> dict[str, object]:
         **dict.fromkeys(container.config.get("ExposedPorts") or (), None),
         **bindings(container),
     }
+    if container.host_config.get("NetworkMode") in ("none", "host"):
+        ports = {}  # nothing is exposed there
     return {
         "Bridge": "",
         "SandboxID": "",

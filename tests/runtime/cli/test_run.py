@@ -70,6 +70,11 @@ def test_labels_come_from_files_and_flags(context: Context, tmp_path: Path) -> N
     assert _config(context, "--label-file", str(file), "-l", "a=2")["Labels"] == {"a": "2", "b": ""}
 
 
+def test_published_ports_are_exposed(context: Context) -> None:
+    config = _config(context, "--expose", "22", "-p", "8080:80", "-p", "127.0.0.1::53/udp", "-p", "81:80")
+    assert list(config["ExposedPorts"]) == ["22/tcp", "80/tcp", "53/udp"]
+
+
 def test_exposed_ports_may_be_ranges(context: Context) -> None:
     assert list(_config(context, "--expose", "80-81/udp", "--expose", "22")["ExposedPorts"]) == [
         "80/udp",
