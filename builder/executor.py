@@ -17,7 +17,7 @@ from builder.plan import PlannedNode
 from builder.records import Miss, Record, Records
 from builder.reporter import Reporter, Vertex
 from frozen import asdict, replace
-from grammar.instructions import Copy, Run
+from grammar.instructions import Copy, Workdir
 from runtime.context import Cancel
 from runtime.errors import Cancelled, PybuildError, StepFailed, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest
@@ -257,14 +257,13 @@ class Executor:
                 "parent": given.parent.content,
                 "source": given.sources[instruction.from_].content,
                 "directory": given.working_directory,
-                "epoch": self._options.epoch,
             }
         )
 
     def _parts(self, step: Step, given: Given) -> KeyParts:
         parent = None if step.linked else given.parent.content
-        # A command sees SOURCE_DATE_EPOCH as a variable or not at all; what is made here has it as its time.
-        epoch = None if isinstance(step.instruction, Run) else self._options.epoch
+        # A command sees SOURCE_DATE_EPOCH as a variable or not at all; a directory that is made has it as its time.
+        epoch = self._options.epoch if isinstance(step.instruction, Workdir) else None
         return keys.complete(step.key_parts(given), parent=parent, epoch=epoch)
 
     def _lock_path(self, key: Digest) -> Path:
@@ -307,7 +306,7 @@ class Executor:
             started = given.context.now()
             try:
                 given = replace(given, output=vertex.output)
-                result = self._layer(planned, given, stage, keyword=keyword, site=site)
+                chain, content, earlier = self._layer(planned, given, stage, keyword=keyword, site=site)
             except SourceChanged as changed:
                 return changed.path, None
             except StepFailed as error:
@@ -317,10 +316,10 @@ class Executor:
                 key=key,
                 keyword=keyword,
                 parent=None if planned.step.linked else given.parent.content,
-                content=result[1],
-                chain=result[0],
-                created=ended if result[2] is None else result[2],
-                elapsed=ended - started,
+                content=content,
+                chain=chain,
+                created=ended if earlier is None else earlier.created,
+                elapsed=ended - started if earlier is None else earlier.elapsed,
                 site=site,
                 statement=statement,
                 parts=parts,
@@ -332,8 +331,8 @@ class Executor:
 
     def _layer(
         self, planned: PlannedNode, given: Given, stage: Stage, *, keyword: str, site: str
-    ) -> tuple[ChainID | None, Digest, int | None]:
-        """Make a step's layer; gives chain, content, and when an equal layer that takes its place was made."""
+    ) -> tuple[ChainID | None, Digest, Record | None]:
+        """Make a step's layer; gives chain, content, and the record of an equal layer that takes its place."""
         step = planned.step
         assert step is not None
         parent = None if step.linked else given.parent
@@ -359,7 +358,7 @@ class Executor:
                     parent=None if parent is None else parent.content, keyword=keyword, content=content
                 )
             if earlier is not None:
-                return earlier.chain, content, earlier.created
+                return earlier.chain, content, earlier
             return preparation.commit(digests).chain_id, content, None
 
     def _keep(

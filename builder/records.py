@@ -151,6 +151,11 @@ class Records:
         )
         return next((record for row in rows if (record := self._alive(row)) is not None), None)
 
+    def maker(self, chain: ChainID) -> Record | None:
+        """Return the record of the step that first led to a tree, None where that is not known."""
+        row = self._database.one("SELECT * FROM builder_records WHERE chain = ? ORDER BY sequence LIMIT 1", chain)
+        return None if row is None else self._alive(row)
+
     def latest_chain(self, statement: str, site: str) -> ChainID | None:
         """Return the tree that the instruction `statement` at `site` last led to, None if there is none."""
         row = self._database.one(

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder import imagestate
+from builder.records import Records
 from frozen import replace
 from runtime.errors import PybuildError
 from runtime.oci.digests import ChainID, DiffID
@@ -21,48 +23,64 @@ from runtime.store.snapshots import next_chain
 
 if TYPE_CHECKING:
     from builder.interfaces import Result
+    from builder.records import Record
     from builder.solver import BuildResult
     from runtime.store.facade import Store
     from runtime.store.view import MergedView
 
 _TABLES = (
-    """CREATE TABLE IF NOT EXISTS builder_clamped(
+    """CREATE TABLE IF NOT EXISTS builder_rewritten(
         diff_id TEXT NOT NULL,
         epoch INTEGER NOT NULL,
-        clamped TEXT NOT NULL,
-        PRIMARY KEY (diff_id, epoch)) WITHOUT ROWID""",
+        since INTEGER NOT NULL,
+        rewritten TEXT NOT NULL,
+        PRIMARY KEY (diff_id, epoch, since)) WITHOUT ROWID""",
 )
+_NEVER = 1 << 40
+"""Seconds since the epoch: later than any file."""
 
 
 def clamp_times(store: Store, build: BuildResult, epoch: int) -> BuildResult:
     """Let times later than `epoch` (s) become it in all layers of the build, remembered ones too.
 
-    A layer that has no later time stays the very same.
+    So do the times of what a RUN wrote, or WORKDIR made, before an `epoch` that is later: whether a layer was made now
+    or is remembered makes no difference. A layer that has no such time stays the very same.
     """
-    store.database.ensure("clamped", 1, _TABLES)
-    policy = TimePolicy(latest=epoch)
+    store.database.ensure("rewritten", 1, _TABLES)
+    records = Records(store)
     chain = build.base
     for layer in own_layers(store, build):
         store.context.cancel.check()
         snapshot = store.snapshots.get(layer)
         assert snapshot is not None
+        since = _made_since(records.maker(layer))
+        policy = TimePolicy(latest=epoch, since=since)
+        known = (snapshot.diff_id, epoch, since)
         row = store.database.one(
-            "SELECT clamped FROM builder_clamped WHERE diff_id = ? AND epoch = ?", snapshot.diff_id, epoch
+            "SELECT rewritten FROM builder_rewritten WHERE diff_id = ? AND epoch = ? AND since = ?", *known
         )
         paths = snapshot.paths
         if row is None:
             diff_id = write_layer(paths, store.snapshots.watched_sink(), times=policy).diff_id
             with store.database.write() as connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO builder_clamped VALUES(?, ?, ?)", (snapshot.diff_id, epoch, diff_id)
-                )
+                connection.execute("INSERT OR REPLACE INTO builder_rewritten VALUES(?, ?, ?, ?)", (*known, diff_id))
         else:
             diff_id = DiffID(row[0])
         following = next_chain(chain, diff_id)
         if store.snapshots.get(following) is None:
-            _apply(store, chain, diff_id, lambda sink, paths=paths: write_layer(paths, sink, times=policy))  # type: ignore[misc]
+            _apply(store, chain, diff_id, partial(write_layer, paths, times=policy))
         chain = following
     return _with_chain(build, chain)
+
+
+def _made_since(record: Record | None) -> int:
+    """Return from which time on (s) the files of a step's layer have no time of their own; `_NEVER` for a copy's."""
+    if record is None or record.keyword not in ("run", "workdir"):
+        return _NEVER
+    if record.keyword == "workdir":
+        return 0
+    # The kernel's clock for files lags behind by some milliseconds.
+    return (record.created - record.elapsed - 10**8) // 10**9
 
 
 def squash(store: Store, build: BuildResult) -> BuildResult:

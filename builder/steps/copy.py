@@ -150,7 +150,7 @@ class CopyStep:
         style = Style(
             owner=find_owner(copy.chown, given.view),
             mode=parse_mode(copy.chmod) if copy.chmod is not None else None,
-            created_ns=_created(sources, given.epoch),
+            created_ns=_created(sources),
         )
         if not sources and not copy.files and not copy.parents:
             return None
@@ -342,10 +342,11 @@ def _shared_links(sources: Sequence[_Source]) -> SharedLinks | None:
     return links if links.groups else None
 
 
-def _created(sources: Sequence[_Source], epoch: int | None) -> int:
-    """Return the time of directories and files that the copy itself makes: of the newest file that it copies."""
-    if epoch is not None:
-        return epoch * 10**9
+def _created(sources: Sequence[_Source]) -> int:
+    """Return the time of directories and files that the copy itself makes: of the newest file that it copies.
+
+    Not SOURCE_DATE_EPOCH: what was copied under another one, or none, is to be the same layer.
+    """
     times = (source.plan.entries.newest for source in sources)
     return max((time for time in times if time is not None), default=_OLDEST_NS)
 

@@ -84,7 +84,13 @@ CASES = {
         "x1.txt: content",
         text="FROM scratch\nCOPY x1.txt /\nCOPY src /src/\n",
     ),
-    "epoch": Case(nothing, "option", "SOURCE_DATE_EPOCH is new: '5'", options_after={"epoch": 5}),
+    "epoch": Case(
+        nothing,
+        "option",
+        "SOURCE_DATE_EPOCH is new: '5'",
+        text="FROM scratch\nWORKDIR /made\n",
+        options_after={"epoch": 5},
+    ),
     "no cache": Case(nothing, "asked", "nothing is taken from the cache", options_after={"no_cache": True}),
     "new step": Case(nothing, "new", "it has not run before", after="FROM scratch AS other\nWORKDIR /never\n"),
     "file of another stage": Case(

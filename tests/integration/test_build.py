@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,29 @@ def test_triggers_of_a_base_run_in_the_image_on_it(box: Program) -> None:
     box("build", "-q", "-t", "child", context)
     assert box.text(*RUN, "child", "sh", "-c", "cat /seen; echo $made") == "p\nhere"
     assert "OnBuild" not in {key for key, value in config_of(box, "child").items() if value}
+
+
+def test_the_epoch_gives_the_same_image_whatever_was_built_before_it(box: Program) -> None:
+    text = (
+        "FROM box\nCOPY <<E /h/text\nx\nE\nWORKDIR /w/v\nCOPY page /new/page\n"
+        "RUN --network=none echo a > /made; touch -d @1000000000 /old\n"
+    )
+    context = box.directory("epoch", {"Dockerfile": text, "page": "one\n"})
+    output = ("-o", "type=image,rewrite-timestamp=true")
+    later = {"SOURCE_DATE_EPOCH": str(int(time.time()) + 3600)}  # later than what is remembered of the first build
+    box("build", "-q", context)
+    box("build", "-q", *output, context, env={"SOURCE_DATE_EPOCH": "1500000000"})
+    remembered = box.text("build", "-q", "-t", "e", *output, context, env=later)
+    assert box.text(*RUN, "e", "stat", "-c", "%Y", "/made", "/old", "/w/v").split() == [
+        later["SOURCE_DATE_EPOCH"],
+        "1000000000",
+        later["SOURCE_DATE_EPOCH"],
+    ]
+    other = Program(home=box.home / "other", user=box.user)
+    other.home.mkdir()
+    other.own(other.home)
+    other("load", "-q", input=box("save", "box").stdout)
+    assert other.text("build", "-q", "-t", "e", *output, context, env=later) == remembered
 
 
 def test_the_same_epoch_gives_the_same_image_in_another_store(box: Program) -> None:

@@ -46,10 +46,18 @@ class Sink(Protocol):
 class TimePolicy(Frozen):
     """What happens to modification times: those after `latest` (seconds since the epoch) become `latest`.
 
-    The meaning of SOURCE_DATE_EPOCH for files (reproducible-builds.org/specs/source-date-epoch).
+    The meaning of SOURCE_DATE_EPOCH for files (reproducible-builds.org/specs/source-date-epoch). Those from `since` on
+    become it too: what a command wrote when it ran has no time of its own.
     """
 
     latest: int
+    since: int | None = None
+
+    def of(self, mtime_ns: int) -> int:
+        """Return what a time (ns) becomes."""
+        seconds = mtime_ns // _SECOND
+        is_made = self.since is not None and seconds >= self.since
+        return self.latest * _SECOND if is_made or mtime_ns > self.latest * _SECOND else mtime_ns
 
 
 class LayerDigests(Frozen):
@@ -140,7 +148,7 @@ class LayerWriter:
         content: bool = True,
     ) -> None:
         self._sink = sink
-        self._latest = times.latest if times is not None else None
+        self._times = times
         self._stream = StreamDigest(algorithm)
         self._content = ContentDigest() if content else _NoContent()
         self._hashes = content
@@ -180,8 +188,8 @@ class LayerWriter:
             return
         if metadata.xattrs:
             metadata = metadata._replace(xattrs=layer_xattrs(metadata.xattrs))
-        if self._latest is not None and metadata.mtime_ns > self._latest * _SECOND:
-            metadata = metadata._replace(mtime_ns=self._latest * _SECOND)
+        if self._times is not None:
+            metadata = metadata._replace(mtime_ns=self._times.of(metadata.mtime_ns))
         first = None
         if metadata.nlink > 1 and kind != "directory":
             identity = (metadata.device, metadata.inode)

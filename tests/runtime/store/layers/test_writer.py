@@ -219,6 +219,16 @@ def test_times_after_the_limit_become_the_limit(upper: Path) -> None:
     assert write_layer(upper) == digests
 
 
+def test_times_from_a_moment_on_become_the_limit_as_well(upper: Path) -> None:
+    for name, mtime in (("own", NOW - 9), ("made", NOW - 8), ("late", NOW + 1)):
+        (upper / name).touch()
+        os.utime(upper / name, (mtime, mtime))
+    sink = io.BytesIO()
+    write_layer(upper, sink, times=TimePolicy(latest=NOW, since=NOW - 8))
+    with tarfile.open(fileobj=io.BytesIO(sink.getvalue())) as tar:
+        assert {member.name: member.mtime for member in tar} == {"late": NOW, "made": NOW, "own": NOW - 9}
+
+
 def test_very_deep_tree_is_written(upper: Path) -> None:
     depth = 300
     fd = os.open(upper, os.O_RDONLY)
