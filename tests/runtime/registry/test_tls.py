@@ -114,7 +114,10 @@ def test_a_plain_server_where_https_is_wanted_is_told(context: Context, serve: C
     plain = serve(lambda _: Answer(raw=b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     hosts = Hosts(((Rule(prefix=plain.host, mirrors=()),),))
     endpoint = replace(hosts.endpoints(plain.host, "x")[0], schemes=("https",))
-    with Transport(context, hosts, timing=replace(QUICK, tries=2)) as transport, pytest.raises(RegistryError):
+    with (
+        Transport(context, hosts, timing=replace(QUICK, tries=1, connect=2, stall=2, answer=2)) as transport,
+        pytest.raises(RegistryError),
+    ):
         transport.request("GET", endpoint, "/v2/")
 
 
