@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from grammar.lint import KnownBase
-from runtime.containers.images import look_up
+from runtime.containers.images import look_up, written_out
 from runtime.errors import PybuildError, ReferenceInvalid
 from runtime.oci.platforms import parse_platform
 from runtime.oci.references import parse_reference
@@ -43,7 +43,7 @@ class BaseConfigs:
         return () if known is None else known.environment
 
     def _document(self, name: str, platform: str) -> Mapping[str, Any]:
-        image = look_up(self._store, name)
+        image = look_up(self._store, written_out(name))
         if image is not None:
             return image.config.raw
         if self._store.context.offline:

@@ -13,7 +13,7 @@ from builder.failures import located
 from builder.interfaces import BaseImage, Result
 from builder.keys import base_content
 from frozen import Frozen, replace
-from runtime.containers.images import find_image, look_up
+from runtime.containers.images import find_image, look_up, written_out
 from runtime.errors import Cancelled, NotFound, PybuildError, ReferenceInvalid, RegistryError
 from runtime.oci.platforms import parse_platform
 from runtime.oci.references import parse_reference
@@ -129,7 +129,7 @@ class Bases:
     def _meant(self, name: str) -> str:
         """Give what to look for: the name, or with `--locked` what is pinned."""
         if not self._locked:
-            return name
+            return written_out(name)
         if self._lock is None:
             raise PybuildError(
                 "--locked needs a pybuild.lock, and the build context has none", hint="run `pybuild lock`"
@@ -149,7 +149,7 @@ class Bases:
 
     def _failed(self, wanted: Wanted, error: PybuildError) -> NotFound:
         """Word why an image cannot be had."""
-        if look_up(self._store, wanted.name) is not None:
+        if look_up(self._store, written_out(wanted.name)) is not None:
             return NotFound(f"{wanted.name}: {error.message}", hint=error.hint)
         hint = "; ".join(part for part in (self._perhaps(wanted), error.hint) if part)
         said = f"No such image: {wanted.name}"

@@ -17,7 +17,7 @@ from grammar.graph import build_graph
 from grammar.instructions import Copy
 from grammar.parser import parse
 from grammar.scope import Scope
-from runtime.containers.images import look_up
+from runtime.containers.images import look_up, written_out
 from runtime.errors import NotFound
 from runtime.oci.references import Reference
 from runtime.registry.memory import Memory
@@ -168,7 +168,7 @@ def _additions(store: Store, graph: InstructionGraph) -> Iterator[Copy]:
         if stage.base.kind == "stage" and stage.base.stage is not None:
             scope = ends[stage.base.stage]
         else:
-            image = look_up(store, stage.base.name) if stage.base.kind == "image" else None
+            image = look_up(store, written_out(stage.base.name)) if stage.base.kind == "image" else None
             scope = graph.scope(image.config.config.env if image is not None else ())
         for node in stage.nodes[1:]:
             try:
@@ -209,7 +209,7 @@ def _with_triggers(store: Store, graph: InstructionGraph) -> InstructionGraph:
         if stage is None:
             return graph
         done.add(stage.index)
-        image = look_up(store, stage.base.name) if stage.base.kind == "image" else None
+        image = look_up(store, written_out(stage.base.name)) if stage.base.kind == "image" else None
         if image is not None and image.config.config.on_build:
             graph = graph.with_base(stage.index, image.config.config.env, image.config.config.on_build)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.store.images import Image
 
 PULL_POLICIES = ("missing", "always", "never", "newer")
+_SHORT_ID = 12
 _SPELLINGS = {"": "missing", "true": "always", "1": "always", "false": "missing", "0": "missing"}
 
 
@@ -65,6 +66,17 @@ def find_image(
                 hint=error.hint,
             ) from error
         raise
+
+
+def written_out(text: str) -> str:
+    """Write out a name that would be taken for the beginning of an id: what a Dockerfile calls `bee` is a name.
+
+    Twelve digits, as commands show them, are an id; who types less of one does so on a command line.
+    """
+    if 0 < len(text) < _SHORT_ID and set(text) <= set("0123456789abcdef"):
+        reference = _reference(text)
+        return text if reference is None else str(reference)
+    return text
 
 
 def look_up(store: Store, text: str) -> Image | None:

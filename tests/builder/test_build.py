@@ -166,6 +166,14 @@ def test_nothing_runs_when_a_later_source_is_missing(bench: Bench) -> None:
     assert bench.events == []
 
 
+def test_a_base_is_no_beginning_of_an_id_but_the_twelve_digits_that_are_shown(bench: Bench) -> None:
+    built = bench.build("FROM scratch\nENV A=1\n")
+    digits = built.id.removeprefix("sha256:")
+    with pytest.raises(InstructionFailed, match=f"No such image: {digits[:6]}"):
+        bench.build(f"FROM {digits[:6]}\nENV B=1\n")
+    assert bench.build(f"FROM {digits[:12]}\nENV B=1\n").config["config"]["Env"][-2:] == ["A=1", "B=1"]
+
+
 def test_a_base_that_is_missing_names_the_stage_that_was_meant(bench: Bench) -> None:
     with pytest.raises(InstructionFailed, match="No such image: bilder") as caught:
         bench.build("FROM scratch AS builder\nFROM bilder\nENV A=1\n")
