@@ -73,9 +73,10 @@ def written_out(text: str) -> str:
 
     Twelve digits, as commands show them, are an id; who types less of one does so on a command line.
     """
+    from runtime.oci.references import parse_reference  # lazy: not where nothing is looked for
+
     if 0 < len(text) < _SHORT_ID and set(text) <= set("0123456789abcdef"):
-        reference = _reference(text)
-        return text if reference is None else str(reference)
+        return str(parse_reference(text))
     return text
 
 

@@ -241,16 +241,29 @@ class Store:
                 if leases.is_locked(directory / name):
                     unseen.add(owner)
                     continue
-                if directory == self.layout.tmp and any((directory / name).glob(f"{_UNPROJECTED}*")):
-                    from runtime.store.projection import project  # lazy: 13 ms of documents
-
-                    project(self)
+                if not self._is_projected(directory / name):
+                    continue
                 doomed = self.trash_name()
                 with suppress(FileNotFoundError):  # another command sweeps as well
                     os.rename(directory / name, doomed)
                     remove_tree(doomed)
         leases.sweep_leases(self.database, boot, unseen)
         sweep_parts(self.layout, boot, time.time())
+
+    def _is_projected(self, left: Path) -> bool:
+        """Write `index.json` where a dead process' directory says that it is behind; False where that fails.
+
+        Then the note stays for the next command: on a full disk this one may be what makes room.
+        """
+        if left.parent != self.layout.tmp or not any(left.glob(f"{_UNPROJECTED}*")):
+            return True
+        from runtime.store.projection import project  # lazy: 13 ms of documents
+
+        try:
+            project(self)
+        except StoreError:
+            return False
+        return True
 
     def _drop_workspace(self) -> None:
         if self._workspace is not None and os.getpid() == self._process:

@@ -110,15 +110,30 @@ def test_a_ca_file_that_is_none_is_named(context: Context, server: ScriptedServe
         ask(context, Hosts((), directories), server.host)
 
 
-def test_a_plain_server_where_https_is_wanted_is_told(context: Context, serve: Callable[..., ScriptedServer]) -> None:
-    plain = serve(lambda _: Answer(raw=b"HTTP/1.1 400 Bad Request\r\n\r\n"))
-    hosts = Hosts(((Rule(prefix=plain.host, mirrors=()),),))
-    endpoint = replace(hosts.endpoints(plain.host, "x")[0], schemes=("https",))
-    with (
-        Transport(context, hosts, timing=replace(QUICK, tries=1, connect=2, stall=2, answer=2)) as transport,
-        pytest.raises(RegistryError),
-    ):
-        transport.request("GET", endpoint, "/v2/")
+def test_a_plain_server_where_https_is_wanted_is_told(context: Context) -> None:
+    import socket
+    import threading
+
+    from runtime.registry.hosts import Endpoint
+
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=answer, args=(listener,))
+        server.start()
+        endpoint = Endpoint(host=f"127.0.0.1:{listener.getsockname()[1]}", schemes=("https",))
+        once = replace(QUICK, tries=1)
+        with (
+            Transport(context, Hosts(), timing=once) as transport,
+            pytest.raises(RegistryError, match="does not speak HTTPS") as caught,
+        ):
+            transport.request("GET", endpoint, "/v2/")
+        server.join()
+    assert "plain_http = true" in (caught.value.hint or "")
 
 
 def test_a_cancelled_greeting_ends_at_once(context: Context, serve: Callable[..., ScriptedServer]) -> None:

@@ -121,6 +121,10 @@ def test_the_index_follows_names(store: Store, make_image: MakeImage) -> None:
     assert index_names(store) == []
 
 
+def fail(*_: object) -> None:
+    raise StoreError("no space left on device")
+
+
 def test_the_index_that_a_killed_process_did_not_write_is_written_by_the_next(
     store: Store, make_image: MakeImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +139,10 @@ def test_the_index_that_a_killed_process_did_not_write_is_written_by_the_next(
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     assert index_names(store) == before
+    with monkeypatch.context() as full:
+        full.setattr("runtime.store.projection._replace", fail)
+        with Store.open(store.context):
+            assert index_names(store) == before
     with Store.open(store.context):
         assert "b/c:2" in index_names(store)
     assert len(os.listdir(store.layout.tmp)) <= 1  # what is ours
