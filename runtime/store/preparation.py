@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from runtime.oci.digests import ChainID
 from runtime.store.layers.tree import Metadata, read_metadata, write_open
 from runtime.store.layers.walk import opened
-from runtime.store.layers.writer import LayerDigests, TimePolicy, write_layer
+from runtime.store.layers.writer import LayerDigests, write_layer
 from runtime.store.trees import remove_tree
 
 if TYPE_CHECKING:
@@ -81,19 +81,11 @@ class Preparation:
             self._plain = PlainTree.copied(lowerdirs, self.directory / "rootfs")
         return {"path": os.fspath(self._plain.path)}
 
-    def measure(self, *, times: TimePolicy | None = None) -> LayerDigests:
-        """Take all digests of the layer in one read; nothing may be mounted on it or write to it any more.
-
-        With `times`, files that are newer are set back first, in the layer itself.
-        """
+    def measure(self) -> LayerDigests:
+        """Take all digests of the layer in one read; nothing may be mounted on it or write to it any more."""
         if self._plain is not None:
             plain, self._plain = self._plain, None
             plain.collect(self.upperdir)
-        if times is not None:
-            from runtime.store.layers.clamp import clamp_times
-
-            with opened(self.upperdir) as (fd,):
-                clamp_times(fd, times)
         paths = (self.upperdir,) if self.stands_on is None else (self.upperdir, *self.stands_on.paths)
         return write_layer(paths, self._snapshots.watched_sink())
 

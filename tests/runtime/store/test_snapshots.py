@@ -21,7 +21,7 @@ from runtime.errors import Cancelled, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, chain_ids, hex_of
 from runtime.store import Store
 from runtime.store.collect import unneeded
-from runtime.store.layers.writer import TimePolicy, write_layer
+from runtime.store.layers.writer import write_layer
 from runtime.store.leases import add_pins
 from runtime.store.snapshots import Snapshot
 from tests.runtime.store.layers.trees import directory, entry, tar_of
@@ -174,14 +174,6 @@ def test_tar_of_another_writer_is_not_claimed(store: Store) -> None:
     found = store.snapshots.apply(None, io.BytesIO(tar_of(entry("z"), entry("a"))))
     with pytest.raises(StoreError, match="another writer"):
         store.snapshots.write_tar(found.chain_id)
-
-
-def test_times_after_the_limit_change_on_disk_too(store: Store) -> None:
-    with store.snapshots.prepare(None) as preparation:
-        (preparation.upperdir / "f").touch()
-        found = preparation.commit(preparation.measure(times=TimePolicy(latest=5)))
-    assert (found.path / "f").stat().st_mtime == 5
-    assert store.snapshots.write_tar(found.chain_id).diff_id == found.diff_id
 
 
 def test_layer_whose_directory_is_gone_is_a_miss_and_can_be_made_again(store: Store) -> None:
