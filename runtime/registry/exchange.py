@@ -90,7 +90,8 @@ def _explained(error: BaseException, host: str, proxy: str | None) -> RegistryEr
     if any(isinstance(part, ConnectTimeoutError) and not isinstance(part, NewConnectionError) for part in chain):
         return Unreachable(f"{host}: the connection timed out", hint="check the network and proxies")
     if any(isinstance(part, NameResolutionError) for part in chain):
-        return Unreachable(f"lookup {host}: no such host", hint="check the name, the network, and the name server")
+        name = urlsplit(f"//{host}").hostname or host
+        return Unreachable(f"lookup {name}: no such host", hint="check the name, the network, and the name server")
     new = next((part for part in chain if isinstance(part, NewConnectionError)), None)
     if new is not None:
         reason = next((part.strerror for part in chain if isinstance(part, OSError) and part.strerror), "")

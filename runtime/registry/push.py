@@ -64,10 +64,7 @@ def push(
     reference = reference.tagged()
     image = store.images.resolve(str(reference))
     if image is None:
-        raise NotFound(
-            f"An image does not exist locally with the tag: {reference.familiar_name}",
-            hint=f"`pybuild tag IMAGE {reference.familiar()}` gives one the name",
-        )
+        raise _not_here(store, reference)
     progress(TransferStarted(target=str(reference.tag or reference.digest), repository=reference.path))
     with lease(store) as held:
         held.pin("image", image.id)
@@ -109,12 +106,25 @@ def push_documents(
 
 def tags_of(store: Store, reference: Reference) -> tuple[Reference, ...]:
     """List the names that a repository has in the store, for `push --all-tags`; raises NotFound for none."""
-    names = sorted(
-        {name for image in store.images.list() for name in image.names if name.name == reference.name}, key=str
-    )
+    names = _names_of(store, reference)
     if not names:
-        raise NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}")
-    return tuple(names)
+        raise _not_here(store, reference)
+    return names
+
+
+def _names_of(store: Store, reference: Reference) -> tuple[Reference, ...]:
+    names = {name for image in store.images.list() for name in image.names if name.name == reference.name}
+    return tuple(sorted(names, key=str))
+
+
+def _not_here(store: Store, reference: Reference) -> NotFound:
+    """Say what is missing in Docker's words: the repository, or a tag of it."""
+    hint = f"`pybuild tag IMAGE {reference.tagged().familiar()}` gives one the name"
+    others = _names_of(store, reference)
+    if not others:
+        return NotFound(f"An image does not exist locally with the tag: {reference.familiar_name}", hint=hint)
+    there = ", ".join(str(name.tag) for name in others[:10])
+    return NotFound(f"tag does not exist: {reference.familiar()}", hint=f"there is {there}; {hint}")
 
 
 class _Push:

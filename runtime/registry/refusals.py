@@ -35,7 +35,12 @@ def explained(
     if error.status != 404:
         return _about(error, reference)
     if error.code == "NAME_UNKNOWN" and not pushing:
-        return _denied(error, reference, pushing=False)
+        return RegistryMissing(
+            f"repository {reference.familiar_name} not found: name unknown",
+            status=404,
+            code=error.code,
+            hint=f"check the name; {host} may show it only to those who 'pybuild login {host}'",
+        )
     if is_digest(target) and error.code == "BLOB_UNKNOWN":
         message = f"{reference.familiar_name}: blob unknown: {target} is not at {host}"
         return RegistryMissing(message, status=404, code=error.code, hint="the image is not whole there: push it again")

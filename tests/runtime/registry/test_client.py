@@ -49,6 +49,12 @@ def test_all_kinds_of_manifests_are_asked_for(repository: Repository, server: Sc
     assert DOCKER_MANIFEST in accept
 
 
+def test_an_unknown_repository_is_told_in_dockers_words(repository: Repository, server: ScriptedServer) -> None:
+    server.fault("GET", "/tags/list", error(404, "NAME_UNKNOWN", "repository name not known to registry"))
+    with pytest.raises(NotFound, match=f"repository {server.host}/team/app not found: name unknown"):
+        list(repository.tags())
+
+
 def test_a_missing_manifest_is_told_in_dockers_words(repository: Repository, server: ScriptedServer) -> None:
     assert repository.head_manifest("nope") is None
     with pytest.raises(

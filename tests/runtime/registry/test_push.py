@@ -232,6 +232,16 @@ def test_a_name_that_is_not_here_is_refused_before_anything_is_sent(server: Scri
     assert not server.requests
 
 
+def test_a_tag_that_is_not_here_is_told_apart_from_a_repository(
+    store: Store, server: ScriptedServer, send: Push
+) -> None:
+    _built(store, f"{server.host}/team/app:v1", {"a": b"1"})
+    with pytest.raises(NotFound, match=f"tag does not exist: {server.host}/team/app:v2") as caught:
+        send("team/app:v2")
+    assert "there is v1" in str(caught.value.hint)
+    assert not server.requests
+
+
 def test_an_upload_that_fails_leaves_no_tag(
     store: Store, registry: MemoryRegistry, server: ScriptedServer, send: Push
 ) -> None:

@@ -199,9 +199,10 @@ def test_a_refused_connection_is_told_at_once(transport: Transport) -> None:
         transport.request("GET", Endpoint(host="127.0.0.1:1", schemes=("http",)), "/x")
 
 
-def test_an_unknown_host_is_named(transport: Transport) -> None:
+@pytest.mark.parametrize("host", ["registry.invalid", "registry.invalid:5000"])
+def test_an_unknown_host_is_named(transport: Transport, host: str) -> None:
     with pytest.raises(Unreachable, match=r"lookup registry\.invalid: no such host"):
-        transport.request("GET", Endpoint(host="registry.invalid"), "/x")
+        transport.request("GET", Endpoint(host=host), "/x")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
