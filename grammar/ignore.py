@@ -15,7 +15,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from frozen import Frozen
@@ -24,6 +24,9 @@ from grammar.expansion import SPACES
 
 _LONGEST_PATH = 4096
 """PATH_MAX of Linux: no file's path is longer, so no regular expression sees one."""
+
+_DEEP = 16
+"""From so many unknown parents on, one pass over all of them is cheaper than asking for each."""
 
 _MANY_STARS = 2
 """With more of them a backtracking expression could take more than quadratic time."""
@@ -172,6 +175,10 @@ class IgnoreFile:
         missing = [path]
         while (parent := posixpath.dirname(missing[-1])) not in self._kept:
             missing.append(parent)
+        if len(missing) > _DEEP:
+            positions = _Positions(path)
+            found = self._kept[path] = _bits([pattern.matches_within(positions) for pattern in self._patterns])
+            return found
         found = self._kept[parent]
         for directory in reversed(missing):
             if self._any_may_match(directory):
@@ -198,7 +205,7 @@ class IgnoreFile:
         return matched != 0 and not self._patterns[matched.bit_length() - 1].includes
 
     def _decides(self, matched: list[bool]) -> bool:
-        return self._verdict(sum(1 << number for number, hit in enumerate(matched) if hit))
+        return self._verdict(_bits(matched))
 
 
 class _Positions:
@@ -246,6 +253,12 @@ class _Positions:
         return reached | self.slashes >> lowest << lowest + 1
 
 
+@lru_cache(maxsize=1)
+def _positions(path: str) -> _Positions:
+    """Return the positions of a path, kept while one pattern after the other asks for them."""
+    return _Positions(path)
+
+
 class _Pattern:
     """One line: its tokens, and whether it begins with `!`."""
 
@@ -267,7 +280,7 @@ class _Pattern:
         """Return whether the whole of `path` matches; parents do not count."""
         if self._expression is not None:
             return self._expression.fullmatch(path) is not None
-        positions = _Positions(path)
+        positions = _positions(path)
         return bool(self._reached(positions) & positions.end)
 
     def matches_within(self, positions: _Positions) -> bool:
@@ -292,6 +305,11 @@ class _Pattern:
             if not reached:
                 break
         return reached
+
+
+def _bits(matched: list[bool]) -> int:
+    """Return the number whose bit n is `matched[n]`."""
+    return int("".join("1" if hit else "0" for hit in reversed(matched)) or "0", 2)
 
 
 def _as_expression(token: Token) -> str:
