@@ -43,31 +43,25 @@ def run(args: Arguments, context: Context) -> int:
 def prune(store: Store, given: Mapping[str, Sequence[str]]) -> int:
     """Remove the containers that fit the filters and do not run; prints their ids, returns the bytes they had."""
     from runtime.containers.filters import label_fits
-    from runtime.containers.inspection import size_of
-    from runtime.containers.records import Containers
-    from runtime.containers.removal import remove
-    from runtime.errors import Conflict, NotFound
+    from runtime.containers.inspection import own_size
+    from runtime.containers.records import Container, Containers
+    from runtime.containers.removal import remove_stopped
     from runtime.oci.moments import parse_moment
 
     before = [parse_moment(text, store.context.now(), "until") for text in given.get("until", ())]
-    removed, total = [], 0
     containers = Containers(store)
-    for container in containers.list():
+
+    def fits(container: Container) -> bool:
         labels = container.config.get("Labels") or {}
-        if (
-            containers.is_held(container.id)
-            or not all(label_fits(labels, text) for text in given.get("label", ()))
-            or any(label_fits(labels, text) for text in given.get("label!", ()))
-            or any(container.created >= moment for moment in before)
-        ):
-            continue
-        size = size_of(containers, container)[0]
-        try:
-            remove(containers, container.id)
-        except (Conflict, NotFound):  # started or removed by somebody else at this moment
-            continue
-        removed.append(container.id)
-        total += size
+        return (
+            not (container.state == "running" and containers.is_held(container.id))
+            and all(label_fits(labels, text) for text in given.get("label", ()))
+            and not any(label_fits(labels, text) for text in given.get("label!", ()))
+            and all(container.created < moment for moment in before)
+        )
+
+    sizes = {container.id: own_size(containers, container) for container in containers.list() if fits(container)}
+    removed = remove_stopped(containers, tuple(sizes))
     if removed:
         store.context.stdout.write("Deleted Containers:\n" + "".join(f"{identity}\n" for identity in removed) + "\n")
-    return total
+    return sum(sizes[identity] for identity in removed)

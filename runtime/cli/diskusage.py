@@ -60,7 +60,7 @@ class Usage:
     """What the store holds, measured once."""
 
     def __init__(self, store: Store, containers: Containers) -> None:
-        from runtime.containers.inspection import size_of
+        from runtime.containers.inspection import own_size
         from runtime.containers.volumes import Volumes
         from runtime.oci.digests import chain_ids
 
@@ -77,7 +77,7 @@ class Usage:
         self.counts: dict[str, int] = {}
         for found, _ in self.containers:
             self.counts[found.image] = self.counts.get(found.image, 0) + 1
-        self.written = {found.id: size_of(containers, found)[0] for found, _ in self.containers}
+        self.written = {found.id: own_size(containers, found) for found, _ in self.containers}
         volumes = Volumes(store)
         self.volumes = [
             (volume.name, len(volumes.users(volume.name)), volumes.size(volume.name)) for volume in volumes.list()

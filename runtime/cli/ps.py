@@ -59,17 +59,19 @@ def run(args: Arguments, context: Context) -> int:
     sizes = args.switch("size") or (form is not None and any(word in form for word in (".Size", "json .}}")))
     with Store.open(context) as store:
         containers = Containers(store)
-        shown = [(container, containers.state(container)) for container in containers.list()]
+        last = args.integer("last")
+        count = 1 if args.switch("latest") else last if last is not None and last >= 0 else None
+        everything = args.switch("all") or any(text.startswith(("status=", "exited=")) for text in texts)
+        found = containers.list(running=count is None and not everything)
+        shown = [(container, containers.state(container)) for container in found]
         if texts:
             from runtime.containers.filters import container_filter  # lazy: only where asked for
 
             fits = container_filter(containers, texts)
             shown = [(container, state) for container, state in shown if fits(container, state)]
-        last = args.integer("last")
-        count = 1 if args.switch("latest") else last if last is not None and last >= 0 else None
         if count is not None:
             shown = shown[:count]
-        elif not args.switch("all") and not any(text.startswith(("status=", "exited=")) for text in texts):
+        elif not everything:
             shown = [(container, state) for container, state in shown if state in ("running", "paused", "restarting")]
         whole = args.switch("no-trunc")
         known: dict[str, str | None] = {}  # names of images, and which each one is now

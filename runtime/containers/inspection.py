@@ -144,13 +144,18 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
 
 def size_of(containers: Containers, container: Container) -> tuple[int, int]:
     """Return the bytes in a container's own layer, and those together with its image's."""
-    directory = containers.directory(container.id)
     image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # as above
-    if (directory / "rootfs").is_dir():
-        whole = _bytes_below(directory / "rootfs")
-        return max(0, whole - image.size), whole
-    own = _bytes_below(directory / "upper")
+    own = own_size(containers, container)
     return own, own + image.size
+
+
+def own_size(containers: Containers, container: Container) -> int:
+    """Return the bytes in a container's own layer; of a whole copy, those above the size of its image."""
+    directory = containers.directory(container.id)
+    if (directory / "rootfs").is_dir():
+        image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # as above
+        return max(0, _bytes_below(directory / "rootfs") - image.size)
+    return _bytes_below(directory / "upper")
 
 
 def bindings(container: Container) -> dict[str, list[dict[str, str]]]:

@@ -57,6 +57,11 @@ State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 KEPT_EVENTS = 10_000
 """How many events are remembered, the latest; docker's engine forgets all but 256."""
 
+_UNSETTLED = (
+    "state = 'running' OR auto_remove AND state IN ('created', 'exited') OR instr(host_config, '\"ServiceOf\"') > 0"
+)
+"""The rows that may have become untrue without a command. SQLite uses the index for these very words alone."""
+
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS containers(
         number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -79,6 +84,8 @@ _TABLES = (
         oom_killed INTEGER NOT NULL DEFAULT 0,
         error TEXT NOT NULL DEFAULT '')""",
     "CREATE INDEX IF NOT EXISTS containers_by_state ON containers(state)",
+    # Each command looks at these, however many others there are.
+    f"CREATE INDEX IF NOT EXISTS containers_unsettled ON containers(number) WHERE {_UNSETTLED}",
     """CREATE TABLE IF NOT EXISTS events(
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         time INTEGER NOT NULL,
@@ -135,7 +142,7 @@ class Containers:
         self.store = store
         self.database = store.database
         self.root = store.layout.containers
-        self.database.ensure("containers", 2, _TABLES)
+        self.database.ensure("containers", 3, _TABLES)
         self.root.mkdir(mode=0o700, exist_ok=True)
         self.reconcile()
 
@@ -143,9 +150,10 @@ class Containers:
         """Give the directory of one container."""
         return self.root / container_id
 
-    def list(self) -> tuple[Container, ...]:
-        """Return all containers, the youngest first."""
-        rows = self.database.read("SELECT * FROM containers ORDER BY number DESC")
+    def list(self, *, running: bool = False) -> tuple[Container, ...]:
+        """Return all containers, or those only that ran when somebody last looked, the youngest first."""
+        chosen = "WHERE state = 'running'" if running else ""
+        rows = self.database.read(f"SELECT * FROM containers {chosen} ORDER BY number DESC")
         return tuple(_container(row) for row in rows)
 
     def get(self, container_id: str) -> Container | None:
@@ -330,10 +338,7 @@ class Containers:
 
     def reconcile(self) -> None:
         """Fold what monitors left into the rows, remove what was to be removed, and directories without a row."""
-        for row in self.database.read(
-            "SELECT * FROM containers WHERE state = 'running' OR auto_remove AND state IN ('created', 'exited')"
-            " OR instr(host_config, '\"ServiceOf\"')"
-        ):
+        for row in self.database.read(f"SELECT * FROM containers WHERE {_UNSETTLED} ORDER BY number"):
             container = _container(row)
             self._catch_up(container)
             serves = container.host_config.get("ServiceOf")
@@ -349,12 +354,17 @@ class Containers:
 
                 with suppress(Conflict, NotFound):
                     remove(self, container.id)
-        for name in os.listdir(self.root):
+        names = os.listdir(self.root)
+        known = {str(row[0]) for row in self.database.read("SELECT id FROM containers")}
+        for name in names:
             # The lock first: a row is inserted while it is held, so a directory that is free then has its row by now.
-            if not self.is_held(name) and self.database.one("SELECT 1 FROM containers WHERE id = ?", name) is None:
+            if name not in known and not self.is_held(name) and not self._has_row(name):
                 self.discard(name)
         if not self.store.context.rootless:
             sweep_groups(self)
+
+    def _has_row(self, container_id: str) -> bool:
+        return self.database.one("SELECT 1 FROM containers WHERE id = ?", container_id) is not None
 
     def clear_group(self, container_id: str) -> bool:
         """Remove the control group of a container that nobody holds; False where somebody does."""
@@ -514,14 +524,15 @@ class Containers:
         finally:
             os.close(fd)
 
-    def forget(self, container: Container) -> None:
-        """Take away a container's row and pins; the caller holds its `alive` lock and deletes the directory next."""
+    def forget(self, *gone: Container) -> None:
+        """Take away containers' rows and pins; who calls holds their `alive` locks and deletes the directories next."""
         now = self.store.context.now()
         with self.database.write() as connection:
-            deleted = connection.execute("DELETE FROM containers WHERE id = ?", (container.id,)).rowcount
-            connection.execute("DELETE FROM pins WHERE owner = ?", (_owner(container.id),))
-            if deleted:
-                _event(connection, container, "destroy", now)
+            for container in gone:
+                deleted = connection.execute("DELETE FROM containers WHERE id = ?", (container.id,)).rowcount
+                connection.execute("DELETE FROM pins WHERE owner = ?", (_owner(container.id),))
+                if deleted:
+                    _event(connection, container, "destroy", now)
 
     def discard(self, container_id: str) -> None:
         """Delete a container's directory; the caller holds its `alive` lock, or nobody can."""

@@ -6,14 +6,17 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NotFound, PybuildError
 
 _PATIENCE = 2.0
 """Seconds to wait for a lock that is held for a moment only, by a command that looks or by an end that is under way."""
+
+BATCH = 64
+"""How many containers go in one transaction; a descriptor is open for each."""
 
 
 def remove(containers: Containers, container_id: str, *, force: bool = False, volumes: bool = False) -> None:
@@ -48,6 +51,74 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
 
             Volumes(containers.store).remove_anonymous(names)
         containers.discard(container_id)
+
+
+def remove_stopped(containers: Containers, ids: Sequence[str]) -> list[str]:
+    """Remove those of the containers that nobody uses; returns their ids, in the order given."""
+    removed: list[str] = []
+    for start in range(0, len(ids), BATCH):
+        containers.store.context.cancel.check()
+        batch = ids[start : start + BATCH]
+        gone = remove_resting(containers, batch)
+        for container_id in batch:
+            if container_id not in gone and not containers.is_held(container_id):  # somebody only looked at it
+                with suppress(Conflict, NotFound):  # started or removed by somebody else at this moment
+                    remove(containers, container_id)
+                    gone.add(container_id)
+        removed += (found for found in batch if found in gone)
+    return removed
+
+
+def remove_resting(containers: Containers, ids: Sequence[str], *, volumes: bool = False) -> set[str]:
+    """Remove those of the containers (`BATCH` at most) that nobody uses at this moment, all in one go.
+
+    Waits for nobody while it holds their locks: what starts, runs, is looked at or has an end that nobody recorded is
+    left for `remove`. Returns the ids of those that went; `volumes` as there. A kill in between leaves directories
+    without a row, or trash, which the next command deletes.
+    """
+    with ExitStack() as locks:
+        mine = [found for found in ids if _lock_now(containers, found, locks)]
+        with containers.database.write():  # one transaction for all of them
+            rows = [container for container in map(containers.get, mine) if container and container.state != "running"]
+            containers.forget(*rows)
+        names = [
+            mount["Name"]
+            for container in rows
+            if volumes or container.auto_remove
+            for mount in container.mounts
+            if mount.get("Type") == "volume"
+        ]
+        if names:
+            from runtime.containers.volumes import Volumes  # lazy: 3 ms
+
+            Volumes(containers.store).remove_anonymous(names)
+        _discard_all(containers, rows)
+    return {container.id for container in rows}
+
+
+def _discard_all(containers: Containers, gone: Sequence[Container]) -> None:
+    from runtime.store.trees import remove_trees  # lazy: only where many go
+
+    doomed = containers.store.trash_name()
+    doomed.mkdir(mode=0o700)
+    for container in gone:
+        with suppress(FileNotFoundError):
+            os.rename(containers.directory(container.id), doomed / container.id)
+    remove_trees(doomed)
+
+
+def _lock_now(containers: Containers, container_id: str, locks: ExitStack) -> bool:
+    """Take a container's `alive` lock, which `locks` gives back; False where somebody has it, or there is none."""
+    try:
+        fd = os.open(containers.directory(container_id) / "alive", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    locks.callback(os.close, fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def abandon(containers: Containers, container: Container) -> None:

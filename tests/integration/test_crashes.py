@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "restart": ("run", ("restart", "-t", "0", "one")),
     "rm": ("run", ("rm", "-f", "one")),
     "exec": ("run", ("exec", "one", "sleep", "0.2")),
+    "prune": ("create", ("container", "prune", "-f")),
     "commit": ("run", ("commit", "one", "made")),
     "cp": ("run", ("cp", "one:/bin", "out")),
 }

@@ -249,6 +249,35 @@ def test_prune_takes_what_does_not_run(running: Program) -> None:
     assert running.text("ps", "-aq", "--format", "{{.Names}}") != ""
 
 
+def test_two_that_prune_at_once_and_one_that_starts_get_along(running: Program) -> None:
+    words = ("create", "--network", "none", "box", "sleep", "600")
+    ids = [running.text(*words) for _ in range(6)]
+    started = running.popen("start", ids[3])
+    prunes = [running.popen("container", "prune", "-f") for _ in range(2)]
+    told = [line for process in prunes for line in process.communicate(timeout=60)[0].decode().splitlines()]
+    started.communicate(timeout=60)
+    assert started.returncode in (0, 1)
+    gone = [line for line in told if line in ids]
+    left = running.text("ps", "-aq", "--no-trunc", "-f", "status=running").splitlines()
+    assert sorted([*gone, *(found for found in ids if found in left)]) == sorted(ids)
+    running("rm", "-f", *left)
+
+
+def test_many_are_removed_by_one_command_in_the_order_they_were_named(box: Program) -> None:
+    for name in ("one", "two", "three"):
+        box("create", "--network", "none", "--name", name, "box", "true")
+    box("run", "-d", "--network", "none", "--name", "four", "box", "sleep", "600")
+    result = box("rm", "three", "nobody", "one", "four", "two", "one", status=1)
+    assert result.stdout.split() == [b"three", b"one", b"two"]
+    assert [line for line in result.stderr.splitlines() if line.startswith(b"pybuild")] == [
+        b"pybuild: No such container: nobody",
+        b'pybuild: cannot remove container "four": container is running: stop the container before removing or force'
+        b" remove",
+        b"pybuild: No such container: one",
+    ]
+    assert box("rm", "-f", "four", "five").stdout.split() == [b"four"]
+
+
 def test_a_prune_of_the_system_takes_what_nobody_uses(running: Program) -> None:
     identity = running.text("create", "--network", "none", "-v", "/v", "--name", "two", "box", "true")
     running("create", "--network", "none", "-v", "kept:/v", "--name", "three", "box", "true")
