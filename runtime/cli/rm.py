@@ -23,6 +23,7 @@ VERB = Verb(
     needs_store=True,
     flags=(
         Flag("--force", "-f", help="Kill those that run; those that do not exist are fine"),
+        Flag("--link", "-l", help="Remove a link, named CONTAINER/ALIAS"),
         Flag("--volumes", "-v", help="Remove their anonymous volumes, too"),
     ),
 )
@@ -34,6 +35,8 @@ def run(args: Arguments, context: Context) -> int:
     status = 0
     with Store.open(context) as store:
         containers = Containers(store)
+        if args.switch("link"):
+            return _remove_links(containers, args.words, context)
         for start in range(0, len(args.words), BATCH):
             words = args.words[start : start + BATCH]
             gone = _remove_resting(containers, words, volumes=volumes) if len(words) > 1 else set()
@@ -54,6 +57,16 @@ def run(args: Arguments, context: Context) -> int:
 
             status |= each(words, act, context)
     return status
+
+
+def _remove_links(containers: Containers, words: Sequence[str], context: Context) -> int:
+    from runtime.containers import links  # lazy: hardly anybody links containers any more
+
+    def act(word: str) -> str:
+        links.remove(containers, word)
+        return word
+
+    return each(words, act, context)
 
 
 def _remove_resting(containers: Containers, words: Sequence[str], *, volumes: bool) -> set[str]:

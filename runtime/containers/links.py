@@ -6,7 +6,9 @@ its name service knows (runtime.network.dns), and nothing of this is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runtime.containers.records import Container, Containers
@@ -58,6 +60,28 @@ def variables(containers: Containers, container: Container) -> list[str]:
     return [entry for other, alias in _links(containers, container) for entry in _told(container, other, alias)]
 
 
+def remove(containers: Containers, word: str) -> None:
+    """Take away a link, named `CONTAINER/ALIAS`; one that runs forgets the alias at once. Raises NotFound, Conflict."""
+    name, slash, alias = word.lstrip("/").partition("/")
+    if not slash:
+        raise Conflict(
+            f"cannot remove the default link name of the container {containers.find(name).name}",
+            hint="CONTAINER/ALIAS names a link",
+        )
+    try:
+        container = containers.find(name)
+    except NotFound:
+        raise NotFound(f"No such container: {word}") from None
+    gone = [other for other, called in _links(containers, container) if called == alias]
+    if not gone:
+        raise NotFound(f"No such link: {word}", hint=f"`inspect -f '{{{{.HostConfig.Links}}}}' {name}` shows its links")
+    host = container.host_config
+    host["Links"] = [text for text in host["Links"] if text.partition(":")[2] != alias]
+    containers.reconfigure(container, host)
+    marks = {(alias, other.short_id) for other in gone}
+    _rewrite(containers, container, lambda line: "" if tuple(line.split()[1:3]) in marks else f"{line}\n")
+
+
 def refresh(containers: Containers, container: Container, address: str | None) -> None:
     """Write the address that a container has now into the hosts of those that are linked to it and run."""
     rows = containers.database.read(
@@ -68,20 +92,25 @@ def refresh(containers: Containers, container: Container, address: str | None) -
         other = containers.find(row["id"])
         aliases = [alias for linked, alias in _links(containers, other) if linked.id == container.id]
         marks = {(alias, container.short_id) for alias in aliases}  # its name may have been another
-        path = containers.directory(other.id) / "files" / "hosts"
-        try:
-            with open(path, "r+", encoding="utf-8") as file:  # in place: it is bound into the container
-                lines = [_readdressed(line, marks, address) for line in file.read().splitlines()]
-                file.seek(0)
-                file.write("".join(f"{line}\n" for line in lines))
-                file.truncate()
-        except OSError:
-            continue  # it has just ended
+        _rewrite(containers, other, partial(_readdressed, marks=marks, address=address))
+
+
+def _rewrite(containers: Containers, container: Container, change: Callable[[str], str]) -> None:
+    """Change the lines of a container's hosts in place, for the file is bound into it."""
+    with (
+        suppress(OSError),  # it has no such file, or has just ended
+        open(containers.directory(container.id) / "files" / "hosts", "r+", encoding="utf-8") as file,
+    ):
+        lines = [change(line) for line in file.read().splitlines()]
+        file.seek(0)
+        file.write("".join(lines))
+        file.truncate()
 
 
 def _readdressed(line: str, marks: set[tuple[str, str]], address: str | None) -> str:
     words = line.split()
-    return "\t".join((address, " ".join(words[1:]))) if address and tuple(words[1:3]) in marks else line
+    found = address and tuple(words[1:3]) in marks
+    return f"{address}\t{' '.join(words[1:])}\n" if found else f"{line}\n"
 
 
 def _links(containers: Containers, container: Container) -> Iterator[tuple[Container, str]]:

@@ -57,6 +57,21 @@ def test_a_link_follows_a_restart_and_a_new_name(box: Program) -> None:
     assert box.text("inspect", "-f", "{{json .HostConfig.Links}}", "two") == '["/other:/two/db"]'
 
 
+def test_a_link_is_removed_alone(box: Program) -> None:
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    box("run", "-d", "--name", "two", "--link", "one:db", "--link", "one:kept", "box", *SLEEP)
+    assert box.text("rm", "--link", "two/db") == "two/db"
+    assert box.text("inspect", "-f", "{{json .HostConfig.Links}}", "two") == '["/one:/two/kept"]'
+    assert [names.partition(" ")[0] for names in _hosts(box, "two") if names.endswith(" one")] == ["kept"]
+    for word, fault in (
+        ("two/db", "No such link: two/db"),
+        ("nosuch/db", "No such container: nosuch/db"),
+        ("two", "cannot remove the default link name of the container"),
+    ):
+        assert fault in box("rm", "--link", word, status=1).stderr.decode()
+    assert sorted(box.text("ps", "--format", "{{.Names}}").split()) == ["one", "two"]
+
+
 def test_a_container_is_not_started_before_those_that_it_is_linked_to(box: Program) -> None:
     box("create", "--name", "one", "box", *SLEEP)
     box("create", "--name", "two", "--link", "one:db", "box", *SLEEP)
