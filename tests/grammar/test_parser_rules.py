@@ -271,6 +271,12 @@ HEREDOCS = [
     ("RUN <<a\\ b\na b", shell("run", "<<a\\ b", heredocs=[heredoc("a b", "")])),
     ('RUN <<"a\\x\\""\na\\x"', shell("run", '<<"a\\x\\""', heredocs=[heredoc('a\\x"', "", expand=False)])),
     ("RUN <<$E\n$E", shell("run", "<<$E", heredocs=[heredoc("$E", "")])),
+    ("RUN <<${E}\n${E}", shell("run", "<<${E}", heredocs=[heredoc("${E}", "")])),
+    ("RUN <<E\\${a:-b}\nE${a:-b}", shell("run", "<<E\\${a:-b}", heredocs=[heredoc("E${a:-b}", "")])),
+    ("RUN <<'${a:-b}'\n${a:-b}", shell("run", "<<'${a:-b}'", heredocs=[heredoc("${a:-b}", "", expand=False)])),
+    ("RUN <<E${a:-b}", shell("run", "<<E${a:-b}")),  # a substitution with an operator names none
+    ("RUN <<E${a/b/c}d", shell("run", "<<E${a/b/c}d")),
+    ('RUN <<"${a#b}"', shell("run", '<<"${a#b}"')),
     ("RUN <<X;\nX;", shell("run", "<<X;", heredocs=[heredoc("X;", "")])),
     ("RUN <<X>y\nX>y", shell("run", "<<X>y", heredocs=[heredoc("X>y", "")])),
     (
