@@ -82,21 +82,23 @@ _HEADERS: dict[str, object] = {
 
 def run_create(args: Arguments, context: Context) -> int:
     """Make it and print its name; without one it is anonymous and gets 64 digits."""
-    from runtime.containers.mounts import check_volume_name
+    from runtime.containers.mounts import check_driver, check_volume_name
     from runtime.containers.records import Containers
     from runtime.containers.volumes import Volumes
     from runtime.store import Store
 
-    if args.text("driver") not in (None, "", "local"):
-        raise UsageError(f'plugin "{args.text("driver")}" not found', hint="volumes are of the driver local")
-    given = [*args.words, *filter(None, (args.text("name"),))]
+    given = [word for word in (*args.words, args.text("name")) if word]
     if len(given) > 1:
         raise UsageError(
             "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
         )
     name = given[0] if given else context.token(64)
     check_volume_name(name)
-    labels, options = _pairs(args.texts("label")), _pairs(args.texts("opt"))
+    try:
+        check_driver(args.text("driver") or "")
+    except UsageError as error:
+        raise UsageError(f"create {name}: {error.message}", hint=error.hint) from None
+    labels, options = _labels(args.texts("label")), _pairs(args.texts("opt"))
     with Store.open(context) as store:
         Containers(store)  # its tables hold the events
         Volumes(store).create(name, labels=labels, options=options, anonymous=not given)
@@ -107,28 +109,27 @@ def run_create(args: Arguments, context: Context) -> int:
 def run_ls(args: Arguments, context: Context) -> int:
     """Print the volumes by name."""
     from runtime.cli.formats import write_list
-    from runtime.containers.filters import label_fits, split_filters
+    from runtime.containers.filters import label_fits, pattern, split_filters
     from runtime.containers.volumes import Volumes
     from runtime.store import Store
 
     given = split_filters(args.texts("filter"), ("dangling", "driver", "label", "name"))
-    dangling = given.get("dangling", [None])[-1]
-    if dangling not in (None, "true", "false", "1", "0"):
-        raise UsageError(f"invalid filter 'dangling={dangling}'", hint="true or false")
+    dangling = _truth(given, "dangling")
+    names = [pattern(text) for text in given.get("name", ())]
     with Store.open(context) as store:
         volumes = Volumes(store)
         rows = []
         for volume in volumes.list():
-            if dangling is not None and bool(volumes.users(volume.name)) == (dangling in ("true", "1")):
+            if dangling is not None and bool(volumes.users(volume.name)) == dangling:
                 continue
             if not all(label_fits(dict(volume.labels), text) for text in given.get("label", ())):
                 continue
-            if "name" in given and not any(text in volume.name for text in given["name"]):
+            if names and not any(name.search(volume.name) for name in names):
                 continue
             if "driver" in given and "local" not in given["driver"]:
                 continue
             rows.append(_row(volumes, volume))
-    if args.switch("quiet"):
+    if args.switch("quiet") and args.text("format") in (None, "table"):
         context.stdout.writelines(f"{row['Name']}\n" for row in rows)
     else:
         write_list(context, rows, form=args.text("format"), table="{{.Driver}}\t{{.Name}}", headers=_HEADERS)
@@ -179,7 +180,9 @@ def run_prune(args: Arguments, context: Context) -> int:
     from runtime.store import Store
 
     given = split_filters(args.texts("filter"), ("all", "label", "label!"))
-    every = args.switch("all") or given.get("all", ["false"])[-1] in ("true", "1")
+    if args.switch("all") and "all" in given:
+        raise UsageError("conflicting options: cannot specify both --all and --filter all=1")
+    every = args.switch("all") or bool(_truth(given, "all"))
     what = "all local volumes" if every else "anonymous local volumes"
     if not confirmed(args, context, f"This will remove {what} not used by at least one container."):
         return 0
@@ -255,6 +258,25 @@ def _row(volumes: Volumes, volume: Volume) -> dict[str, object]:
         "Group": "N/A",
         "Status": "N/A",
     }
+
+
+def _truth(given: Mapping[str, Sequence[str]], name: str) -> bool | None:
+    """Read a filter that is true or false; None where it is not given."""
+    values = set(given.get(name, ()))
+    if not values:
+        return None
+    if not (values <= {"1", "t", "T", "TRUE", "true", "True"} or values <= {"0", "f", "F", "FALSE", "false", "False"}):
+        raise UsageError(f"invalid filter '{name}={' '.join(sorted(values))}'", hint="true or false")
+    return bool(values & {"1", "t", "T", "TRUE", "true", "True"})
+
+
+def _labels(texts: tuple[str, ...]) -> dict[str, str]:
+    for text in texts:
+        name = text.partition("=")[0]
+        fault = "empty name" if not name else "it contains whitespaces" if len(name.split()) > 1 else ""
+        if fault:
+            raise UsageError(f'invalid argument "{text}" for "--label" flag: invalid label "{text}": {fault}')
+    return _pairs(texts)
 
 
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from runtime.containers.documents import HostConfig
-from runtime.containers.mounts import Mount, wanted_mounts
+from runtime.containers.mounts import Mount, check_source, make_source, wanted_mounts
 from runtime.containers.namespaces import spaces_of
 from runtime.containers.records import Container, Containers
 from runtime.containers.removal import cgroup_name
@@ -252,11 +252,13 @@ def _describe(
             if mount.subpath:
                 raise UsageError(f"volume {point['Name']} is empty when it is mounted: there is no {mount.subpath}")
             if mount.read_only:
-                made["options"] = [*made["options"], "ro"]  # type: ignore[misc]  # a list, as mount_of makes it
-            return made
+                made["options"] = [*words_of(made), "ro"]
+            return _same_memory(made, containers, point["Name"]) if made["type"] == "tmpfs" else made
         if mount.subpath:
             words = ["ro", "rro"] if mount.read_only else []
             return layers({"path": source}, mount.target, subpath=f"/{mount.subpath}", options=words)
+    if mount.kind == "bind" and identity is not None:
+        make_source(source) if mount.create else check_source(source)
     if identity is not None and "U" in mount.mode.split(","):
         _give(source, identity)
     described = bind(
@@ -270,6 +272,37 @@ def _describe(
     if not mount.recursive:
         described["options"] = ["bind", *(word for word in words_of(described) if word not in ("rbind", "rro"))]
     return described
+
+
+def _same_memory(made: dict[str, object], containers: Containers, name: str) -> dict[str, object]:
+    """Return the tmpfs that a running container has for the volume, where there is one, in place of a new one.
+
+    `made` says how a new one is mounted. One in a user namespace that this process is not in cannot be had.
+    """
+    from runtime.containers.volumes import Volumes  # lazy: 3 ms
+
+    for other in map(containers.get, Volumes(containers.store).users(name)):
+        if other is None or not other.pid or not containers.is_running(other):
+            continue
+        target = next(point["Destination"] for point in other.mounts if point.get("Name") == name)
+        try:
+            inode = os.stat(f"/proc/{other.pid}/ns/mnt").st_ino
+            if os.readlink(f"/proc/{other.pid}/ns/user") != os.readlink("/proc/self/ns/user"):
+                continue
+        except OSError:  # it has ended at this moment
+            continue
+        words = ["rw", *(word for word in words_of(made) if word in ("ro", "nosuid", "nodev", "noexec"))]
+        namespace = f"/proc/{other.pid}/ns/mnt"
+        return {
+            "type": "foreign",
+            "destination": made["destination"],
+            "source": target,
+            "namespace": namespace,
+            "inode": inode,
+            "options": words,
+            "otherwise": made,  # it may have ended when this one is started, or started again
+        }
+    return made
 
 
 def words_of(mount: Mapping[str, object]) -> list[str]:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from runtime.oci.references import Reference
     from runtime.store.images import Image
 
-_OWN = frozenset((b"dev", b"proc", b"sys", b"etc/hosts", b"etc/hostname", b"etc/resolv.conf", b".dockerenv"))
+_OWN = frozenset(
+    (b"dev", b"proc", b"sys", b"etc/hosts", b"etc/hostname", b"etc/mtab", b"etc/resolv.conf", b".dockerenv")
+)
 """What every container has in its own layer: places that were made to mount on, and the mark of a container."""
 
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, cast
 
 from runtime.containers.checks import check_config, normal_capabilities
 from runtime.containers.documents import Config, Healthcheck, HostConfig, MountPoint
-from runtime.containers.mounts import Mount, wanted_mounts
+from runtime.containers.mounts import Mount, check_source, wanted_mounts
 from runtime.containers.names import check_name, random_name
 from runtime.containers.namespaces import resolved
 from runtime.containers.records import Container, Containers
 from runtime.containers.users import find_identity
 from runtime.errors import NotFound, UsageError
-from runtime.store.layers.tree import write_open
+from runtime.store.layers.tree import write_metadata, write_open
 from runtime.store.leases import add_pins
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 def merge_config(asked: Config, image: ContainerConfig) -> Config:
     """Return what a container has: what was asked for, and the image's settings where nothing was.
 
-    An entrypoint that was asked for drops the image's command; `[""]` stands for none at all.
+    An entrypoint that was asked for drops the image's command; `[""]` stands for none at all. Of a health check each
+    field that was not asked for is the image's.
     """
     config = cast(Config, dict(asked))
     own = list(asked.get("Env") or ())
@@ -53,8 +54,11 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
         entrypoint = None
     config["Entrypoint"] = entrypoint
     config["Cmd"] = command
-    if "Healthcheck" not in asked and image.healthcheck is not None:
-        config["Healthcheck"] = cast(Healthcheck, image.healthcheck.raw)
+    if image.healthcheck is not None:
+        given = {name: value for name, value in (asked.get("Healthcheck") or {}).items() if value}
+        merged = {**image.healthcheck.raw, **given}
+        order = ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
+        config["Healthcheck"] = cast(Healthcheck, {name: merged[name] for name in order if name in merged})
     return config
 
 
@@ -71,14 +75,14 @@ def create(
     is removed.
 
     Raises UsageError, NotFound for an unknown user or a bind's missing source, Conflict for a name that is taken;
-    nothing is left then but a host directory that `-v` made.
+    nothing is left then.
     """
     context = containers.store.context
     config = merge_config(asked, image.config.config)
     host = _settle(containers, config, host)
     mounts = wanted_mounts(config, host)
     images = {mount.target: _mounted_image(containers, mount) for mount in mounts if mount.kind == "image"}
-    name = random_name(context.token, containers.name_taken) if name is None else check_name(name)
+    name = check_name(name) if name else random_name(context.token, containers.name_taken)
     view = containers.store.snapshots.view(containers.store.images.unpacked(image))
     find_identity(view, config.get("User", ""), host.get("GroupAdd") or ())  # its errors belong here
     container_id = context.token(64)
@@ -156,7 +160,8 @@ def _settle(containers: Containers, config: Config, asked: HostConfig) -> HostCo
 def _dress_root(upper: Path, view: MergedView) -> None:
     """Give the root of the container's own layer the metadata of the image's root, which it covers.
 
-    It gets an empty `/.dockerenv` as well, which is how programs learn that they run in a container.
+    It gets an empty `/.dockerenv` as well, which is how programs learn that they run in a container, and the link
+    `/etc/mtab`, where old ones look for what is mounted.
     """
     metadata = view.stat("/")
     fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -165,6 +170,11 @@ def _dress_root(upper: Path, view: MergedView) -> None:
             mark = os.open(MARK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, dir_fd=fd)
             os.fchmod(mark, 0o755)
             os.close(mark)
+        directory = view.stat("/etc")
+        if directory is not None and directory.kind == "directory" and view.stat("/etc/mtab") is None:
+            os.mkdir("etc", 0o700, dir_fd=fd)
+            os.symlink("/proc/mounts", "etc/mtab", dir_fd=fd)
+            write_metadata(fd, b"etc", directory)
         if metadata is not None:
             write_open(fd, metadata)
     finally:
@@ -215,7 +225,7 @@ def _mounted_image(containers: Containers, mount: Mount) -> Image:
 
 
 def _point(containers: Containers, mount: Mount, volumes: Mapping[str, str], images: Mapping[str, Image]) -> MountPoint:
-    """Describe a mount as `inspect` does; a bind's source exists afterwards."""
+    """Describe a mount as `inspect` does. Raises NotFound for a bind's source that has to be there."""
     if mount.kind == "tmpfs":
         return {
             "Type": "tmpfs",
@@ -239,13 +249,8 @@ def _point(containers: Containers, mount: Mount, volumes: Mapping[str, str], ima
             "ImageID": image.id,
         }
     if mount.kind == "bind":
-        if not os.path.lexists(mount.source):
-            if not mount.create:
-                raise NotFound(
-                    f'invalid mount config for type "bind": bind source path does not exist: {mount.source}',
-                    hint="make it first; -v makes a missing directory",
-                )
-            os.makedirs(mount.source, 0o755, exist_ok=True)
+        if not mount.create:
+            check_source(mount.source)
         return {
             "Type": "bind",
             "Source": mount.source,

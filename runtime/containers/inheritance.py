@@ -26,8 +26,8 @@ def inherited_mounts(containers: Containers, wanted: Iterable[str]) -> list[dict
     """
     found: dict[str, dict[str, object]] = {}
     for text in wanted:
-        name, colon, mode = text.partition(":")
-        words = mode.split(",") if colon else []
+        name, _, mode = text.partition(":")
+        words = mode.split(",") if mode else []
         if not set(words) <= _MODES or {"ro", "rw"} <= set(words):
             raise UsageError(f"invalid mode: {mode}", hint=f"in --volumes-from {text}: ro or rw")
         if not name:

@@ -30,7 +30,7 @@ def parse_mount(text: str) -> MountDocument:
     document: MountDocument = {"Type": "volume"}
     for field in split_fields(text):
         key, equals, value = field.partition("=")
-        key = key.strip().lower()
+        key = key.lower()
         if not _field(document, key, value if equals else None, text):
             raise UsageError(f"unexpected key '{key}' in '{field}'", hint="see docs/run-flags.md for the keys")
     _check(document, text)

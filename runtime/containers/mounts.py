@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Iterable
@@ -9,14 +10,22 @@ from typing import Any, Literal
 
 from frozen import Frozen
 from runtime.containers.documents import Config, HostConfig, MountDocument
-from runtime.errors import UsageError
+from runtime.errors import NotFound, PybuildError, UsageError
 
 Kind = Literal["bind", "volume", "tmpfs", "image"]
 
 VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 
-_MODES = {"ro", "rw", "z", "Z", "U", "nocopy", "cached", "delegated", "consistent", *PROPAGATIONS}
+_MODES = (
+    frozenset(("ro", "rw")),
+    frozenset(("z", "Z")),
+    frozenset(("U",)),
+    frozenset(("nocopy",)),
+    frozenset(("cached", "delegated", "consistent")),
+    frozenset(PROPAGATIONS),
+)
+"""The words of a mode; of each group there can be one."""
 _TMPFS_SWITCHES = frozenset(
     "ro rw exec noexec suid nosuid dev nodev atime noatime diratime nodiratime relatime norelatime strictatime "
     "nostrictatime sync async dirsync".split()
@@ -54,27 +63,27 @@ def parse_volume(text: str) -> Mount:
     """Read the value of `-v`: `[SOURCE:]TARGET[:MODE]`; a source that is no path is a volume's name."""
     parts = text.split(":")
     if len(parts) > 3 or "" in parts:
-        raise UsageError(f"invalid volume specification: '{text}'", hint="write [SOURCE:]TARGET[:ro]")
+        fault = "too many colons" if "" not in parts else "empty section between colons" if text else "it is empty"
+        raise UsageError(f"invalid volume specification: '{text}': {fault}", hint="write [SOURCE:]TARGET[:ro]")
     if len(parts) == 2 and not parts[1].startswith("/") and _is_mode(parts[1]) and parts[0].startswith("/"):
-        return _volume(text, "", parts[0], parts[1])
+        raise UsageError(f"invalid volume specification: '{text}'", hint="a volume without a name has no mode")
     source, target, mode = ("", parts[0], "") if len(parts) == 1 else (*parts, "")[:3]
     return _volume(text, source, target, mode)
 
 
 def _is_mode(text: str) -> bool:
-    return all(word in _MODES for word in text.split(","))
+    words = text.split(",")
+    counts = [sum(word in group for word in words) for group in _MODES]
+    return max(counts) <= 1 and sum(counts) == len(words)
 
 
 def _volume(text: str, source: str, target: str, mode: str) -> Mount:
     words = mode.split(",") if mode else []
-    unknown = [word for word in words if word not in _MODES]
-    if unknown or ("ro" in words and "rw" in words):
+    if mode and not _is_mode(mode):
         raise UsageError(
             f'invalid mode: {mode} in volume specification "{text}"', hint="ro, rw, nocopy or a propagation"
         )
     propagation = [word for word in words if word in PROPAGATIONS]
-    if len(propagation) > 1:
-        raise UsageError(f'invalid mode: {mode} in volume specification "{text}": more than one propagation')
     target = clean_target(target, text)
     read_only = "ro" in words
     if source.startswith("/"):
@@ -109,6 +118,10 @@ def _volume(text: str, source: str, target: str, mode: str) -> Mount:
 
 def check_volume_name(name: str) -> None:
     """Raise UsageError for a name that a volume cannot have, as Docker words it."""
+    if len(name) == 1:
+        raise UsageError(
+            f"create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
     if not VOLUME_NAME.fullmatch(name):
         raise UsageError(
             f'create {name}: "{name}" includes invalid characters for a local volume name, '
@@ -144,7 +157,7 @@ def _tmpfs_options(text: str) -> tuple[str, ...]:
             options = [option for option in options if option not in (key, opposite)]
             options.append(word)
         else:
-            raise UsageError(f'invalid tmpfs option ["{word}"]', hint="as size=64m, mode=1777, ro, exec")
+            raise UsageError(f'invalid tmpfs option "{word}"', hint="as size=64m, mode=1777, ro, exec")
     return tuple(options)
 
 
@@ -194,23 +207,26 @@ def _named_volume(document: MountDocument, target: str, read_only: bool) -> Moun
     if name:
         check_volume_name(name)
     check_driver(driver.get("Name", ""))
-    _check_subpath(volume.get("Subpath", ""), "volume")
+    path = volume.get("Subpath", "")
+    _check_subpath(path, "volume")
+    if path and not name:
+        raise UsageError('invalid mount config for type "volume": must not set Subpath when using anonymous volumes')
     return Mount(
         kind="volume",
         source=name,
         target=target,
         mode="z",
         read_only=read_only,
-        copy=not volume.get("NoCopy", False),
+        copy=not (path or volume.get("NoCopy", False)),  # a part has to be there
         labels=tuple(volume.get("Labels", {}).items()),
         options=tuple(f"{key}={value}" for key, value in driver.get("Options", {}).items()),
-        subpath=volume.get("Subpath", ""),
+        subpath=path,
     )
 
 
 def _check_subpath(path: str, kind: str) -> None:
     """Raise UsageError for a path that leaves the volume or the image."""
-    if path.startswith("/") or ".." in path.split("/"):
+    if path.startswith("/") or posixpath.normpath(path).split("/")[0] == "..":
         raise UsageError(
             f'invalid mount config for type "{kind}": subpath must be a relative path within the {kind}', hint=path
         )
@@ -224,6 +240,26 @@ def check_driver(name: str) -> None:
         )
 
 
+def check_source(path: str) -> None:
+    """Raise NotFound where the source of a bind is not there."""
+    if not os.path.lexists(path):
+        raise NotFound(
+            f'invalid mount config for type "bind": bind source path does not exist: {path}',
+            hint="make it first; -v makes a missing directory",
+        )
+
+
+def make_source(path: str) -> None:
+    """Make the directory that is to be bound, as `-v` does where there is none. Raises PybuildError."""
+    if os.path.exists(path):
+        return
+    try:
+        os.makedirs(path, 0o755, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise PybuildError(f"error while creating mount source path '{path}': mkdir {path}: {reason}") from None
+
+
 def wanted_mounts(config: Config, host: HostConfig) -> tuple[Mount, ...]:
     """Return a container's mounts, parents before what lies below them.
 
@@ -232,7 +268,7 @@ def wanted_mounts(config: Config, host: HostConfig) -> tuple[Mount, ...]:
     """
     mounts: dict[str, Mount] = {}
     asked: Iterable[Mount] = (
-        *(parse_volume(text) for text in host.get("Binds") or ()),
+        *(parse_volume(text) for text in dict.fromkeys(host.get("Binds") or ())),
         *(from_document(document) for document in host.get("Mounts") or ()),
         *(
             Mount(kind="tmpfs", target=clean_target(path, path), options=_tmpfs_options(options))

@@ -32,6 +32,8 @@ _TABLES = (
 )
 _MIGRATIONS = {1: ("ALTER TABLE volumes ADD COLUMN options TEXT NOT NULL DEFAULT '{}'",)}
 _OPTIONS = ("device", "o", "type")
+_ANONYMOUS = "com.docker.volume.anonymous"
+"""The label by which everybody finds the volumes that nobody named."""
 _CHUNK = 1 << 20
 
 
@@ -98,6 +100,10 @@ class Volumes:
         Raises UsageError for options that are not known, Conflict where it is there with others.
         """
         unknown = sorted(set(options) - set(_OPTIONS))
+        if "size" in unknown:
+            raise UsageError(
+                f"create {name}: quota size requested but no quota support", hint="a tmpfs has one: o=size=10m"
+            )
         if unknown:
             raise UsageError(f'create {name}: invalid option: "{unknown[0]}"', hint="there are type, device and o")
         if options and not options.get("device") and options.get("type") != "tmpfs":
@@ -189,7 +195,13 @@ def mount_of(target: str, options: Mapping[str, str]) -> dict[str, object] | Non
     kind = options.get("type", "none")
     words = [word for word in options.get("o", "").split(",") if word]
     if kind == "tmpfs":
-        return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", *words]}
+        mode = () if any(word.startswith("mode=") for word in words) else ("mode=1777",)
+        return {
+            "destination": target,
+            "type": "tmpfs",
+            "source": "tmpfs",
+            "options": ["nosuid", "nodev", *mode, *words],
+        }
     if kind in ("none", "bind") and ("bind" in words or "rbind" in words or kind == "bind"):
         device = options["device"]
         if not device.startswith("/"):
@@ -202,12 +214,13 @@ def mount_of(target: str, options: Mapping[str, str]) -> dict[str, object] | Non
 
 
 def _volume(row: Row) -> Volume:
+    marks = {_ANONYMOUS: ""} if row["anonymous"] else {}
     return Volume(
         name=row["name"],
         created=row["created"],
-        labels=json.loads(row["labels"]),
+        labels=dict(sorted({**json.loads(row["labels"]), **marks}.items())),
         anonymous=bool(row["anonymous"]),
-        options=json.loads(row["options"]),
+        options=dict(sorted(json.loads(row["options"]).items())),
     )
 
 

@@ -141,17 +141,13 @@ def bind(source: str, destination: str, *, readonly: bool = False, options: Iter
     return {"destination": destination, "type": "bind", "source": source, "options": words}
 
 
-def tmpfs(
-    destination: str, *, size: int | None = None, mode: int = 0o1777, options: Iterable[str] = ()
-) -> dict[str, object]:
+def tmpfs(destination: str, *, size: int | None = None, options: Iterable[str] = ()) -> dict[str, object]:
     """Describe a tmpfs as `--tmpfs` and `RUN --mount=type=tmpfs` have it (noexec nosuid nodev); `size` in bytes.
 
-    Words of `options` come later and so win, "exec" over "noexec", "size=1m" over `size`.
+    Without a mode it has that of the directory it covers, 1777 where there is none. Words of `options` come later and so win, "exec" over "noexec", "size=1m" over `size`.
     """
     given = list(options)
     words = ["noexec", "nosuid", "nodev"]
-    if not any(word.startswith("mode=") for word in given):
-        words.append(f"mode={mode:o}")
     if size is not None and not any(word.startswith("size=") for word in given):
         words.append(f"size={size}")
     return {"destination": destination, "type": "tmpfs", "source": "tmpfs", "options": words + given}

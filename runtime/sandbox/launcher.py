@@ -16,7 +16,8 @@ A request is a dict that JSON can hold::
 
 Beyond the standard an entry of spec.mounts may be {"type": "layers", "destination", "options", "rootfs": as above,
 "subpath": "/path"}: a stack of layers, or the part of one at `subpath`, mounted at a place other than the root; or
-{"type": "foreign", "destination", "source", "namespace"}: what is mounted at `source` in another mount namespace.
+{"type": "foreign", "destination", "source", "namespace"}: what is mounted at `source` in another mount namespace, where
+its "inode" is this one, and the mount "otherwise" where it cannot be had.
 
 Launcher and child speak over one socket pair of whole messages: "placed" (cgroup and id map are done), "go" (so is the
 caller's `attach`); back come "terminal" and "mounts" with a descriptor, "created" with paths, "failure", "ready"

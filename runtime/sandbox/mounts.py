@@ -44,6 +44,7 @@ _PROPAGATION = {
     "unbindable": sys.MS_UNBINDABLE,
 }
 _WITHOUT_MEANING = frozenset({"defaults", "bind", "rbind", "async", "atime", "norelatime", "nostrictatime", "silent"})
+_TWO_KINDS = "Are you trying to mount a directory onto a file (or vice-versa)?"
 _LINKS = 40  # as the kernel: more symbolic links than this in one path is ELOOP
 
 
@@ -89,7 +90,7 @@ class Prepared:
     """A detached mount and where it goes.
 
     `is_directory` says what its mount point has to be; `sealed`, that it becomes read-only once all mounts are placed;
-    `fstype` names the file system if it is a new one.
+    `fstype` names the file system if it is a new one, and `read_only` says that it is so already.
     """
 
     def __init__(self, fd: int, destination: str, options: Options, is_directory: bool = True) -> None:
@@ -99,6 +100,7 @@ class Prepared:
         self.is_directory = is_directory
         self.sealed = False
         self.fstype = ""
+        self.read_only = False
 
 
 def new_filesystem(fstype: str, source: str, data: Iterable[tuple[str, str | None]], attributes: int = 0) -> int:
@@ -162,8 +164,9 @@ def prepare(mount: dict[str, Any]) -> Prepared:
         if kind == "proc" and error.errno == EPERM:
             text += " (a container around this one hides parts of its /proc: --security-opt systempaths=unconfined)"
         raise LaunchFailure("mounts", error.errno or 0, destination, 125, text) from None
-    options.attr_set = options.attr_clear = 0  # fsmount has done these
     prepared = Prepared(fd, destination, options)
+    prepared.read_only = bool(options.attr_set & sys.MOUNT_ATTR_RDONLY)
+    options.attr_set = options.attr_clear = 0  # fsmount has done these
     prepared.fstype = kind
     return prepared
 
@@ -174,12 +177,15 @@ def place(root_fd: int, prepared: Prepared, created: list[str]) -> int:
     Mount points that are missing are made and their absolute paths appended to `created`.
     """
     options = prepared.options
+    before = len(created)
     target = mount_point(root_fd, prepared.destination, is_directory=prepared.is_directory, created=created)
     try:
+        if prepared.fstype == "tmpfs" and len(created) == before:
+            _take_mode(prepared, os.fstat(target).st_mode)
         if S_ISDIR(os.fstat(target).st_mode) != prepared.is_directory:
             kinds = ("a directory", "a file") if prepared.is_directory else ("a file", "a directory")
             text = f"mount on {prepared.destination}: the source is {kinds[0]} and the destination {kinds[1]}"
-            raise refused("mounts", text, path=prepared.destination, errno=ENOTDIR)
+            raise refused("mounts", f"{text} ({_TWO_KINDS})", path=prepared.destination, errno=ENOTDIR)
         if options.attr_set or options.attr_clear:
             sys.mount_setattr(prepared.fd, attr_set=options.attr_set, attr_clear=options.attr_clear)
         if options.recursive_set or options.recursive_clear:
@@ -195,6 +201,20 @@ def place(root_fd: int, prepared: Prepared, created: list[str]) -> int:
     finally:
         os.close(target)
     return prepared.fd
+
+
+def _take_mode(prepared: Prepared, mode: int) -> None:
+    """Give a new tmpfs whose mode nobody has named that of the directory it covers, as runc does."""
+    if any(key == "mode" for key, _ in prepared.options.data):
+        return
+    read_only = prepared.read_only
+    if read_only:
+        sys.mount_setattr(prepared.fd, attr_clear=sys.MOUNT_ATTR_RDONLY)
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=prepared.fd)
+    os.fchmod(fd, mode & 0o7777)
+    os.close(fd)
+    if read_only:
+        sys.mount_setattr(prepared.fd, attr_set=sys.MOUNT_ATTR_RDONLY)
 
 
 def find(root_fd: int, path: str, flags: int = os.O_PATH) -> int:
@@ -251,7 +271,7 @@ def _make_one(parent: int, name: str, is_directory: bool) -> int | None:
         if is_directory:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o755, dir_fd=parent))
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644, dir_fd=parent))
     except OSError as error:
         if error.errno != EEXIST:
             raise

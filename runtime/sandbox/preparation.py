@@ -7,7 +7,7 @@ layers or a part of one, and `foreign`, a mount of another container, copied fro
 from __future__ import annotations
 
 import os
-from errno import EPERM
+from errno import ENOENT, EPERM
 from stat import S_ISDIR
 
 from runtime.sandbox import cgroups, mounts, rootfs
@@ -29,7 +29,12 @@ def prepared(setup: Setup, entry: dict[str, Any]) -> list[mounts.Prepared]:
     if kind == "layers":
         return [_layers(entry, setup.userns)]
     if kind == "foreign":
-        return [_foreign(entry)]
+        try:
+            return [_foreign(entry)]
+        except LaunchFailure:
+            if "otherwise" not in entry:
+                raise
+            return [mounts.prepare(entry["otherwise"])]
     if "rslave" in (entry.get("options") or ()) or "slave" in (entry.get("options") or ()):
         _check_propagation(entry, (b"shared:", b"master:"), "a shared or slave mount")
     try:
@@ -114,6 +119,8 @@ def _foreign(entry: dict[str, Any]) -> mounts.Prepared:
     try:
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         theirs = os.open(entry["namespace"], os.O_RDONLY | os.O_CLOEXEC)
+        if entry.get("inode", 0) not in (0, os.fstat(theirs).st_ino):  # the pid is somebody else's by now
+            raise OSError(ENOENT, os.strerror(ENOENT))
         try:
             sys.setns(theirs, sys.CLONE_NEWNS)
             root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

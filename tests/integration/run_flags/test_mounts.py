@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,94 @@ def test_a_tmpfs_has_size_and_mode(box: Program) -> None:
     )
     assert (found[0].split()[1], found[1]) == ("1024", "700")
     assert shell(box, "--mount", "type=tmpfs,target=/t,readonly", command="touch /t/x || echo no") == ["no"]
+
+
+def test_a_tmpfs_has_the_mode_of_the_directory_it_covers(box: Program) -> None:
+    tell = "stat -c '%u:%g %a' /root /tmp /new /closed; touch /closed/x || echo no"
+    box(*ONE, "--name", "made", "-v", "vol:/v", "box", "mkdir", "-m", "2750", "/v/d")
+    words = ("--tmpfs", "/root", "--tmpfs", "/tmp:size=1m", "--tmpfs", "/new", "--tmpfs", "/closed:mode=711,ro")
+    assert shell(box, *words, command=tell) == ["0:0 755", "0:0 1777", "0:0 1777", "0:0 711", "no"]
+    inner = shell(box, "-v", "vol:/v", "--tmpfs", "/v/d:ro", command="stat -c %a /v/d; touch /v/d/x || echo no")
+    assert inner == ["2750", "no"]
+
+
+def test_containers_that_run_share_the_memory_of_a_volume(box: Program) -> None:
+    box("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=size=1m", "memory")
+    script = "echo hello >/m/f; until test -e /m/g; do sleep 0.05; done; cat /m/g"
+    started(box, "first", "-v", "memory:/m:ro", "box", *SLEEP)
+    started(box, "second", "-v", "memory:/other/m", "box", "sh", "-c", script.replace("/m/", "/other/m/"))
+    found = shell(
+        box,
+        "-v",
+        "memory:/n",
+        command="until test -e /n/f; do sleep 0.05; done; cat /n/f; echo back >/n/.g; mv /n/.g /n/g",
+    )
+    assert found == ["hello"]
+    box("wait", "second")
+    assert box.text("logs", "second") == "back"
+    assert box.text("exec", "first", "cat", "/m/f") == "hello"
+    box("rm", "-f", "first", "second")
+    assert shell(box, "-v", "memory:/n", command="ls /n") == []
+
+
+def test_a_container_with_memory_of_another_is_started_again_without_it(box: Program) -> None:
+    box("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "memory")
+    started(box, "first", "-v", "memory:/m", "box", *SLEEP)
+    script = "until test -e /go/go; do sleep 0.05; done; exit 1"
+    box.directory("go", {})
+    restart = ("--restart", "on-failure", "-v", f"{box.home}/go:/go", "-v", "memory:/m")
+    started(box, "second", *restart, "box", "sh", "-c", f"echo start; {script}")
+    box("rm", "-f", "first")
+    (box.home / "go" / "go").touch()
+    end = time.monotonic() + 60
+    while "start\nstart\n" not in box("logs", "second").stdout.decode():
+        assert time.monotonic() < end
+    box("rm", "-f", "second")
+
+
+def test_a_missing_source_is_made_whenever_the_container_starts(box: Program) -> None:
+    place = box.directory("place", {})
+    box("create", "--name", "one", "--network", "none", "-v", f"{place}/a/b:/x", "box", "ls", "-a", "/x")
+    assert list(place.iterdir()) == []
+    for _ in range(2):
+        assert box.text("start", "-a", "one").split() == [".", ".."]
+        (place / "a" / "b").rmdir()
+    (place / "c").mkdir()
+    box.own(place)
+    box("create", "--name", "two", "--network", "none", "--mount", f"type=bind,src={place}/c,dst=/x", "box", "true")
+    (place / "c").rmdir()
+    assert f"bind source path does not exist: {place}/c" in box("start", "two", status=1).stderr.decode()
+    (place / "file").touch()
+    message = refusal(box, "-v", f"{place}/file/below:/x", "box", "true")
+    assert f"error while creating mount source path '{place}/file/below'" in message
+
+
+def test_old_programs_find_what_is_mounted(box: Program) -> None:
+    assert shell(box, command="readlink /etc/mtab; grep -c ' / ' /etc/mtab") == ["/proc/mounts", "1"]
+    box("run", "--network", "none", "--name", "one", "box", "true")
+    assert box.text("diff", "one") == ""
+
+
+def test_volumes_are_found_by_label_and_pattern(box: Program) -> None:
+    box("volume", "create", "--label", "b=c", "--label", "a", "first")
+    box("volume", "create", "second")
+    unnamed = box.text("volume", "create")
+    mark = "com.docker.volume.anonymous"
+    assert box.text("volume", "ls", "-q", "--filter", f"label={mark}") == unnamed
+    assert json.loads(box.text("volume", "inspect", "-f", "{{json .Labels}}", unnamed)) == {mark: ""}
+    assert box.text("volume", "inspect", "-f", "{{.Labels}}", "first") == "map[a: b:c]"
+    for pattern, names in (("^first$", ["first"]), ("irs|con", ["first", "second"]), ("^irs", [])):
+        assert box.text("volume", "ls", "-q", "--filter", f"name={pattern}").split() == names
+    assert box.text("volume", "ls", "-q", "--filter", "name=first", "--format", "{{.Driver}}") == "local"
+    for words, message in (
+        (("ls", "--filter", "dangling=perhaps"), "invalid filter 'dangling=perhaps'"),
+        (("prune", "-af", "--filter", "all=1"), "cannot specify both --all and --filter all=1"),
+        (("create", "--label", "=x"), "empty name"),
+        (("create", "-o", "size=1m", "small"), "quota size requested but no quota support"),
+        (("create", "-d", "other", "third"), "create third: error looking up volume plugin other"),
+    ):
+        assert message in box("volume", *words, status=2).stderr.decode()
+    assert len(box.text("volume", "create", "").strip()) == 64
 
 
 def test_u_gives_a_directory_to_the_containers_user(box: Program) -> None:

@@ -159,4 +159,4 @@ def test_a_bind_is_recursive_and_private() -> None:
 
 def test_options_of_a_tmpfs_win_over_arguments() -> None:
     options = tmpfs("/t", size=10, options=["size=20", "exec"])["options"]
-    assert options == ["noexec", "nosuid", "nodev", "mode=1777", "size=20", "exec"]
+    assert options == ["noexec", "nosuid", "nodev", "size=20", "exec"]

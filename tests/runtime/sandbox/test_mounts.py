@@ -174,7 +174,7 @@ class TestInside:
         assert "frobnicate" in failure["text"]
 
     def test_a_tmpfs_has_the_size_and_mode_given(self, sandbox: Any) -> None:
-        mount = runtimespec.tmpfs("/t", size=1 << 20, mode=0o700)
+        mount = runtimespec.tmpfs("/t", size=1 << 20, options=["mode=700"])
         outcome = sandbox(
             "sh", "-c", "stat -c %a /t; dd if=/dev/zero of=/t/x bs=1M count=2 2>&1 | head -1", mounts=[mount]
         )
