@@ -192,6 +192,6 @@ def _wrong_count(command: str, least: int, most: int | None) -> str:
     elif least == most:
         bound = str(least)
     else:
-        bound = f"from {least} to {most}" if least else f"at most {most}"
+        bound = f"at least {least} and at most {most}" if least else f"at most {most}"
     plural = "" if (most or least) == 1 else "s"
     return f"'{command}' requires {bound} argument{plural}"

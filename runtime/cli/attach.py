@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import complain
 from runtime.context import Context
+from runtime.errors import PybuildError
 
 VERB = Verb(
     name="attach",
@@ -35,6 +38,8 @@ def run(args: Arguments, context: Context) -> int:
     with Store.open(context) as store:
         containers = Containers(store)
         container = containers.find(args.words[0])
+        if container.config.get("Tty") and not args.switch("no-stdin") and not os.isatty(0):
+            raise PybuildError("the input device is not a TTY", hint="--no-stdin shows what it writes")
         outcome = attach(containers, container, stdin=not args.switch("no-stdin"), proxy=proxy, keys=keys)
     if outcome.text:
         complain(context.stderr, outcome.text)

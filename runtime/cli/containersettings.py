@@ -112,7 +112,7 @@ def read_host_config(args: Arguments) -> HostConfig:
         "Sysctls": dict(flagged("--sysctl", text, _sysctl) for text in args.texts("sysctl")),
         "Ulimits": _ulimits(args),
         "Mounts": [flagged("--mount", _absolute_mount(text), parse_mount) for text in args.texts("mount")],
-        "Annotations": dict(map(_assigned("--annotation"), args.texts("annotation"))),
+        "Annotations": dict(map(_annotation, args.texts("annotation"))),
     }
     for text in args.texts("volume"):
         mount = parse_volume(_absolute(text))
@@ -182,29 +182,37 @@ def _log_config(args: Arguments) -> LogConfig:
 def read_restart(text: str) -> RestartPolicy:
     """Read `--restart`: no, always, unless-stopped, on-failure[:N]. Raises UsageError."""
     name, colon, count = text.partition(":")
-    known = ("no", "always", "unless-stopped", "on-failure")
-    if name not in known or (colon and name != "on-failure") or (colon and not count.isdecimal()):
-        detail = "maximum retry count can only be used with 'on-failure'" if colon and name in known else "there are: "
+    fault = ""
+    if colon and not count.removeprefix("-").isdecimal():
         raise UsageError(
-            f"invalid restart policy: unknown policy '{text}'"
-            if name not in known
-            else f"invalid restart policy: {text}",
-            hint=detail + ", ".join(known) if detail.endswith(": ") else detail,
+            "invalid restart policy format: maximum retry count must be an integer", hint=f"write {name}:3 for {text}"
         )
+    if name not in ("no", "always", "on-failure", "unless-stopped"):
+        fault = f"unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+    elif colon and name != "on-failure":
+        fault = "maximum retry count can only be used with 'on-failure'"
+    elif count.startswith("-"):
+        fault = "maximum retry count cannot be negative"
+    if fault:
+        raise UsageError(f"invalid restart policy: {fault}", hint=f"it was {text}")
     return {"Name": name, "MaximumRetryCount": int(count or 0)}
 
 
 def _attached(args: Arguments) -> frozenset[str]:
-    """Return which streams come to the terminal: those of `--attach`, else the outputs, and with -i the input."""
+    """Return which streams come to the terminal: those of `--attach`, else the outputs, and with -i the input.
+
+    None does of a container that is left to its monitor from the beginning.
+    """
     asked = [text.lower() for text in args.texts("attach")]
     for text in asked:
         if text not in _STREAMS:
             raise UsageError(
                 f'invalid argument "{text}" for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR'
             )
-    if asked and args.given("detach") and args.switch("detach"):
+    detached = args.given("detach") and args.switch("detach")
+    if asked and detached:
         raise UsageError("conflicting options: cannot specify both --attach and --detach")
-    if asked:
+    if asked or detached:
         return frozenset(asked)
     return frozenset(("stdout", "stderr", *(("stdin",) if args.switch("interactive") else ())))
 
@@ -243,6 +251,14 @@ def _lines(path: str, what: str) -> list[str]:
 
 def _pair(text: str) -> tuple[str, str]:
     name, _, value = text.partition("=")
+    return name, value
+
+
+def _annotation(text: str) -> tuple[str, str]:
+    """Read an annotation; one without a value has an empty one, as with Docker."""
+    name, value = _pair(text)
+    if not name:
+        raise UsageError(f'invalid argument "{text}" for "--annotation" flag: write NAME=VALUE')
     return name, value
 
 

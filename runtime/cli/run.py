@@ -65,8 +65,8 @@ def run(args: Arguments, context: Context) -> int:
             write_id(container.id)
         try:
             if detach:
+                context.stdout.write(f"{container.id}\n")  # Docker says it whatever becomes of the command
                 run_detached(containers, container, image, alive, monitor)
-                context.stdout.write(f"{container.id}\n")
                 return 0
             proxy = args.switch("sig-proxy") or not args.given("sig-proxy")
             return run_attached(containers, container, image, alive, monitor, proxy=proxy, keys=detach_keys)

@@ -90,13 +90,12 @@ def _shown(containers: Containers, named: Iterable[str], every: bool) -> list[Co
 
 def _row(container: Container, used: Usage | None, percent: float, whole: bool) -> dict[str, object]:
     from runtime.cli.human import binary_size, human_size
+    from runtime.containers.groups import Usage
 
     identity = container.id if whole else container.short_id
     row: dict[str, object] = {"ID": identity, "Name": container.name}
-    if used is None:
-        return row | dict.fromkeys(("CPUPerc", "MemPerc"), "--") | {
-            "MemUsage": "-- / --", "NetIO": "--", "BlockIO": "--", "PIDs": "--"
-        }  # fmt: skip
+    if used is None:  # it does not run
+        used = Usage()
     return row | {
         "CPUPerc": f"{percent:.2f}%",
         "MemUsage": f"{binary_size(used.memory)} / {binary_size(used.limit)}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from frozen import Frozen
 from runtime.containers import processfile, protocol
 from runtime.containers.client import Outcome, Session
-from runtime.containers.lifecycle import connect
+from runtime.containers.lifecycle import connect, refuse_restarting
 from runtime.containers.protocol import frame
 from runtime.containers.records import Container, Containers
 from runtime.containers.terminal import window
@@ -85,8 +85,9 @@ def execute(
 ) -> Outcome:
     """Run the command and be its terminal until it ends; with `detach` until it has started.
 
-    Raises Conflict for a container that does not run, or is paused.
+    Raises Conflict for a container that does not run, is paused, or waits to be started again.
     """
+    refuse_restarting(containers, container)
     running = containers.is_running(container)
     if running and containers.state(container) == "paused":
         raise Conflict(
@@ -127,6 +128,7 @@ def attach(
     containers: Containers, container: Container, *, stdin: bool, proxy: bool, keys: Sequence[int] | bytes
 ) -> Outcome:
     """Be a further terminal of a container that runs, until it ends. Raises Conflict where it does not run."""
+    refuse_restarting(containers, container)
     if containers.state(container) == "paused":
         raise Conflict(
             "You cannot attach to a paused container, unpause it first", hint=f"pybuild unpause {container.name}"

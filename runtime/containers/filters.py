@@ -17,8 +17,9 @@ Test = Callable[["Container", str], bool]
 """Tells of a container in a state whether it fits."""
 
 _STATES = ("created", "dead", "exited", "paused", "removing", "restarting", "running")
+_HEALTH = ("healthy", "none", "starting", "unhealthy")
 _NAMES = (
-    "ancestor before exited health id is-task label label! name network publish expose since status volume"
+    "ancestor before exited health id is-task isolation label label! name network publish expose since status volume"
 ).split()
 
 
@@ -53,7 +54,8 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
                 pattern.search(container.name) or pattern.search(f"/{container.name}") for pattern in patterns
             )
         case "status":
-            return _status(values)
+            _check(name, values, _STATES)
+            return lambda _container, state: state in values
         case "exited":
             codes = {_integer("exited", value) for value in values}
             return lambda container, state: state == "exited" and container.exit_code in codes
@@ -69,6 +71,7 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
             sign = 1 if name == "since" else -1
             return lambda container, _state: (container.created - moment) * sign > 0
         case "health":
+            _check(name, values, _HEALTH)
             return lambda container, _state: (
                 (read_condition(containers.directory(container.id)).health or "none") in values
             )
@@ -84,7 +87,10 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
             ports = {port for value in values for port in _ports(name, value)}
             offered = _exposed if name == "expose" else _published
             return lambda container, state: state in ("running", "paused") and not ports.isdisjoint(offered(container))
-    return lambda _container, _state: values[-1].lower() in ("false", "0")
+        case "isolation":  # of Windows alone
+            return lambda _container, _state: "default" in values
+    _check(name, values, ("0", "1", "false", "true"))
+    return lambda _container, _state: values[-1] in ("false", "0")
 
 
 def label_fits(labels: dict[str, str], text: str) -> bool:
@@ -93,11 +99,11 @@ def label_fits(labels: dict[str, str], text: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
-def _status(values: list[str]) -> Test:
+def _check(name: str, values: list[str], known: Iterable[str]) -> None:
+    """Raise UsageError for a value that is none of the `known` ones."""
     for value in values:
-        if value not in _STATES:
-            raise UsageError(f"invalid filter 'status={value}'", hint=f"there are: {', '.join(_STATES)}")
-    return lambda _container, state: state in values
+        if value not in known:
+            raise UsageError(f"invalid filter '{name}={value}'", hint=f"there are: {', '.join(known)}")
 
 
 def _ancestor(containers: Containers, values: list[str]) -> Test:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
+from runtime.containers.lifecycle import refuse_restarting
 from runtime.containers.removal import cgroup_name
 from runtime.errors import Conflict, PybuildError
 from runtime.sandbox.cgroups import hierarchies, write
@@ -22,14 +23,14 @@ _PATIENCE = 10.0
 class Usage(Frozen):
     """What a container uses: nanoseconds of CPU, bytes of memory (limit 0: none), bytes moved, processes."""
 
-    cpu: int
-    memory: int
-    limit: int
-    received: int
-    sent: int
-    read: int
-    written: int
-    pids: int
+    cpu: int = 0
+    memory: int = 0
+    limit: int = 0
+    received: int = 0
+    sent: int = 0
+    read: int = 0
+    written: int = 0
+    pids: int = 0
 
 
 def paths(containers: Containers, container: Container) -> dict[str, str]:
@@ -78,6 +79,7 @@ def pause(containers: Containers, container: Container, *, for_now: bool = False
     state = containers.state(container)
     if state == "paused":
         raise Conflict(f"Container {container.id} is already paused", hint=f"pybuild unpause {container.name}")
+    refuse_restarting(containers, container)
     if state != "running":
         raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
     mark = containers.directory(container.id) / "paused"

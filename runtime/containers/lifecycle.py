@@ -42,6 +42,15 @@ def connect(containers: Containers, container: Container) -> socket.socket | Non
     return sock
 
 
+def refuse_restarting(containers: Containers, container: Container) -> None:
+    """Raise Conflict for a container that waits until it is started again."""
+    if containers.state(container) == "restarting":
+        raise Conflict(
+            f"Container {container.id} is restarting, wait until the container is running",
+            hint=f"`pybuild logs {container.name}` shows why it ends",
+        )
+
+
 def stop_signal(container: Container) -> int:
     """Return the number of the signal that asks this container to end."""
     return parse_signal(container.config.get("StopSignal") or "SIGTERM")

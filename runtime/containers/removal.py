@@ -30,9 +30,11 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
         raise NotFound(f"No such container: {container_id}")
     if containers.is_running(container):
         if not force:
+            state = containers.state(container)
+            detail = "stop the container before removing or force remove"
+            what = f"{state}: {detail}" if state != "paused" else "paused and must be unpaused first"
             raise Conflict(
-                f'cannot remove container "{container.name}": container is running: '
-                "stop the container before removing or force remove",
+                f'cannot remove container "{container.name}": container is {what}',
                 hint=f"pybuild rm -f {container.name}",
             )
         from runtime.containers.lifecycle import end  # lazy: only for those that run

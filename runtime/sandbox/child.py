@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
-from errno import EACCES, EEXIST, ENOENT, ENOSYS, EPERM
+from errno import EACCES, EEXIST, ENOENT, ENOSYS, ENOTDIR, EPERM
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from stat import S_ISCHR, S_ISFIFO, S_ISSOCK
 from struct import pack, unpack_from
 
 from runtime.sandbox import cgroups, devices, masks, mounts, preparation, privileges, rootfs, stub
 from runtime.sandbox import syscalls as sys
-from runtime.sandbox.failure import LaunchFailure, encode, from_error, not_started, refused
+from runtime.sandbox.failure import LaunchFailure, encode, from_error, refused
 from runtime.sandbox.program import environment_of, execute_directly, find_program
 
 TYPE_CHECKING = False
@@ -405,14 +405,17 @@ def _make_directory(cwd: str) -> None:
                 if os.path.isdir(cwd):  # a read-only root in which it exists
                     return
                 raise from_error("user", error, f"working directory {cwd}") from None
+    if os.path.exists(cwd) and not os.path.isdir(cwd):
+        raise refused("user", f"working directory {cwd}: not a directory", path=cwd, errno=ENOTDIR)
 
 
 def _enter_directory(cwd: str, *, last: bool) -> bool:
     try:
         os.chdir(cwd)
     except OSError as error:
-        if error.errno == ENOENT:  # only of a further command: otherwise it was made
-            raise not_started(cwd, ENOENT, "no such working directory") from None
+        if error.errno in (ENOENT, ENOTDIR):  # only of a further command: otherwise it was made
+            text = f"working directory {cwd}: {os.strerror(error.errno).lower()}"
+            raise LaunchFailure("user", error.errno, cwd, 127, text) from None
         if last or error.errno != EACCES:
             raise from_error("user", error, f"working directory {cwd}") from None
         return False  # perhaps the command's user may
@@ -442,7 +445,7 @@ def apparmor(setup: Setup) -> None:
 def program(setup: Setup) -> None:
     """Find the command by PATH of its own environment, as its own user."""
     arguments = setup.process["args"]
-    if not arguments or not arguments[0]:
+    if not arguments:
         raise refused("program", "there is no command to run")
     setup.program = find_program(arguments[0], setup.process.get("env") or ())
 

@@ -46,7 +46,7 @@ def not_started(program: str, errno: int, detail: str = "") -> LaunchFailure:
     """Give the failure of the command itself: 127 where it is not there, 126 where it cannot be executed."""
     exit_code = 127 if errno in (ENOENT, ENAMETOOLONG) else 126
     reason = detail or strerror(errno).lower()
-    return LaunchFailure("program", errno, program, exit_code, f"exec: {program!r}: {reason}")
+    return LaunchFailure("program", errno, program, exit_code, f'exec: "{repr(program)[1:-1]}": {reason}')
 
 
 def encode(failure: LaunchFailure) -> bytes:

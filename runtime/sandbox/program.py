@@ -22,9 +22,10 @@ def find_program(name: str, env: Iterable[str]) -> str:
         try:
             mode = os.stat(name).st_mode
         except OSError as error:
-            raise not_started(name, error.errno or 0) from None
+            number = error.errno or 0
+            raise not_started(name, number, f"stat {name}: {os.strerror(number).lower()}") from None
         if S_ISDIR(mode):
-            raise not_started(name, EISDIR)
+            raise not_started(name, EISDIR, "is a directory: permission denied")
         if not os.access(name, os.X_OK, effective_ids=True):
             raise not_started(name, EACCES)
         return name

@@ -194,7 +194,7 @@ def test_a_working_directory_behind_a_descriptor_is_refused(sandbox: Any) -> Non
 def test_a_command_that_does_not_exist_is_127(sandbox: Any) -> None:
     failure = sandbox("nosuch").failure
     assert failure["exit_code"] == 127
-    assert failure["text"] == "exec: 'nosuch': executable file not found in $PATH"
+    assert failure["text"] == 'exec: "nosuch": executable file not found in $PATH'
 
 
 def test_a_path_that_does_not_exist_is_127(sandbox: Any) -> None:
@@ -203,7 +203,7 @@ def test_a_path_that_does_not_exist_is_127(sandbox: Any) -> None:
 
 def test_a_directory_is_126(sandbox: Any) -> None:
     failure = sandbox("/etc").failure
-    assert (failure["exit_code"], failure["text"]) == (126, "exec: '/etc': is a directory")
+    assert (failure["exit_code"], failure["text"]) == (126, 'exec: "/etc": is a directory: permission denied')
 
 
 def test_a_file_that_is_not_executable_is_126(sandbox: Any) -> None:

@@ -71,4 +71,4 @@ def test_a_failure_crosses_as_it_is(step: str, errno: int, path: str, code: int,
 
 
 def test_the_message_names_the_program() -> None:
-    assert str(not_started("tool", ENOENT)) == "exec: 'tool': no such file or directory"
+    assert str(not_started("tool", ENOENT)) == 'exec: "tool": no such file or directory'
