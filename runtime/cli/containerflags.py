@@ -62,6 +62,7 @@ FLAGS = (
     Flag("--label", "-l", kind="texts", metavar="NAME=VALUE", help="Set a label"),
     Flag("--label-file", kind="texts", metavar="FILE", help="Read labels from a file"),
     Flag("--link", kind="texts", metavar="NAME[:ALIAS]", help="Know another container by a name"),
+    Flag("--link-local-ip", kind="texts", metavar="IP", help="A further address of its link, as 169.254.1.2"),
     Flag("--log-driver", kind="text", metavar="NAME", help="json-file, local or none"),
     Flag("--log-opt", kind="texts", metavar="NAME=VALUE", help="max-size, max-file, labels, env, tag…"),
     Flag("--mac-address", kind="text", metavar="MAC", help="Its link-layer address"),
@@ -112,7 +113,6 @@ FLAGS = (
 
 REFUSALS = {
     "kernel-memory": "Linux has given this limit up; --memory counts the kernel's memory as well",
-    "link-local-ip": "containers get no link-local addresses; --ip gives one of a network of your own",
     "storage-opt": "the root filesystem is a directory, whose size nothing limits",
     "use-api-socket": "there is no engine whose socket could be given to a container",
 }

@@ -11,7 +11,7 @@ from runtime.cli.networkflags import check_mac
 from runtime.cli.severally import each
 from runtime.containers.announcing import announce_network
 from runtime.context import Context
-from runtime.errors import NotFound, UsageError
+from runtime.errors import NetworkError, NotFound, UsageError
 from runtime.network.settings import EndpointSettings
 from runtime.store import Store
 
@@ -79,7 +79,7 @@ VERB_CONNECT = Verb(
         Flag("--ip6", kind="text", metavar="IP", help="Its IPv6 address"),
         Flag("--link", kind="texts", metavar="NAME[:ALIAS]", help="What it calls another container of the network"),
         Flag("--driver-opt", kind="texts", metavar="NAME=VALUE", help="Options of the link: its name, sysctls"),
-        Flag("--link-local-ip", kind="texts", hidden=True),
+        Flag("--link-local-ip", kind="texts", metavar="IP", help="A further address of the link, as 169.254.1.2"),
     ),
 )
 VERB_DISCONNECT = Verb(
@@ -88,14 +88,13 @@ VERB_DISCONNECT = Verb(
     usage="[OPTIONS] NETWORK CONTAINER",
     words=(2, 2),
     needs_store=True,
-    flags=(Flag("--force", "-f", help="One that is not connected is fine"),),
+    flags=(Flag("--force", "-f", help="Accepted: nothing has to be forced"),),
 )
 
 _REFUSED = {
     "config-from": "there are no configurations to copy",
     "config-only": "there are no configurations to copy",
-    "ingress": "Ingress network can only be global scope network, and there is one host only",
-    "link-local-ip": "links have the address that goes with their link-layer address",
+    "ingress": "an ingress network can only be a global scope network, and there is one host only",
 }
 
 
@@ -104,28 +103,25 @@ def run_create(args: Arguments, context: Context) -> int:
     from runtime.network.networks import Networks  # lazy: 12 ms
     from runtime.network.pools import Wishes
 
-    _refuse(args, "config-from config-only ingress")
-    driver = args.text("driver") or "bridge"
-    if driver in ("host", "null", "none"):
-        raise UsageError(f'only one instance of "{driver.replace("none", "null")}" network is allowed')
+    for name, reason in _REFUSED.items():
+        if args.given(name):
+            raise NetworkError(f"--{name} cannot be had: {reason}")
+    driver, ipam = args.text("driver") or "bridge", args.text("ipam-driver") or "default"
+    if driver in ("host", "null"):
+        raise NetworkError(f'only one instance of "{driver}" network is allowed')
     if driver != "bridge":
         raise NotFound(f'plugin "{driver}" not found', hint="there is: bridge")
-    ipv4 = args.switch("ipv4") if args.given("ipv4") else True
-    if not ipv4 and not args.switch("ipv6"):
-        raise UsageError("IPv4 or IPv6 must be enabled")
-    if (args.text("ipam-driver") or "default") != "default":
-        raise UsageError(
-            f"--ipam-driver {args.text('ipam-driver')} cannot be had: addresses are leased by pybuild itself"
-        )
+    if ipam != "default":
+        raise NotFound(f'plugin "{ipam}" not found', hint="there is: default; pybuild leases addresses itself")
     scope = args.text("scope") or "local"
     if scope not in ("local", "global"):
-        raise UsageError(f"cannot create a {scope} scoped network: there is one host only", hint="--scope local")
+        raise NetworkError(f"cannot create a {scope} scoped network: there is one host only", hint="--scope local")
     wishes = Wishes(
         subnets=_listed(args, "subnet"),
         gateways=_listed(args, "gateway"),
         ranges=_listed(args, "ip-range"),
         aux=dict(_pair(text) for text in args.texts("aux-address")),
-        ipv4=ipv4,
+        ipv4=args.switch("ipv4") if args.given("ipv4") else True,
         ipv6=args.switch("ipv6"),
         options=dict(_pair(text) for text in args.texts("ipam-opt")),
     )
@@ -202,7 +198,6 @@ def run_connect(args: Arguments, context: Context) -> int:
     from runtime.containers.membership import connect  # lazy: 20 ms
     from runtime.containers.records import Containers
 
-    _refuse(args, "link-local-ip")
     settings: EndpointSettings = {}
     if args.texts("alias"):
         settings["Aliases"] = list(args.texts("alias"))
@@ -218,6 +213,8 @@ def run_connect(args: Arguments, context: Context) -> int:
         from runtime.network import endpointoptions
 
         settings["DriverOpts"] = endpointoptions.read(args.texts("driver-opt"))
+    if args.texts("link-local-ip"):
+        settings["LinkLocalIPs"] = list(args.texts("link-local-ip"))
     if args.texts("link"):
         settings["Links"] = list(args.texts("link"))
     if priority is not None:
@@ -232,22 +229,11 @@ def run_disconnect(args: Arguments, context: Context) -> int:
     """Disconnect a container, running or not."""
     from runtime.containers.membership import disconnect  # lazy: 20 ms
     from runtime.containers.records import Containers
-    from runtime.errors import Conflict
 
     with Store.open(context) as store:
         containers = Containers(store)
-        try:
-            disconnect(containers, args.words[0], containers.find(args.words[1]))
-        except (NotFound, Conflict):
-            if not args.switch("force"):
-                raise
+        disconnect(containers, args.words[0], containers.find(args.words[1]))
     return 0
-
-
-def _refuse(args: Arguments, names: str) -> None:
-    for name in names.split():
-        if args.given(name):
-            raise UsageError(f"--{name} cannot be had: {_REFUSED[name]}")
 
 
 def _listed(args: Arguments, name: str) -> list[str]:

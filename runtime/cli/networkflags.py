@@ -11,7 +11,15 @@ from runtime.errors import Conflict, UsageError
 from runtime.network.settings import EndpointSettings
 
 _ALONE = ("host", "none", "pasta", "slirp4netns")
-_MAC = re.compile(r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}")
+_MACS = tuple(
+    re.compile(form)
+    for form in (
+        r"[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}",
+        r"[0-9a-fA-F]{2}(-[0-9a-fA-F]{2}){5}",
+        r"[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}",
+    )
+)
+"""How a link-layer address may be written."""
 
 
 def read_networks(args: Arguments, host: HostConfig) -> None:
@@ -57,7 +65,7 @@ def _read_ports(args: Arguments, host: HostConfig) -> None:
             raise UsageError("conflicting options: hostname and the network mode")
         for flag, word in (
             ("dns", "dns and the network mode"),
-            ("add-host", "custom host-to-IP mapping and the network"),
+            ("add-host", "custom host-to-IP mapping and the network mode"),
         ):
             if args.texts(flag):
                 raise UsageError(f"conflicting options: {word}")
@@ -67,7 +75,10 @@ def _network(text: str) -> tuple[str, EndpointSettings]:
     """Read one `--network`: a name, or `name=NAME,alias=A,ip=IP,mac-address=MAC`."""
     settings: EndpointSettings = {}
     if "=" not in text:
-        return ("bridge" if text in ("", "default") else text), settings
+        if text in ("", "container:"):
+            wrong = "no name set for network" if not text else "invalid container format container:<name|id>"
+            raise UsageError(wrong, hint="`pybuild network ls` lists networks, `pybuild ps` containers")
+        return ("bridge" if text == "default" else text), settings
     name = ""
     options: list[str] = []
     for field in _fields(text):
@@ -83,14 +94,16 @@ def _network(text: str) -> tuple[str, EndpointSettings]:
                 settings["IPv6Address"] = value
             case "driver-opt":
                 options.append(value)
+            case "link-local-ip":
+                settings.setdefault("LinkLocalIPs", []).append(value)
             case "gw-priority":
                 settings["GwPriority"] = _priority(text, value)
             case "mac-address":
                 settings["MacAddress"] = check_mac(value)
             case _:
-                raise UsageError(f'invalid argument "{text}" for "--network" flag: invalid field {field}')
+                raise UsageError(f'invalid argument "{text}" for "--network" flag: invalid field key {key}')
     if not name:
-        raise UsageError(f'invalid argument "{text}" for "--network" flag: network name is not specified')
+        raise UsageError(f'invalid argument "{text}" for "--network" flag: network name/id is not specified')
     if options:
         from runtime.network import endpointoptions  # lazy: hardly any link has options
 
@@ -151,10 +164,14 @@ def _fill(args: Arguments, settings: EndpointSettings) -> None:
         settings["IPv6Address"] = address6
     if mac:
         settings["MacAddress"] = check_mac(mac)
+    if args.texts("link-local-ip"):
+        if settings.get("LinkLocalIPs"):
+            raise Conflict("conflicting options: cannot specify both --link-local-ip and per-network link-local IPs")
+        settings["LinkLocalIPs"] = list(args.texts("link-local-ip"))
 
 
 def _refuse_wishes(mode: str, settings: EndpointSettings) -> None:
-    if settings.get("IPAddress") or settings.get("IPv6Address"):
+    if settings.get("IPAddress") or settings.get("IPv6Address") or settings.get("LinkLocalIPs"):
         raise UsageError(
             f"invalid config for network {mode}: user specified IP address is supported on user defined networks only",
             hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
@@ -170,7 +187,8 @@ def _refuse_wishes(mode: str, settings: EndpointSettings) -> None:
 
 
 def check_mac(text: str) -> str:
-    """Return a link-layer address in lower case. Raises UsageError."""
-    if not _MAC.fullmatch(text):
+    """Return a link-layer address as 02:42:0a:09:00:02. Raises UsageError."""
+    if not any(form.fullmatch(text) for form in _MACS):
         raise UsageError(f"{text} is not a valid mac address", hint="write it as 02:42:0a:09:00:02")
-    return text.lower()
+    digits = re.sub("[^0-9a-f]", "", text.lower())
+    return ":".join(digits[place : place + 2] for place in range(0, 12, 2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -122,6 +121,8 @@ def network_test(store: Store, texts: Sequence[str], known: Sequence[str]) -> Ca
 
 
 def _fits(document: dict[str, object], filters: dict[str, list[str]]) -> bool:
+    from runtime.containers.filters import pattern
+
     labels = document["Labels"]
     assert isinstance(labels, dict)  # as describe makes it
     custom = str(document["Name"]) not in ("bridge", "host", "none")
@@ -130,7 +131,7 @@ def _fits(document: dict[str, object], filters: dict[str, list[str]]) -> bool:
         "driver": lambda value: document["Driver"] == value,
         "id": lambda value: str(document["Id"]).startswith(value),
         "label": lambda value: _labelled(labels, value),
-        "name": lambda value: re.search(re.escape(value), str(document["Name"])) is not None,
+        "name": lambda value: pattern(value).search(str(document["Name"])) is not None,
         "scope": lambda value: document["Scope"] == value,
         "type": lambda value: _type(value) == custom,
     }

@@ -18,6 +18,7 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Print `80/tcp -> 0.0.0.0:8080`, or with a port only where it is to be had."""
+    from runtime.cli.portwords import in_order, place_words
     from runtime.containers.inspection import bindings
     from runtime.containers.records import Containers
     from runtime.store import Store
@@ -27,21 +28,19 @@ def run(args: Arguments, context: Context) -> int:
         container = containers.find(args.words[0])
         ports = bindings(container) if containers.is_running(container) else {}
     if len(args.words) == 1:
-        for port, places in sorted(ports.items()):
-            for place in places:
-                context.stdout.write(f"{port} -> {_address(place)}\n")
-        return 0
-    number, _, protocol = args.words[1].partition("/")
-    if not number.isdecimal():
-        raise UsageError(f"Error: invalid port: {args.words[1]}", hint="a number, as 80 or 53/udp")
-    wanted = f"{number}/{protocol or 'tcp'}"
-    if not ports.get(wanted):
-        raise NotFound(f"No public port '{args.words[1]}' published for {args.words[0]}")
-    for place in ports[wanted]:
-        context.stdout.write(f"{_address(place)}\n")
+        lines = in_order(f"{port} -> {place_words(place)}" for port, places in ports.items() for place in places)
+    else:
+        lines = in_order(place_words(place) for place in _at(ports, args))
+    context.stdout.writelines(f"{line}\n" for line in lines)
     return 0
 
 
-def _address(place: dict[str, str]) -> str:
-    host = place.get("HostIp") or "0.0.0.0"
-    return f"[{host}]:{place['HostPort']}" if ":" in host else f"{host}:{place['HostPort']}"
+def _at(ports: dict[str, list[dict[str, str]]], args: Arguments) -> list[dict[str, str]]:
+    """Return where the port that was asked for is published. Raises UsageError and NotFound."""
+    number, _, protocol = args.words[1].partition("/")
+    if not (number.isascii() and number.isdecimal()):
+        raise UsageError(f"invalid port ({args.words[1]})", hint="a number, as 80 or 53/udp")
+    wanted = f"{number}/{protocol or 'tcp'}"
+    if not ports.get(wanted):
+        raise NotFound(f"No public port '{args.words[1]}' published for {args.words[0]}")
+    return ports[wanted]

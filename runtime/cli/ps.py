@@ -60,7 +60,7 @@ def run(args: Arguments, context: Context) -> int:
     with Store.open(context) as store:
         containers = Containers(store)
         last = args.integer("last")
-        count = 1 if args.switch("latest") else last if last is not None and last >= 0 else None
+        count = 1 if args.switch("latest") else last if last is not None and last > 0 else None
         everything = args.switch("all") or any(text.startswith(("status=", "exited=")) for text in texts)
         found = containers.list(running=count is None and not everything)
         shown = [(container, containers.state(container)) for container in found]
@@ -135,21 +135,12 @@ def image_of(containers: Containers, container: Container, known: dict[str, str 
 
 def _ports(container: Container, state: str) -> str:
     """List published and exposed ports, as `0.0.0.0:8080->80/tcp, 443/tcp`."""
-    if state not in ("running", "paused") or container.host_config.get("NetworkMode") in ("none", "host"):
+    if state not in ("running", "paused"):
         return ""
-    from runtime.containers.inspection import bindings  # lazy: only for what runs
+    from runtime.cli.portwords import summary  # lazy: only for what runs
+    from runtime.containers.inspection import all_ports
 
-    published = bindings(container)
-    words = []
-    for port in sorted({*(container.config.get("ExposedPorts") or ()), *published}):
-        places = published.get(port)
-        if not places:
-            words.append(port)
-        for place in places or ():
-            host = place.get("HostIp") or "0.0.0.0"
-            host = f"[{host}]" if ":" in host else host
-            words.append(f"{host}:{place['HostPort']}->{port}")
-    return ", ".join(words)
+    return summary(all_ports(container))
 
 
 def _size(containers: Containers, container: Container) -> str:

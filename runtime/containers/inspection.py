@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from runtime.containers.condition import read_condition
 from runtime.errors import NotFound, UsageError
 from runtime.oci.runtimespec import MASKED_PATHS, READONLY_PATHS
+from runtime.oci.shortsha import hex_sha256
 from runtime.oci.times import rfc3339
 
 if TYPE_CHECKING:
@@ -164,6 +165,19 @@ def bindings(container: Container) -> dict[str, list[dict[str, str]]]:
     return ports if isinstance(ports, dict) else {}
 
 
+def all_ports(container: Container) -> dict[str, list[dict[str, str]] | None]:
+    """Return the exposed ports of a running container to where each is published, None for nowhere.
+
+    Where it has no way out, nothing is exposed.
+    """
+    from runtime.network.ways import way_out
+
+    last = container.network.get("networks")
+    if container.network.get("mode") not in ("pasta", "slirp4netns") and not way_out(dict(last or {})):  # type: ignore[call-overload]  # as the start writes it
+        return {}
+    return {**dict.fromkeys(container.config.get("ExposedPorts") or ()), **bindings(container)}
+
+
 def _bytes_below(top: Path) -> int:
     total = 0
     seen: set[tuple[int, int]] = set()
@@ -304,19 +318,15 @@ def _graph_driver(containers: Containers, container: Container) -> dict[str, obj
 
 def _network(containers: Containers, container: Container) -> dict[str, object]:
     running = containers.state(container) in ("running", "paused")
+    mode = container.host_config.get("NetworkMode") or "bridge"
+    shared = mode.startswith("container:")
     networks = _endpoints(containers, container, running)
-    endpoint = next(iter(networks.values()), _NO_ENDPOINT)
-    ports: dict[str, object] = {
-        **dict.fromkeys(container.config.get("ExposedPorts") or (), None),
-        **bindings(container),
-    }
-    if container.host_config.get("NetworkMode") in ("none", "host"):
-        ports = {}  # nothing is exposed there
+    endpoint = networks.get("bridge", _NO_ENDPOINT)  # the plain fields are of the time when there was no other
     return {
         "Bridge": "",
-        "SandboxID": "",
-        "SandboxKey": f"/proc/{container.pid}/ns/net" if running else "",
-        "Ports": ports if running else {},
+        "SandboxID": hex_sha256(f"{container.id}:network".encode()) if running and not shared else "",
+        "SandboxKey": f"/proc/{container.pid}/ns/net" if running and not shared else "",
+        "Ports": all_ports(container) if running else {},
         "HairpinMode": False,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
@@ -352,38 +362,52 @@ _NO_ENDPOINT: dict[str, object] = {
 }
 
 
-def _asked_addresses(wishes: EndpointSettings) -> dict[str, str] | None:
-    names = {"IPv4Address": wishes.get("IPAddress"), "IPv6Address": wishes.get("IPv6Address")}
-    return {name: address for name, address in names.items() if address} or None
+def _asked_addresses(wishes: EndpointSettings) -> dict[str, object] | None:
+    names: dict[str, object] = {
+        "IPv4Address": wishes.get("IPAddress"),
+        "IPv6Address": wishes.get("IPv6Address"),
+        "LinkLocalIPs": wishes.get("LinkLocalIPs"),
+    }
+    return {name: address for name, address in names.items() if address} or ({} if wishes.get("Connected") else None)
 
 
 def _endpoints(containers: Containers, container: Container, running: bool) -> dict[str, dict[str, object]]:
-    """Describe the networks of a container: what it has of them while it runs, and what it asked for."""
+    """Describe the networks of a container: what it has of them while it runs, and what it asked for.
+
+    Of one that has ended the networks' ids are still known, and how it was called there.
+    """
     from runtime.containers.membership import endpoint_id, endpoints_of, predefined_id
     from runtime.containers.records import network_names
+    from runtime.network.plan import MODES
 
     host = container.host_config
     mode = host.get("NetworkMode") or "bridge"
     if mode.startswith("container:"):
         return {}
     asked = host.get("Networks") or {}
-    live = endpoints_of(container) if running else {}
+    last = endpoints_of(container)
     documents = {}
-    for name in dict.fromkeys((*network_names(container), *live)):
-        wishes, facts = asked.get(name, {}), live.get(name, {})
-        number = str(facts.get("id") or predefined_id(containers.store, name))
+    for name in dict.fromkeys((*network_names(container), *(last if running else ()))):
+        wishes, facts = asked.get(name, {}), last.get(name, {})
+        predefined = name in MODES
+        number = str(facts.get("id") or (predefined_id(containers.store, name) if predefined else ""))
+        named = not predefined and (facts or wishes.get("Connected"))
         documents[name] = {
             **_NO_ENDPOINT,
             "IPAMConfig": _asked_addresses(wishes),
             "Links": wishes.get("Links") or None,
-            "DriverOpts": wishes.get("DriverOpts") or None,
+            "DriverOpts": wishes.get("DriverOpts") or ({} if wishes.get("Connected") else None),
             "GwPriority": wishes.get("GwPriority", 0),
-            "Aliases": wishes.get("Aliases") or None,
+            "Aliases": wishes.get("Aliases") or ([] if wishes.get("Connected") else None),
             "MacAddress": wishes.get("MacAddress", ""),
-            "NetworkID": number if running else "",
+            "NetworkID": number if container.started else "",
+            "DNSNames": _dns_names(container, wishes) if named else None,
         }
+        if not running:
+            continue
+        if predefined and not facts and name != "bridge":
+            documents[name]["EndpointID"] = endpoint_id(container.id, number)
         if facts:
-            names = [container.name, container.short_id, *(wishes.get("Aliases") or ())]
             documents[name] |= {
                 "MacAddress": facts["mac"],
                 "EndpointID": endpoint_id(container.id, number),
@@ -393,6 +417,11 @@ def _endpoints(containers: Containers, container: Container, running: bool) -> d
                 "IPv6Gateway": facts.get("gateway6", ""),
                 "GlobalIPv6Address": facts.get("address6", ""),
                 "GlobalIPv6PrefixLen": facts.get("prefix6", 0),
-                "DNSNames": list(dict.fromkeys(names)) if facts.get("id") else None,
             }
     return documents
+
+
+def _dns_names(container: Container, wishes: EndpointSettings) -> list[str]:
+    """Return what a container is called on a user's network."""
+    names = (container.name, *(wishes.get("Aliases") or ()), container.short_id, container.config.get("Hostname", ""))
+    return [name for name in dict.fromkeys(names) if name]

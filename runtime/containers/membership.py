@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from runtime.containers import announcing
 from runtime.containers.records import Container, Containers
-from runtime.errors import Conflict, NetworkError, UsageError
+from runtime.errors import Conflict, NetworkError, NotFound, UsageError
 from runtime.network import attach, bridge, home, janitor, leases, namespaces, portrules, publish, resolv, subnets
-from runtime.network.endpoints import Endpoint
+from runtime.network.endpoints import DEFAULT_MTU, Endpoint, check_addresses, default_subnet
 from runtime.network.networks import PREDEFINED, Network, Networks
 from runtime.network.nftables import IPV6
-from runtime.network.plan import names_document
+from runtime.network.plan import become_user, names_document
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.network.settings import EndpointSettings
 from runtime.network.ways import way_out
@@ -28,61 +28,91 @@ if TYPE_CHECKING:
     from runtime.network.pools import Pool
     from runtime.store import Store
 
-_CLOSED = {
-    "host": "container cannot be connected to host network or disconnected from it: it shares the host's",
-    "none": "container cannot be connected to multiple networks with one of the networks in private (none) mode",
-}
+_PRIVATE = "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+_SHARING = "container sharing network namespace with another container or host cannot be connected to any other network"
 
 
 def connect(containers: Containers, text: str, container: Container, settings: EndpointSettings) -> Network | None:
-    """Let a container join a network, at once where it runs. Returns the network, None for the default one.
+    """Let a container join a network, at once where it runs. Returns the network, None for a predefined one.
 
-    Raises NotFound, Conflict where it is on it already, UsageError and NetworkError.
+    One that does not run may have asked for it before: what it asks for now counts. Raises NotFound, Conflict where a
+    running one is on it already or none of its kind can be, and NetworkError.
     """
-    network = _network(containers, text)
-    name = network.name if network else "bridge"
     joined = _joined(container)
-    if name in joined:
+    if text == "host":
+        raise Conflict("cannot connect container to host network - container must be created in host network mode")
+    if joined is None:
+        raise Conflict(_SHARING)
+    network = _network(containers, text)
+    name = network.name if network else "none" if text == "none" else "bridge"
+    running = containers.is_running(container)
+    if name in joined and running:
         raise Conflict(f"endpoint with name {container.name} already exists in network {name}")
-    if containers.is_running(container):
+    if "none" in (name, *joined) and {*joined} - {name}:
+        raise Conflict(_PRIVATE)
+    _check(network, settings)
+    if running and name != "none":
         _connect_running(containers, container, name, settings)
-    _record(containers, container, {**joined, name: settings})
-    _event(containers, container, network, "connect")
+    _record(containers, container, {**joined, name: {**settings, "Connected": True}})
+    _event(containers, container, network, "connect", name)
     return network
 
 
 def disconnect(containers: Containers, text: str, container: Container) -> Network | None:
-    """Let a container leave a network, at once where it runs. Raises NotFound and Conflict."""
-    network = _network(containers, text)
-    name = network.name if network else "bridge"
+    """Let a container leave a network, at once where it runs. Raises NotFound and Conflict.
+
+    A network that is no more can be left by its name.
+    """
     joined = _joined(container)
-    if name not in joined:
+    if text == "host" and container.host_config.get("NetworkMode") == "host":
+        raise Conflict("cannot disconnect container from host network - container was created in host network mode")
+    try:
+        network = _network(containers, text) if text != "host" else None
+    except NotFound:
+        if not joined or text not in joined:
+            raise
+        network = None
+    name = network.name if network else "bridge" if text == "default" else text
+    if not joined or name not in joined:
         raise Conflict(f"container {container.id} is not connected to network {name}")
-    if containers.is_running(container):
+    if containers.is_running(container) and name != "none":
         _disconnect_running(containers, container, name)
     _record(containers, container, {key: value for key, value in joined.items() if key != name})
-    _event(containers, container, network, "disconnect")
+    _event(containers, container, network, "disconnect", name)
     return network
 
 
 def _network(containers: Containers, text: str) -> Network | None:
-    if text in ("host", "none"):
-        raise UsageError(_CLOSED[text])
-    return None if text in ("bridge", "default") else Networks(containers.store).find(text)
+    """Return a user's network; None for the default one, and for none."""
+    return None if text in ("bridge", "default", "none") else Networks(containers.store).find(text)
 
 
-def _joined(container: Container) -> dict[str, EndpointSettings]:
-    """Return the networks that a container was asked to join. Raises UsageError for one that has none of its own."""
+def _joined(container: Container) -> dict[str, EndpointSettings] | None:
+    """Return the networks that a container was asked to join; None for one that has no network of its own."""
     host = container.host_config
     mode = host.get("NetworkMode") or "bridge"
-    if mode in _CLOSED:
-        raise UsageError(_CLOSED[mode])
-    if mode.startswith("container:"):
-        raise UsageError("a container that shares the network of another cannot be connected: connect that one")
+    if mode == "host" or mode.startswith("container:"):
+        return None
     if mode in ("pasta", "slirp4netns"):
-        raise UsageError(f"a container on {mode} cannot be connected to networks")
+        raise Conflict(f"a container on {mode} cannot be connected to networks")
     networks = host.get("Networks")
     return {mode: {}} if networks is None else dict(networks)
+
+
+def _check(network: Network | None, settings: EndpointSettings) -> None:
+    """Raise NetworkError for what a network cannot give."""
+    if network is not None:
+        check_addresses(network, settings)
+    elif settings.get("IPAddress") or settings.get("IPv6Address"):
+        raise NetworkError(
+            "invalid endpoint settings: user specified IP address is supported on user defined networks only",
+            hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
+        )
+    elif settings.get("Aliases"):
+        raise NetworkError(
+            "invalid endpoint settings: network-scoped alias is supported only for containers in user defined networks",
+            hint="make one: pybuild network create NAME",
+        )
 
 
 def _record(containers: Containers, container: Container, joined: dict[str, EndpointSettings]) -> None:
@@ -111,13 +141,12 @@ def _record_endpoints(
             connection.execute("UPDATE containers SET network = ? WHERE id = ?", (json.dumps(facts), container.id))
 
 
-def _event(containers: Containers, container: Container, network: Network | None, action: str) -> None:
-    name = network.name if network else "bridge"
-    told = {"container": container.id, "name": name, "type": "bridge"}
+def _event(containers: Containers, container: Container, network: Network | None, action: str, name: str) -> None:
+    told = {"container": container.id, "name": name, "type": driver_of(network, name)}
     with containers.database.write() as connection:
         connection.execute(
             "INSERT INTO events(time, type, action, actor, attributes) VALUES(?, 'network', ?, ?, ?)",
-            (containers.store.context.now(), action, network_id(containers.store, network), json.dumps(told)),
+            (containers.store.context.now(), action, network_id(containers.store, network, name), json.dumps(told)),
         )
 
 
@@ -131,8 +160,10 @@ def _connect_running(containers: Containers, container: Container, name: str, se
     context, store = containers.store.context, containers.store
     locks, key = str(context.layout.locks), context.layout.key
     leases.ensure_tables(store.database)
-    users = janitor.try_use(locks)
+    users = become_user(context, locks)
     try:
+        if container.network.get("mode") == "none":
+            attach.keep(users, locks, key, container.pid)  # its monitor does not
         with home.required(context) as at:
             endpoint = Endpoint(store, name, settings, f"container:{container.id}", at)
             try:
@@ -154,9 +185,8 @@ def _connect_running(containers: Containers, container: Container, name: str, se
             ports = _follow_way(containers, container, endpoints, at.namespace)
         _record_endpoints(containers, container, endpoints, ports)
     finally:
-        if users is not None:
-            os.close(users)
-            janitor.leave(locks, key)
+        os.close(users)
+        janitor.leave(locks, key)
 
 
 def _start_names(containers: Containers, container: Container) -> None:
@@ -238,40 +268,45 @@ def _follow_way(
     held = container.network.get("held") or container.network.get("ports") or {}
     assert isinstance(held, dict)  # as the start writes it
     if now == before:
-        return held
+        return held if now else {}
     if now:
         gateways = [str(endpoints[now].get(field) or "") for field in ("gateway", "gateway6")]
         attach.route(container.pid, subnets.number(gateways[0]) or 0, subnets.number6(gateways[1]) or 0)
     if held:
-        _move_ports(containers, held, endpoints.get(now), now, namespace)
+        old = endpoints_of(container).get(before)
+        _move_ports(containers, held, old, endpoints.get(now), "" if now == "bridge" else now, namespace)
     return held if now else {}
 
 
 def _move_ports(
     containers: Containers,
     ports: dict[str, list[dict[str, str]]],
-    endpoint: dict[str, object] | None,
+    old: dict[str, object] | None,
+    new: dict[str, object] | None,
     name: str,
     namespace: int,
 ) -> None:
-    """Send published ports to a container's address in the network `name`; to nowhere where there is no endpoint."""
+    """Send published ports from an endpoint (None: from nowhere) to a new one, in the network `name` of a user."""
     key = containers.store.layout.key
     published = publish.read_documents(ports)
-    forwards, forwards6 = publish.forwards(published), publish.forwards6(published)
-    network = None if endpoint is None or name == "bridge" else Networks(containers.store).find(name)
-    design = network.design(key) if network else bridge.default(key)
+    design = Networks(containers.store).find(name).design(key) if name else bridge.default(key)
 
     def move() -> None:
-        portrules.drop(key, forwards)
-        portrules.drop(key, forwards6, IPV6)
-        if endpoint is not None:
-            if address := subnets.number(str(endpoint["address"])):
-                portrules.put(key, design.table, address, forwards)
-            address6 = subnets.number6(str(endpoint.get("address6") or ""))
-            if address6:
-                portrules.put(key, design.table, address6, forwards6, IPV6)
+        before, before6 = _addresses(old)
+        portrules.drop(key, publish.forwards(published, before))
+        portrules.drop(key, publish.forwards6(published, before6), IPV6)
+        after, after6 = _addresses(new)
+        portrules.put(key, design.table, after, publish.forwards(published, after))
+        portrules.put(key, design.table, after6, publish.forwards6(published, after6), IPV6)
 
     namespaces.within(namespace, move)
+
+
+def _addresses(endpoint: dict[str, object] | None) -> tuple[int, int]:
+    """Return the addresses of an endpoint, 0 for none."""
+    if endpoint is None:
+        return 0, 0
+    return subnets.number(str(endpoint["address"])) or 0, subnets.number6(str(endpoint.get("address6") or "")) or 0
 
 
 def network_id(store: Store, network: Network | None, name: str = "bridge") -> str:
@@ -308,15 +343,20 @@ def describe(containers: Containers, network: Network | None, name: str = "bridg
     """Return the Engine API's document of a network with its running members; None and a name for a predefined one."""
     store = containers.store
     number = network_id(store, network, name)
-    config: list[dict[str, object]] | None = None
+    config: list[dict[str, object]] = []
     if network is not None:
         config = [_pool_document(network.pool, subnets.text, subnets.dotted)] if network.ipv4 else []
-        if network.pool6 is not None:
-            config.append(_pool_document(network.pool6, subnets.network6, subnets.text6))
+        six = network.pool6
+        if six is not None:  # what was chosen comes behind what was asked for
+            place = 0 if six.fixed and not network.pool.fixed else len(config)
+            config.insert(place, _pool_document(six, subnets.network6, subnets.text6))
     elif name == "bridge":
         leases.ensure_tables(store.database)
         subnet = leases.recorded_subnet(store.database)
-        config = [{"Subnet": subnets.text(subnet), "Gateway": subnets.dotted(subnet[0] + 1)}] if subnet else []
+        if subnet is None:
+            with Rtnetlink() as links:
+                subnet = default_subnet(store, links)
+        config = [{"Subnet": subnets.text(subnet), "Gateway": subnets.dotted(subnet[0] + 1)}]
     members = Networks(store).members(network) if network or name == "bridge" else {}
     return {
         "Name": network.name if network else name,
@@ -355,12 +395,15 @@ def _default_options(store: Store, name: str) -> dict[str, str]:
     if name != "bridge":
         return {}
     prefix = "com.docker.network.bridge."
+    with Rtnetlink() as links:
+        way = links.way_out()
     return {
         f"{prefix}default_bridge": "true",
         f"{prefix}enable_icc": "true",
         f"{prefix}enable_ip_masquerade": "true",
         f"{prefix}host_binding_ipv4": "0.0.0.0",
         f"{prefix}name": bridge.default(store.layout.key).name,
+        "com.docker.network.driver.mtu": str(way[1] if way else DEFAULT_MTU),
     }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runtime.containers.documents import Config
     from runtime.containers.records import Container, Containers
     from runtime.network.plan import Plan
-    from runtime.network.publish import Reserved
+    from runtime.network.publish import Published, Reserved
     from runtime.store.images import Image
 
 _PACKAGES = str(Path(__file__).resolve().parents[2])
@@ -114,6 +114,8 @@ def start(
         stack.callback(os.close, directory)
         mode = host.get("NetworkMode") or "bridge"
         shared = _shared_network(containers, mode) if mode.startswith("container:") else None
+        if shared is not None:
+            _take_names(containers, container, shared.config)
         network = stack.enter_context(
             plan_network(
                 context,
@@ -125,7 +127,7 @@ def start(
                 dns=host.get("Dns") or (),
                 dns_search=host.get("DnsSearch") or (),
                 dns_options=host.get("DnsOptions") or (),
-                endpoints=host.get("Networks"),
+                endpoints=host.get("Networks") if shared is None else None,
                 reserved=_reserve_ports(containers, container, stack),
             )
         )
@@ -154,7 +156,8 @@ def start(
         containers.forget_end(container)
         processfile.write(containers.directory(container.id), request)
         name = f"{monitor.pid}-{start_time(monitor.pid)}-{boot_mark()}"
-        containers.handed_over(container, name, _facts(network), attached=bool(attached))
+        facts = {**_facts(network), "hostname": config.get("Hostname", "")}
+        containers.handed_over(container, name, facts, attached=bool(attached))
         if container.started and mode == "bridge":  # before that nobody can have linked it
             from runtime.containers import links
 
@@ -186,25 +189,41 @@ def _shared_network(containers: Containers, mode: str) -> Container:
     return other
 
 
+def _take_names(containers: Containers, container: Container, other: Config) -> None:
+    """Record that a container is called as the one whose network it shares, as its files say, too."""
+    names = {field: other.get(field, "") for field in ("Hostname", "Domainname")}
+    if any(container.config.get(field, "") != name for field, name in names.items()):
+        import json  # lazy: only where a network is shared
+
+        container.config.update(names)  # type: ignore[typeddict-item]  # both are texts of a Config
+        with containers.database.write() as connection:
+            connection.execute(
+                "UPDATE containers SET config = ? WHERE id = ?", (json.dumps(container.config), container.id)
+            )
+
+
 def _reserve_ports(containers: Containers, container: Container, stack: ExitStack) -> Reserved | None:
     """Hold the host's ports that the container publishes, until the block ends or the monitor has them."""
     config, host = container.config, container.host_config
     if not (host.get("PortBindings") or host.get("PublishAllPorts")):
         return None
-    from runtime.network import publish  # lazy: 8 ms that a container without ports does without
+    from runtime.containers.records import network_names
+    from runtime.network import options, publish  # lazy: 8 ms that a container without ports does without
 
     mode = host.get("NetworkMode") or "bridge"
     if mode == "host":
         containers.store.context.stderr.write(
             "pybuild: WARNING: published ports are discarded in the host's network: they are the host's already\n"
         )
-    if mode in ("host", "none") or mode.startswith("container:"):
+    joined = network_names(container)
+    if mode == "host" or "none" in joined or not joined or mode.startswith("container:"):
         return None  # as Docker does
+    asked = _way_options(containers, container)
     bindings = publish.wanted(
         host.get("PortBindings") or {},
         config.get("ExposedPorts") or (),
         every=host.get("PublishAllPorts", False),
-        address=_host_binding(containers, mode),
+        address=options.host_binding(asked),
     )
     held: dict[tuple[str, int], str] = {}
     for other in containers.list():
@@ -212,21 +231,32 @@ def _reserve_ports(containers: Containers, container: Container, stack: ExitStac
             ports = other.network.get("ports") or {}
             assert isinstance(ports, dict)  # as _facts writes it
             held |= {(port.protocol, port.port): other.name for port in publish.read_documents(ports)}
-    reserved = publish.reserve(bindings, held)
+    routed = [version for version in (4, 6) if options.gateway_mode(asked, version) == options.ROUTED]
+    reserved = publish.reserve(bindings, held, routed)
     stack.callback(reserved.close)
     return reserved
 
 
-def _host_binding(containers: Containers, mode: str) -> str:
-    """Return the address at which a network publishes ports that name none; "" for all addresses of the host."""
+def _way_options(containers: Containers, container: Container) -> dict[str, str]:
+    """Return the driver's options of the network that is going to be the way out of a container."""
+    from runtime.containers.records import network_names
     from runtime.network.plan import MODES
 
-    if mode in MODES:
-        return ""
-    from runtime.network import options
+    joined = network_names(container)
+    if all(name in MODES for name in joined):
+        return {}
     from runtime.network.networks import Networks
+    from runtime.network.ways import way_out
 
-    return options.host_binding(Networks(containers.store).find(mode).options)
+    networks, asked = Networks(containers.store), container.host_config.get("Networks") or {}
+    known = {name: networks.find(name) for name in joined if name not in MODES}
+    open_ones = {
+        name: {"gateway": "yes", "priority": asked.get(name, {}).get("GwPriority", 0)}
+        for name in joined
+        if name not in known or not known[name].internal
+    }
+    way = known.get(way_out(open_ones))
+    return way.options if way else {}
 
 
 def _facts(network: Plan) -> dict[str, object]:
@@ -238,13 +268,14 @@ def _facts(network: Plan) -> dict[str, object]:
         "prefix": network.prefix,
         "mac": network.mac,
         "networks": network.endpoints,
-        "ports": _ports(network),
+        "ports": _ports(network.ports),
+        **({"held": _ports(network.held)} if network.held else {}),
     }
 
 
-def _ports(network: Plan) -> dict[str, list[dict[str, str]]]:
-    if not network.ports:
+def _ports(ports: tuple[Published, ...]) -> dict[str, list[dict[str, str]]]:
+    if not ports:
         return {}
     from runtime.network.publish import documents  # lazy: loaded already where there are ports
 
-    return documents(network.ports)
+    return documents(ports)

@@ -7,6 +7,7 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
     {"mode": "bridge", "locks", "key",
      "bridge": index, "port": name, "mac", "address", "gateway", "prefix", "mtu",
      "link": "eth", or what else its name begins with, "name": where one is asked for, "sysctls": [[path, value], …],
+     "link_local": [[address, prefix, of IPv6], …],    further addresses of the link
      "apart": True                                     where containers do not reach each other
      "address6", "gateway6", "prefix6",                where it has IPv6; `address` is 0 where it has that alone
      "others": [{the same}, …],                        further networks
@@ -202,6 +203,19 @@ def start_names(document: dict[str, Any], pid: int) -> None:
             os.close(fd)
 
 
+def keep(users: int, locks: str, key: str, pid: int) -> None:
+    """Keep `users_fd` open as long as process `pid` lives, for a container whose monitor has none. Raises OSError."""
+    from runtime.network import interpreters  # lazy: only where one without a network gets one while it runs
+
+    container = os.pidfd_open(pid)
+    try:
+        interpreters.spawn(
+            "runtime.network.attendant", "module.keep(words[0], words[1])", [locks, key], [container, users]
+        )
+    finally:
+        os.close(container)
+
+
 def _endpoints(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [*([document] if document.get("port") else ()), *document.get("others", ())]
 
@@ -278,6 +292,9 @@ def _attach_bridge(inside: Rtnetlink, document: dict[str, Any], pid: int, name: 
         inside.transact([rtnetlink.new_address(link.index, six, document["prefix6"], rtnetlink.AF_INET6)])
         if document["gateway6"]:
             inside.transact([rtnetlink.new_default_route(document["gateway6"], rtnetlink.AF_INET6)])
+    for address, bits, of_six in document.get("link_local", ()):
+        family = rtnetlink.AF_INET6 if of_six else rtnetlink.AF_INET
+        inside.transact([rtnetlink.new_address(link.index, address, bits, family)])
     if document.get("sysctls"):
         namespaces.inside(pid, lambda: _set_sysctls(document["sysctls"], name))
 

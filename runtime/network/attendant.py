@@ -60,6 +60,15 @@ def serve(document: dict[str, Any], container: int, ports: list[int], names: lis
         os._exit(0)
 
 
+def keep(locks: str, key: str) -> None:
+    """Hold the descriptor 4, by which the bridges are in use, until the process of the pidfd 3 has ended."""
+    poller = select.poll()
+    poller.register(3, select.POLLIN)
+    poller.poll()
+    os.close(4)
+    janitor.leave(locks, key)
+
+
 class _Attendant:
     def __init__(
         self, document: dict[str, Any], container: int, ports: list[int], names: list[int], namespace: int

@@ -44,29 +44,32 @@ class Bridge:
 
 
 class Design:
-    """What a bridge is to be: its `name`, its `table`, and how open it is (nftables.new_table).
+    """What a bridge is to be: its `name`, its `table`, and how open it is to IPv4 and to IPv6.
 
-    `six` are its IPv6 address and the prefix of the subnet, None for a network without.
+    `six` are its IPv6 address and the prefix of the subnet, None for a network without. `bare`: the same of IPv4, for a
+    bridge that has no such address itself; `bare6`: nor that of `six`.
     """
 
-    __slots__ = ("icc", "internal", "masquerade", "name", "six", "table")
+    __slots__ = ("bare", "bare6", "manner", "manner6", "name", "six", "table")
 
     def __init__(
         self,
         name: str,
         table: str,
         *,
-        internal: bool = False,
-        icc: bool = True,
-        masquerade: bool = True,
+        manner: nftables.Manner | None = None,
+        manner6: nftables.Manner | None = None,
         six: tuple[int, int] | None = None,
+        bare: tuple[int, int] | None = None,
+        bare6: bool = False,
     ) -> None:
         self.name = name
         self.table = table
-        self.internal = internal
-        self.icc = icc
-        self.masquerade = masquerade
+        self.manner = manner or nftables.Manner()
+        self.manner6 = manner6 or self.manner
         self.six = six
+        self.bare = bare
+        self.bare6 = bare6
 
     @property
     def families(self) -> tuple[nftables.Family, ...]:
@@ -198,6 +201,8 @@ def _look(design: Design, links: Rtnetlink) -> Bridge | None:
     link = links.link(design.name)
     if link is None or not link.up:
         return None
+    if design.bare:
+        return Bridge(link.index, *design.bare)
     for index, address, prefix in links.addresses():
         if index == link.index:
             return Bridge(index, address, prefix)
@@ -229,9 +234,7 @@ def _make(
                 name,
                 _lowest(*six, 128) if six else (bridge.network, bridge.prefix),
                 family=family,
-                internal=design.internal,
-                icc=design.icc,
-                masquerade=design.masquerade,
+                manner=design.manner6 if six else design.manner,
             )
         if _blocked(design, rules, family.number):
             messages += nftables.pass_through(*_IPTABLES, name, table, family.number)
@@ -259,8 +262,8 @@ def _make_link(design: Design, links: Rtnetlink, choose: Callable[[Rtnetlink], t
         raise OSError(f"bridge {name} vanished while it was made")
     with open(f"/proc/sys/net/ipv4/conf/{name}/route_localnet", "wb", buffering=0) as file:
         file.write(b"1\n")  # for the host's loopback to published ports; the table guards the other direction
-    addresses = [rtnetlink.new_address(link.index, gateway, prefix)]
-    if design.six:
+    addresses = [] if design.bare else [rtnetlink.new_address(link.index, gateway, prefix)]
+    if design.six and not design.bare6:
         _write(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "0")
         addresses += [
             rtnetlink.new_address(link.index, address, bits, rtnetlink.AF_INET6)

@@ -1,7 +1,7 @@
 """Answer questions for the names of containers (RFC 1035): read a question, write an answer, find the names.
 
 The names are those of the running containers that share a user's network with the one that asks: name, short id,
-aliases, each also with the network's name behind a point; several containers of one alias are given in turn.
+aliases, host name, each also with the network's name behind a point; several containers of one alias are given in turn.
 Standard library alone, and usable under `python -I -S`.
 """
 
@@ -109,23 +109,25 @@ class Names:
         rows = self._connection.execute(
             "SELECT id, name, network FROM containers WHERE state NOT IN ('created', 'exited', 'dead')"
         ).fetchall()
-        self._read([(row[0], row[1], json.loads(row[2]).get("networks") or {}) for row in rows])
+        self._read([(row[0], row[1], json.loads(row[2])) for row in rows])
         self._version = version
 
-    def _read(self, rows: list[tuple[str, str, dict[str, dict[str, Any]]]]) -> None:
+    def _read(self, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
         self._names, self._reverse = {}, {}
-        own = next((nets for number, _, nets in rows if number == self._container), self._own)
+        own = next((facts.get("networks") or {} for number, _, facts in rows if number == self._container), self._own)
         self.isolated = bool(own) and all(endpoint.get("internal") for endpoint in own.values())
         for network, mine in own.items():
             if not mine.get("id"):
                 continue  # the default network has no names
-            for container, name, networks in rows:
-                endpoint = networks.get(network)
+            for container, name, facts in rows:
+                endpoint = (facts.get("networks") or {}).get(network)
                 if endpoint is None or endpoint.get("id") != mine["id"]:
                     continue
                 addresses = _addresses(endpoint)
                 linked = [alias for alias, other in mine.get("links", ()) if other in (name, container)]
-                for word in (name, container[:12], *endpoint.get("aliases", ()), *linked):
+                host = [facts["hostname"]] if facts.get("hostname") else []
+                words = (name, container[:12], *endpoint.get("aliases", ()), *host, *linked)
+                for word in dict.fromkeys(words):
                     for full in (word.lower(), f"{word}.{network}".lower()):
                         self._names.setdefault(full, []).append((container, addresses))
                 for reverse in map(_backwards, addresses.values()):

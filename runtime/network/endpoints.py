@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runtime.errors import NetworkError, UsageError
+from runtime.errors import NetworkError
 from runtime.network import bridge, home, leases, namespaces, resolv, subnets
 from runtime.store.leases import boot_mark, is_alive, own_name, start_time
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runtime.network.networks import Network
     from runtime.network.pools import Pool
     from runtime.network.rtnetlink import Rtnetlink
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from runtime.store import Store
 
 _BRIDGE = "bridge"
-_DEFAULT_MTU = 1500
+DEFAULT_MTU = 1500
 
 Wanted = tuple[int, int]
 """The IPv4 and the IPv6 address that a container asks for, 0 for any."""
@@ -84,17 +86,14 @@ class Endpoint:
     """One network of one container: the bridge is there, the address leased. `document` is for attach."""
 
     def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str, at: home.Home) -> None:
-        """Join network `name`, whose bridge is `at` home. Raises NotFound, NetworkError and UsageError."""
+        """Join network `name`, whose bridge is `at` home. Raises NotFound and NetworkError."""
         key = store.layout.key
         self.network = network = _find_network(store, name)
         self.name = network.name if network else _BRIDGE
         self.internal = network.internal if network else False
         self.priority = settings.get("GwPriority", 0)
         self.design = network.design(key) if network else bridge.default(key)
-        wanted = (
-            _wanted_address(network, settings.get("IPAddress", "")),
-            _wanted_address6(network, settings.get("IPv6Address", "")),
-        )
+        wanted = check_addresses(network, settings)
         found, mtu = _ensure_bridge(store, self.design, network, at)
         self.gateway, self.prefix = found.gateway, found.prefix
         self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
@@ -111,8 +110,10 @@ class Endpoint:
             "mtu": (network.mtu if network else 0) or mtu,
             "link": network.link_prefix if network else "eth",
         }
-        if not self.design.icc:
+        if not self.design.manner.icc:
             self.document["apart"] = True
+        if settings.get("LinkLocalIPs"):
+            self.document["link_local"] = [_link_local(text) for text in settings["LinkLocalIPs"]]
         if settings.get("DriverOpts"):
             from runtime.network import endpointoptions  # lazy: hardly any link has options
 
@@ -168,13 +169,33 @@ def _find_network(store: Store, name: str) -> Network | None:
     return Networks(store).find(name)
 
 
+def check_addresses(network: Network | None, settings: EndpointSettings) -> Wanted:
+    """Return the addresses that are asked for of a network. Raises NetworkError for what it cannot give."""
+    for text in settings.get("LinkLocalIPs") or ():
+        _link_local(text)
+    return (
+        _wanted_address(network, settings.get("IPAddress", "")),
+        _wanted_address6(network, settings.get("IPv6Address", "")),
+    )
+
+
+def _link_local(text: str) -> tuple[int, int, bool]:
+    """Read an address as (number, prefix, whether it is of IPv6)."""
+    number, number6 = subnets.number(text), subnets.number6(text)
+    if number is not None and number >> 16 == 0xA9FE:
+        return number, 16, False
+    if number6 is not None and number6 >> 118 == 0xFE80 >> 6:
+        return number6, 64, True
+    raise NetworkError(f"invalid link-local IP address: {text}", hint="one of 169.254.0.0/16 or fe80::/10")
+
+
 def _wanted_address(network: Network | None, text: str) -> int:
     """Check an address that a container asks for; 0 where it asks for none."""
     if not text:
         return 0
     address = subnets.number(text)
     if address is None:
-        raise UsageError(f"invalid IPv4 address: {text}")
+        raise NetworkError(f"invalid IPv4 address: {text}")
     return _within(network, network.pool if network else None, address, text)
 
 
@@ -183,13 +204,13 @@ def _wanted_address6(network: Network | None, text: str) -> int:
         return 0
     address = subnets.number6(text)
     if address is None:
-        raise UsageError(f"invalid IPv6 address: {text}")
+        raise NetworkError(f"invalid IPv6 address: {text}")
     return _within(network, network.pool6 if network and network.ipv6 else None, address, text)
 
 
 def _within(network: Network | None, pool: Pool | None, address: int, text: str) -> int:
     if network is None or pool is None or not pool.fixed:
-        raise UsageError(
+        raise NetworkError(
             "user specified IP address is supported only when connecting to networks with user configured subnets",
             hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
         )
@@ -197,9 +218,8 @@ def _within(network: Network | None, pool: Pool | None, address: int, text: str)
     highest = pool.network + (1 << (bits - pool.prefix)) - 1
     if not pool.network < address < highest + (bits == 128):
         write = subnets.network6 if bits == 128 else subnets.text
-        raise UsageError(
-            f"no configured subnet or ip-range contain the IP address {text}: no configured subnet contains IP address"
-            f" {text}",
+        raise NetworkError(
+            f"no configured subnet or ip-range contain the IP address {text}",
             hint=f"{network.name} is {write(pool.subnet)}",
         )
     if address == pool.gateway:
@@ -215,10 +235,7 @@ def _ensure_bridge(
     def choose(links: Rtnetlink) -> tuple[int, int, int]:
         if network is not None:
             return network.pool.network, network.pool.prefix, network.pool.gateway
-        from runtime.network.networks import Networks, kernel_subnets  # lazy: 12 ms, only for a new bridge
-
-        taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken(), *outside]
-        subnet = subnets.choose(store.layout.key, taken, leases.recorded_subnet(store.database))
+        subnet = default_subnet(store, links, outside)
         return *subnet, subnet[0] + 1
 
     try:
@@ -229,7 +246,18 @@ def _ensure_bridge(
             f"the network cannot be set up: {error.strerror or error}",
             hint="it needs CAP_NET_ADMIN, nf_tables and ip_forward; else use --network none or --network host",
         ) from error
-    return found, mtu or _DEFAULT_MTU
+    return found, mtu or DEFAULT_MTU
+
+
+def default_subnet(store: Store, links: Rtnetlink, outside: Sequence[subnets.Subnet] = ()) -> subnets.Subnet:
+    """Return the subnet that the default bridge has when it is made now: the last one, where that is free.
+
+    `links` are those beside it, `outside` what else is taken.
+    """
+    from runtime.network.networks import Networks, kernel_subnets  # lazy: 12 ms, only for a new bridge
+
+    taken = [*kernel_subnets(links, resolv.host_resolver().servers), *Networks(store).taken(), *outside]
+    return subnets.choose(store.layout.key, taken, leases.recorded_subnet(store.database))
 
 
 def _host_routes() -> list[subnets.Subnet]:

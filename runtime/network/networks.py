@@ -11,12 +11,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from frozen import Frozen, field
+from frozen import Frozen, field, replace
 from runtime.errors import Conflict, NetworkError, NotFound, UsageError
-from runtime.network import bridge, home, namespaces, options, pools, subnets
+from runtime.network import bridge, home, namespaces, nftables, options, pools, subnets
 
 if TYPE_CHECKING:
-    from runtime.network.rtnetlink import Rtnetlink
+    from runtime.network.rtnetlink import Link, Rtnetlink
     from runtime.store import Store
     from runtime.store.database import Row
 
@@ -77,16 +77,32 @@ class Network(Frozen):
         """What the names of its links in containers begin with."""
         return options.link_prefix(self.options)
 
+    def gateway_mode(self, version: int) -> str:
+        """How others reach its containers over IPv4 (4) or IPv6 (6): one of the modes of options."""
+        return options.gateway_mode(self.options, version)
+
     def design(self, key: str) -> bridge.Design:
         """Say what its bridge is to be, in the root with `key`."""
         six = self.pool6 if self.ipv6 else None
+        bare = options.inhibit_ipv4(self.options) or self.gateway_mode(4) == options.ISOLATED
         return bridge.Design(
             options.bridge_name(self.options) or bridge.user_bridge_name(key, self.id),
             bridge.table_name(key, self.id),
+            manner=self._manner(4),
+            manner6=self._manner(6),
+            six=(six.gateway, six.prefix) if six else None,
+            bare=(self.pool.gateway, self.pool.prefix) if bare else None,
+            bare6=self.gateway_mode(6) == options.ISOLATED,
+        )
+
+    def _manner(self, version: int) -> nftables.Manner:
+        return nftables.Manner(
             internal=self.internal,
             icc=options.icc(self.options),
             masquerade=options.masquerade(self.options),
-            six=(six.gateway, six.prefix) if six else None,
+            routed=self.gateway_mode(version) == options.ROUTED,
+            unprotected=self.gateway_mode(version) == options.UNPROTECTED,
+            source=options.source(self.options, version),
         )
 
 
@@ -128,19 +144,22 @@ class Networks:
         driver_options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Network:
-        """Record a new bridge network with subnets that are free. Raises UsageError, Conflict and NetworkError."""
+        """Record a new bridge network with subnets that are free. Raises Conflict and NetworkError."""
+        if not name.strip():
+            raise NetworkError("invalid name: name is empty", hint="letters, digits, `_`, `.` and `-`")
         if not _NAME.fullmatch(name):
-            raise UsageError(
+            raise NetworkError(
                 f'invalid network name "{name}"', hint="letters, digits, `_`, `.` and `-`, a letter or digit first"
             )
         if name in (*PREDEFINED, "default"):
             raise Conflict(f"operation is not permitted on predefined {name} network", hint="choose another name")
-        known = options.check(driver_options or {})
-        wishes = wishes or pools.Wishes()
+        known = options.check(driver_options or {}, internal=internal)
+        wishes = _switched(wishes or pools.Wishes(), known)
         context = self.store.context
         with bridge.NetworkLock(), self.database.write() as connection:
             if connection.execute("SELECT 1 FROM networks WHERE name = ?", (name,)).fetchone():
                 raise Conflict(f"network with name {name} already exists", hint="choose another name, or remove it")
+            self._check_bridge(options.bridge_name(known))
             others = {other.id[:4] for other in self.all()}
             network_id = context.token(64)
             while network_id[:4] in others:  # its bridge is named by these
@@ -199,6 +218,21 @@ class Networks:
         """Return the IPv4 subnets of all user networks."""
         return [(row[0], row[1]) for row in self.database.read("SELECT network, prefix FROM networks")]
 
+    def _check_bridge(self, name: str) -> None:
+        """Raise Conflict where a bridge cannot have the name that the user gives it."""
+        if not name:
+            return
+        for other in self.all():
+            if options.bridge_name(other.options) == name:
+                raise Conflict(
+                    f"conflicts with network {other.id} ({other.name}): networks have same bridge name",
+                    hint="choose another name for the bridge",
+                )
+        with home.present(self.store.context) as at:
+            link = namespaces.within(at.namespace, lambda: _link(name)) if at is not None else None
+        if link is not None and link.kind != "bridge":
+            raise Conflict(f"existing interface {name} is not a bridge", hint="choose another name for the bridge")
+
     def _pools(self, network_id: str, wishes: pools.Wishes) -> tuple[pools.Pool, pools.Pool | None]:
         taken6 = [other.pool6.subnet for other in self.all() if other.pool6]
         given = pools.read(wishes, [*self.taken(), *self._addresses()], [*taken6, *_addresses6()])
@@ -226,6 +260,22 @@ class Networks:
 
         with Rtnetlink() as links:
             return [*self.taken(), *self._addresses(), *kernel_subnets(links, host_resolver().servers)]
+
+
+def _switched(wishes: pools.Wishes, known: Mapping[str, str]) -> pools.Wishes:
+    """Return the wishes with what the options say of versions of IP. Raises NetworkError where none is left."""
+    four, six = options.enabled(known, 4), options.enabled(known, 6)
+    wishes = replace(wishes, ipv4=wishes.ipv4 if four is None else four, ipv6=wishes.ipv6 if six is None else six)
+    if not wishes.ipv4 and not wishes.ipv6:
+        raise NetworkError("IPv4 or IPv6 must be enabled")
+    return wishes
+
+
+def _link(name: str) -> Link | None:
+    from runtime.network.rtnetlink import Rtnetlink
+
+    with Rtnetlink() as links:
+        return links.link(name)
 
 
 def _addresses6() -> list[subnets.Subnet]:

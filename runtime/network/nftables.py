@@ -14,10 +14,14 @@ one of the same name and kind in family ip6, with longer addresses and without w
         iifname BRIDGE oifname != BRIDGE drop                   only for an internal network
         oifname BRIDGE ct state established,related accept
         oifname BRIDGE ct status dnat accept
+        ip daddr . meta l4proto . th dport @addressed accept    instead of all about dnat, where it is routed
+        meta l4proto icmp accept                                the same
         iifname BRIDGE oifname BRIDGE accept                    drop, where its containers are kept apart (icc=false)
+        iifkind != bridge accept                                where it is open to others (nat-unprotected)
         oifname BRIDGE drop }
     chain postrouting { type nat hook postrouting priority srcnat; policy accept;
-        ip saddr NET oifname != BRIDGE masquerade               not where that was switched off
+        ip saddr NET oifname != BRIDGE masquerade               snat, where the host's address is given; not where that
+                                                                was switched off, or it is routed
         ip saddr NET oifname BRIDGE ct status dnat masquerade   a container that asks by the host's address
         ip saddr 127.0.0.0/8 oifname BRIDGE masquerade }        the host's loopback (with route_localnet)
 
@@ -90,9 +94,9 @@ NF_DROP, NF_ACCEPT = 0, 1
 NFT_REG_VERDICT, NFT_REG_1 = 0, 1
 NFT_REG32_00 = 8
 """The first four bytes of what NFT_REG_1 is; the next four have the next number."""
-NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO = 6, 7, 16
+NFT_META_IIFNAME, NFT_META_OIFNAME, NFT_META_L4PROTO, NFT_META_IIFKIND = 6, 7, 16, 26
 NFT_FIB_RESULT_ADDRTYPE, NFTA_FIB_F_DADDR = 3, 2
-NFT_NAT_DNAT = 1
+NFT_NAT_SNAT, NFT_NAT_DNAT = 0, 1
 NFT_CT_STATE, NFT_CT_STATUS = 0, 2
 NFT_CMP_EQ, NFT_CMP_NEQ = 0, 1
 NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER = 1, 2
@@ -104,6 +108,7 @@ _MISSING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP, errno.EAFNOSUPPORT)
 _INVALID = 0x1
 _ESTABLISHED_RELATED = 0x2 | 0x4
 _IPS_DST_NAT = 1 << 5
+_PROTO_ICMP, _PROTO_ICMP6 = 1, 58
 _DESTINATION_PORT = 2
 """Offset in the headers of TCP, UDP and SCTP."""
 _RTN_LOCAL = 2
@@ -185,21 +190,42 @@ class Nftables(Netlink):
         return handles
 
 
+class Manner:
+    """How open a network is, for one version of IP.
+
+    `internal`: nothing of it is forwarded to elsewhere. `icc`: its containers reach each other. `masquerade`: they go
+    out under the host's address, `source` where that is given (a number). `routed`: without translation, so that others
+    ask for published ports at the containers' addresses. `unprotected`: those have all ports open to other machines.
+    """
+
+    __slots__ = ("icc", "internal", "masquerade", "routed", "source", "unprotected")
+
+    def __init__(
+        self,
+        *,
+        internal: bool = False,
+        icc: bool = True,
+        masquerade: bool = True,
+        routed: bool = False,
+        unprotected: bool = False,
+        source: int = 0,
+    ) -> None:
+        self.internal = internal
+        self.icc = icc
+        self.masquerade = masquerade
+        self.routed = routed
+        self.unprotected = unprotected
+        self.source = source
+
+
 def new_table(
-    name: str,
-    bridge: str,
-    subnet: tuple[int, int],
-    *,
-    family: Family = IPV4,
-    internal: bool = False,
-    icc: bool = True,
-    masquerade: bool = True,
+    name: str, bridge: str, subnet: tuple[int, int], *, family: Family = IPV4, manner: Manner | None = None
 ) -> list[Message]:
     """Make the table of a bridge (see the module's text); one of that name must not exist.
 
-    `subnet` is its lowest address and prefix. `internal`: nothing of it is forwarded to elsewhere. `icc`: its
-    containers reach each other. `masquerade`: they go out under the host's address.
+    `subnet` is its lowest address and prefix.
     """
+    manner = manner or Manner()
     about = f"nftables table {name} cannot be made"
     number = family.number
     there, inward = _interface(NFT_META_OIFNAME, bridge), _interface(NFT_META_IIFNAME, bridge)
@@ -209,16 +235,25 @@ def new_table(
     masq = _expression("masq")
     rules: list[tuple[str, tuple[bytes, ...]]] = [
         ("guard", (inward, _addresses(family, family.destination, *family.loopback), _verdict(NF_DROP))),
-        *((chain, rule) for chain in ("prerouting", "output") for rule in _translations(family)),
-        *([("forward", (inward, elsewhere, _verdict(NF_DROP)))] if internal else ()),
+        *([("forward", (inward, elsewhere, _verdict(NF_DROP)))] if manner.internal else ()),
         ("forward", (there, *_flags(NFT_CT_STATE, _ESTABLISHED_RELATED), _verdict(NF_ACCEPT))),
-        ("forward", (there, *dnat, _verdict(NF_ACCEPT))),
-        ("forward", (inward, there, _verdict(NF_ACCEPT if icc else NF_DROP))),
-        ("forward", (there, _verdict(NF_DROP))),
-        *([("postrouting", (source, elsewhere, masq))] if masquerade else ()),
-        ("postrouting", (source, there, *dnat, masq)),
-        *([("postrouting", (loopback, there, masq))] if family is IPV4 else ()),
     ]
+    if manner.masquerade and not manner.routed:
+        rules.append(("postrouting", (source, elsewhere, *_snat(family, manner.source))))
+    if manner.routed:
+        rules += [("forward", (there, *rule, _verdict(NF_ACCEPT))) for rule in _openings(family)]
+    else:
+        rules += [
+            *((chain, rule) for chain in ("prerouting", "output") for rule in _translations(family)),
+            ("forward", (there, *dnat, _verdict(NF_ACCEPT))),
+            ("postrouting", (source, there, *dnat, masq)),
+            *([("postrouting", (loopback, there, masq))] if family is IPV4 else ()),
+        ]
+    rules.append(("forward", (inward, there, _verdict(NF_ACCEPT if manner.icc else NF_DROP))))
+    if manner.unprotected:
+        foreign = _interface(NFT_META_IIFKIND, "bridge", NFT_CMP_NEQ)
+        rules.append(("forward", (there, foreign, _verdict(NF_ACCEPT))))
+    rules.append(("forward", (there, _verdict(NF_DROP))))
     chains = (
         ("guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW),
         ("prerouting", "nat", NF_INET_PRE_ROUTING, NF_IP_PRI_NAT_DST),
@@ -389,6 +424,26 @@ def _translations(family: Family) -> tuple[tuple[bytes, ...], ...]:
         (address, protocol(family.behind), port(family.behind + 1), lookup(ADDRESSED), nat),
         (fib, protocol(NFT_REG_1), port(NFT_REG32_00 + 1), lookup(PORTS), nat),
     )
+
+
+def _openings(family: Family) -> tuple[tuple[bytes, ...], ...]:
+    """Match what a routed network takes from others: its published ports, and ICMP."""
+    address = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, family.destination, family.size)
+    protocol = _expression("meta", _be32(1, family.behind), _be32(2, NFT_META_L4PROTO))
+    port = _payload(family.behind + 1, NFT_PAYLOAD_TRANSPORT_HEADER, _DESTINATION_PORT, 2)
+    known = _expression("lookup", text(1, ADDRESSED), _be32(2, NFT_REG_1), _be32(3, NFT_REG_1))
+    icmp = _expression("meta", _be32(1, NFT_REG_1), _be32(2, NFT_META_L4PROTO))
+    icmp += _compare(NFT_CMP_EQ, bytes([_PROTO_ICMP if family is IPV4 else _PROTO_ICMP6]))
+    return (address, protocol, port, known), (icmp,)
+
+
+def _snat(family: Family, source: int) -> tuple[bytes, ...]:
+    """Send out under an address of the host's, or (0) under that of the way."""
+    if not source:
+        return (_expression("masq"),)
+    value = nested(2, attribute(NFTA_DATA_VALUE, source.to_bytes(family.size, "big")))
+    load = _expression("immediate", _be32(1, NFT_REG_1), value)
+    return load, _expression("nat", _be32(1, NFT_NAT_SNAT), _be32(2, family.number), _be32(3, NFT_REG_1))
 
 
 def _map(family: Family, table: str, name: str, number: int, key: tuple[int, ...]) -> Message:

@@ -15,6 +15,7 @@ from runtime.errors import UsageError
 from runtime.network import home, janitor, leases, resolv
 from runtime.network.attach import DNS_ADDRESS
 from runtime.network.endpoints import Endpoint, Lease
+from runtime.network.ways import way_out
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -37,12 +38,12 @@ class Plan:
     `address`, `gateway` (dotted), `prefix` (bits) and `mac` are None where the container has no address of ours.
     `users_fd` keeps the bridge: a process that outlives the block inherits it, and holds it open for the
     container's life; None where there is no bridge. `endpoints` are the networks by name, as `inspect` needs them; the
-    plain facts are those of the first. `ports` are published, `sockets` the descriptors that hold them, for whoever
-    inherits `users_fd`.
+    plain facts are those of the first. `ports` are published, `held` as well those that are not, for want of a
+    way out; `sockets` the descriptors that hold them, for whoever inherits `users_fd`.
     """
 
     __slots__ = (
-        *("_leases", "address", "document", "endpoints", "gateway", "hosts", "mac", "mode", "ports", "prefix"),
+        *("_leases", "address", "document", "endpoints", "gateway", "held", "hosts", "mac", "mode", "ports", "prefix"),
         *("resolv_conf", "sockets", "users_fd"),
     )
 
@@ -67,6 +68,7 @@ class Plan:
         self.users_fd: int | None = None
         self.endpoints: dict[str, dict[str, object]] = {}
         self.ports: tuple[Published, ...] = ()
+        self.held: tuple[Published, ...] = ()
         self.sockets: tuple[int, ...] = ()
         self._leases: list[Lease] = []
 
@@ -103,7 +105,9 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     wanted = mode if mode not in {"", "default"} else BRIDGE
     joined = dict(endpoints) if endpoints is not None else {wanted: {}}
     resolver = _Resolving(tuple(add_hosts), hostname, _servers(dns), tuple(dns_search), tuple(dns_options))
-    if wanted in {NONE, HOST}:
+    if NONE in joined:
+        wanted = NONE  # connected to it later
+    if wanted == HOST or (wanted == NONE and (NONE in joined or not joined)):
         yield resolver.plan(wanted, {"mode": wanted})
     elif wanted in {PASTA, SLIRP4NETNS}:
         with _helped(context, resolver, wanted, reserved) as made:
@@ -138,7 +142,7 @@ def _helped(context: Context, resolver: _Resolving, wanted: str, reserved: Reser
     locks, key = str(context.layout.locks), context.layout.key
     made.document |= {"locks": locks, "key": key, "target": rootless.SLIRP_ADDRESS, "sockets": reserved.served}
     made.sockets = tuple(sock.fileno() for sock in reserved.sockets)
-    made.users_fd = _become_user(context, locks)
+    made.users_fd = become_user(context, locks)
     try:
         yield made
     finally:
@@ -201,7 +205,7 @@ def _bridged(
 ) -> Iterator[Plan]:
     locks, key = str(context.layout.locks), context.layout.key
     leases.ensure_tables(store.database)
-    users = _become_user(context, locks)
+    users = become_user(context, locks)
     try:
         with ExitStack() as stack:
             at = stack.enter_context(home.required(context))
@@ -224,10 +228,11 @@ def _bridged(
 def _connected(
     context: Context, owner: str, resolver: _Resolving, points: list[Endpoint], reserved: Reserved | None
 ) -> Plan:
-    """Make the plan of a container with these networks; the first that is not internal is its way out."""
+    """Make the plan of a container with these networks; `ways` says which of them is its way out."""
     document: dict[str, Any] = {"mode": BRIDGE, "locks": str(context.layout.locks), "key": context.layout.key}
-    ways = [point for point in points if not point.internal]
-    way = max(ways, key=lambda point: point.priority) if ways else None
+    ways = [point for point in points if point.facts["gateway"] or point.facts.get("gateway6")]
+    chosen = way_out({point.name: point.facts for point in ways})
+    way = next((point for point in ways if point.name == chosen), None)
     for point in points:
         if point is not way:
             point.document["gateway"] = 0
@@ -242,7 +247,7 @@ def _connected(
         document["dns"] = names_document(context, owner.partition(":")[2], resolver.dns)
         if owner.startswith("step:"):  # no row tells of it
             document["dns"]["networks"] = {point.name: point.facts for point in points}
-    if reserved is not None and way is not None:
+    if reserved is not None:
         document |= _forwarding(reserved, way)
         document |= {"database": str(context.layout.database), "owner": owner.partition(":")[2]}
     own = [text for point in points for text in (point.facts["address"], point.facts.get("address6")) if text]
@@ -260,23 +265,35 @@ def _connected(
         made.prefix, made.mac = points[0].prefix, points[0].document["mac"]
     made.endpoints = {point.name: point.facts for point in points}
     made._leases = [point.lease for point in points]
-    if reserved is not None and way is not None:
-        made.ports, made.sockets = tuple(reserved.ports), tuple(sock.fileno() for sock in reserved.sockets)
+    if reserved is not None:
+        made.held, made.sockets = tuple(reserved.ports), tuple(sock.fileno() for sock in reserved.sockets)
+        made.ports = made.held if way is not None else ()
     return made
 
 
-def _forwarding(reserved: Reserved, way: Endpoint) -> dict[str, Any]:
-    """Describe the published ports: rules for each version of IP, and the sockets that answer elsewhere."""
+def _forwarding(reserved: Reserved, way: Endpoint | None) -> dict[str, Any]:
+    """Describe the published ports: rules for each version of IP, and the sockets that answer elsewhere.
+
+    Without a way they go nowhere until the container gets one (containers.membership).
+    """
     from runtime.network.publish import forwards, forwards6
 
-    six = {"to6": way.address6, "forwards6": forwards6(reserved.ports)} if way.address6 else {}
+    if way is None:
+        return {
+            "table": "",
+            "target": "",
+            "forwards": forwards(reserved.ports),
+            "forwards6": forwards6(reserved.ports),
+            "sockets": reserved.served,
+        }
+    four, six = way.document["address"], way.address6
     return {
         "table": way.design.table,
-        "to": way.document["address"],
+        "to": four,
         "target": way.target,
-        "forwards": forwards(reserved.ports) if way.document["address"] else [],
+        "forwards": forwards(reserved.ports, four) if four else [],
         "sockets": reserved.served,
-        **six,
+        **({"to6": six, "forwards6": forwards6(reserved.ports, six)} if six else {}),
     }
 
 
@@ -297,7 +314,8 @@ def names_document(context: Context, container: str, dns: Sequence[str]) -> dict
     }
 
 
-def _become_user(context: Context, locks: str) -> int:
+def become_user(context: Context, locks: str) -> int:
+    """Become a user of the bridges (janitor.try_use), once it is settled that they stay."""
     while (users := janitor.try_use(locks)) is None:
         context.cancel.check()
         context.cancel.wait(_WAIT)

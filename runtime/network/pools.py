@@ -9,7 +9,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
 from frozen import Frozen, field
-from runtime.errors import Conflict, UsageError
+from runtime.errors import Conflict, NetworkError
 from runtime.network import subnets
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -62,25 +62,28 @@ def automatic(subnet: subnets.Subnet, bits: int) -> Pool:
 
 
 def read(wishes: Wishes, taken4: Iterable[subnets.Subnet], taken6: Iterable[subnets.Subnet]) -> dict[int, Pool]:
-    """Return the pools that were asked for, by version (4, 6). Raises UsageError, and Conflict for what is taken."""
+    """Return the pools that were asked for, by version (4, 6). Raises NetworkError, and Conflict for what is taken."""
     found: dict[int, IPNetwork] = {}
     for text in wishes.subnets:
         whole = _cidr(text, "subnet")
         if whole.version in found:
-            raise UsageError("bridge driver doesn't support multiple subnets", hint="one of IPv4 and one of IPv6")
+            raise NetworkError("bridge driver doesn't support multiple subnets", hint="one of IPv4 and one of IPv6")
         found[whole.version] = whole
     if not found and (wishes.gateways or wishes.ranges):
-        raise UsageError("every ip-range or gateway must have a corresponding subnet", hint="give --subnet as well")
+        raise NetworkError("every ip-range or gateway must have a corresponding subnet", hint="give --subnet as well")
     gateways = _placed(wishes.gateways, found, "gateway")
     aux: dict[int, dict[str, str]] = {}
     for name, text in wishes.aux.items():
-        aux.setdefault(_home(text, found, "aux-address").version, {})[name] = text
+        mine = aux.setdefault(_home(text, found, "aux-address").version, {})
+        if text in mine.values():
+            raise NetworkError(f"failed to allocate secondary ip address ({name}:{text}): Address already in use")
+        mine[name] = text
     ranges: dict[int, IPNetwork] = {}
     for text in wishes.ranges:
         part = _cidr(text, "ip-range")
         whole_or_none = found.get(part.version)
         if whole_or_none is None or not part.subnet_of(whole_or_none):  # type: ignore[arg-type]  # of one version
-            raise UsageError(f"no matching subnet for range {text}", hint="give --subnet as well")
+            raise NetworkError(f"no matching subnet for range {text}", hint="give --subnet as well")
         ranges[part.version] = part
     made = {}
     for version, whole in found.items():
@@ -94,7 +97,7 @@ def _pool(
 ) -> Pool:
     bits = whole.max_prefixlen
     if whole.prefixlen > bits - (2 if whole.version == 4 else 1):
-        raise UsageError(f"subnet {whole} has no room for a gateway and a container")
+        raise NetworkError(f"subnet {whole} has no room for a gateway and a container")
     network = int(whole.network_address)
     for other in taken:
         if subnets.overlap((network, whole.prefixlen), other, bits):
@@ -103,15 +106,25 @@ def _pool(
                 "invalid pool request: Pool overlaps with other one on this address space",
                 hint=f"{write(other)} is in use already",
             )
-    if gateway and int(ipaddress.ip_address(gateway)) == network:
-        raise UsageError(f"failed to allocate gateway ({gateway}): Address already in use", hint="it names the subnet")
+    ends = {network, *([int(whole.broadcast_address)] if whole.version == 4 else [])}
+    at = int(ipaddress.ip_address(gateway)) if gateway else network + 1
+    if at in ends:
+        raise NetworkError(
+            f"failed to allocate gateway ({gateway}): Address already in use", hint="it is the subnet's own"
+        )
+    for name, text in aux.items():
+        if int(ipaddress.ip_address(text)) in {*ends, at}:
+            raise NetworkError(
+                f"failed to allocate secondary ip address ({name}:{text}): Address already in use",
+                hint="it is the gateway's, or the subnet's own",
+            )
     first, last = network + 1, int(whole.broadcast_address) - (whole.version == 4)
     if part is not None:
         first, last = max(first, int(part.network_address)), min(last, int(part.broadcast_address))
     return Pool(
         network=network,
         prefix=whole.prefixlen,
-        gateway=int(ipaddress.ip_address(gateway)) if gateway else network + 1,
+        gateway=at,
         first=first,
         last=last,
         ip_range=str(part) if part is not None else "",
@@ -126,7 +139,7 @@ def _placed(texts: Iterable[str], found: Mapping[int, IPNetwork], what: str) -> 
     for text in texts:
         version = _home(text, found, what).version
         if version in placed:
-            raise UsageError(f"--{what} can be given once for each subnet")
+            raise NetworkError(f"--{what} can be given once for each subnet")
         placed[version] = text
     return placed
 
@@ -136,10 +149,13 @@ def _home(text: str, found: Mapping[int, IPNetwork], what: str) -> IPNetwork:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise UsageError(f"invalid {what} address: {text}") from None
+        raise NetworkError(
+            f"no matching subnet for {what} {text}: it is no address",
+            hint="as NAME=10.9.0.5" if what == "aux-address" else "as 10.9.0.1",
+        ) from None
     whole = found.get(address.version)
     if whole is None or address not in whole:
-        raise UsageError(f"no matching subnet for {what} {text}", hint="give --subnet as well")
+        raise NetworkError(f"no matching subnet for {what} {text}", hint="it has to lie in a --subnet")
     return whole
 
 
@@ -149,7 +165,11 @@ def _cidr(text: str, what: str) -> IPNetwork:
         if "/" not in text:
             raise ValueError
     except ValueError:
-        raise UsageError(
+        raise NetworkError(
             f"invalid {what} {text}: invalid CIDR block notation", hint="write it as 10.9.0.0/24 or fd00:9::/64"
         ) from None
+    if network.network_address != ipaddress.ip_address(text.partition("/")[0]):
+        raise NetworkError(
+            f"invalid {what} {text}: it should be {network}", hint="the bits behind the prefix have to be 0"
+        )
     return network

@@ -23,8 +23,11 @@ Forward = tuple[Where, int]
 
 
 def put(key: str, table: str, address: int, forwards: list[Forward], family: Family = IPV4) -> None:
-    """Send ports of the host to `address`: `forwards` are (where, port inside). Raises OSError, with nothing done."""
-    if not forwards:
+    """Send ports of the host to `address`: `forwards` are (where, port inside). Raises OSError, with nothing done.
+
+    An address of 0 is none, and nothing is sent there.
+    """
+    if not forwards or not address:
         return
     with Nftables() as rules:
         messages = [nftables.new_port(table, where, (address, inner), family) for where, inner in forwards]
@@ -41,7 +44,8 @@ def withdraw(document: dict[str, Any]) -> None:
     for family, _, forwards in _sides(document):
         with Nftables() as rules:
             try:
-                rules.commit([nftables.delete_port(document["table"], where, family) for where, _ in forwards])
+                if document["table"]:
+                    rules.commit([nftables.delete_port(document["table"], where, family) for where, _ in forwards])
             finally:
                 _drop(rules, document["key"], forwards, family)
 

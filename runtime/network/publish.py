@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 
 from frozen import Frozen
@@ -26,7 +26,10 @@ _LONGEST = 120
 
 
 class Published(Frozen):
-    """One port as it is published: `container` is its number inside, `address` the host's (`0.0.0.0`, `::` for all)."""
+    """One port as it is published: `container` is its number inside, `address` the host's (`0.0.0.0`, `::` for all).
+
+    `port` is the host's, 0 where none of it is taken: in a routed network.
+    """
 
     container: int
     protocol: str
@@ -40,7 +43,9 @@ class Published(Frozen):
 
 
 def parse_publish(text: str) -> Bindings:
-    """Read one `-p`: `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ranges on both sides. Raises UsageError."""
+    """Read one `-p`: `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ranges on both sides, or fields. Raises UsageError."""
+    if "=" in text:
+        text = _short_form(text)
     ports, slash, protocol = text.rpartition("/")
     if not slash:
         ports, protocol = text, "tcp"
@@ -67,6 +72,20 @@ def parse_publish(text: str) -> Bindings:
         host = "" if outside is None else outer if count == 1 else str(outside[index])
         found[f"{port}/{protocol}"] = [{"HostIp": address, "HostPort": host}]
     return found
+
+
+def _short_form(text: str) -> str:
+    """Write `published=8080,target=80,protocol=tcp,mode=host` as `8080:80/tcp`. Raises UsageError."""
+    fields = {"protocol": "tcp", "published": "", "target": "", "host_ip": "", "mode": "host"}
+    for field in text.split(","):
+        name, equals, value = field.partition("=")
+        if not equals or name not in fields:
+            raise UsageError(f"invalid publish opts format: {field}", hint=f"there are: {', '.join(sorted(fields))}")
+        fields[name] = value
+    if fields["mode"] not in ("host", "ingress"):
+        raise UsageError(f"invalid publish mode: {fields['mode']}", hint="host or ingress")
+    host = f"[{fields['host_ip']}]" if ":" in fields["host_ip"] else fields["host_ip"]
+    return f"{host}:{fields['published']}:{fields['target']}/{fields['protocol']}"
 
 
 def merge(specs: Iterable[Bindings]) -> Bindings:
@@ -111,10 +130,11 @@ class Reserved:
             held.close()
 
 
-def reserve(bindings: Bindings, holder: Mapping[tuple[str, int], str]) -> Reserved:
+def reserve(bindings: Bindings, holder: Mapping[tuple[str, int], str], routed: Sequence[int] = ()) -> Reserved:
     """Bind a socket for each published port. Raises NetworkError for a port that is in use, with nothing held then.
 
-    `holder` names the container that has published a port (protocol, number), for the message.
+    `holder` names the container that has published a port (protocol, number), for the message. `routed` are the
+    versions of IP for which others ask at the container's own address.
     """
     reserved = Reserved()
     with ExitStack() as stack:
@@ -122,7 +142,7 @@ def reserve(bindings: Bindings, holder: Mapping[tuple[str, int], str]) -> Reserv
         for key in sorted(bindings, key=lambda key: (key.partition("/")[2], int(key.partition("/")[0]))):
             inner, _, protocol = key.partition("/")
             for place in bindings[key]:
-                held, found = _bind(int(inner), protocol, place["HostIp"], place["HostPort"], holder)
+                held, found = _bind(int(inner), protocol, place["HostIp"], place["HostPort"], holder, routed)
                 reserved.ports += found
                 if held is not None:
                     reserved.sockets.append(held)
@@ -133,25 +153,39 @@ def reserve(bindings: Bindings, holder: Mapping[tuple[str, int], str]) -> Reserv
     return reserved
 
 
+def _addresses(address: str, routed: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Return the host's addresses that are to be bound, and those that are not, as a network is routed for them."""
+    wanted = [address] if address else ["0.0.0.0", *(["::"] if _has_ipv6() else [])]
+    direct = [text for text in wanted if (6 if ":" in text else 4) in routed]
+    return [text for text in wanted if text not in direct], direct
+
+
 def _bind(
-    inner: int, protocol: str, address: str, port: str, holder: Mapping[tuple[str, int], str]
+    inner: int,
+    protocol: str,
+    address: str,
+    port: str,
+    holder: Mapping[tuple[str, int], str],
+    routed: Sequence[int],
 ) -> tuple[socket.socket | None, list[Published]]:
-    """Bind one port, the first free one of a range; gives it twice where it answers for both versions of IP."""
-    family = _family(address) if address else (socket.AF_INET6 if _has_ipv6() else socket.AF_INET)
-    assert family is not None  # parse_publish and the documents' check have seen to it
+    """Bind one port, the first free one of a range, by a socket that may answer for both versions of IP."""
+    bound, direct = _addresses(address, routed)
+    found = [Published(container=inner, protocol=protocol, address=text, port=0) for text in direct]
+    if not bound:
+        return None, found
+    family = socket.AF_INET6 if ":" in bound[-1] else socket.AF_INET
     first, _, last = port.partition("-")
     candidates = range(int(first), int(last or first) + 1) if port else range(1)
     failure: OSError | None = None
     for candidate in candidates:
         try:
-            held = _socket(family, protocol, address, candidate)
+            held = _socket(family, protocol, "" if len(bound) > 1 else bound[0], candidate)
         except OSError as error:
             failure = error
             continue
-        outer = held.getsockname()[1] if held is not None else candidate
-        made = Published(container=inner, protocol=protocol, address=address or "0.0.0.0", port=outer)
-        both = [made, Published(container=inner, protocol=protocol, address="::", port=outer)]
-        return held, both if not address and family == socket.AF_INET6 else [made]
+        outer = held.getsockname()[1]
+        made = [Published(container=inner, protocol=protocol, address=text, port=outer) for text in bound]
+        return held, sorted((*made, *found), key=lambda port: ":" in port.address)
     assert failure is not None
     where = f"{address or '0.0.0.0'}:{port}"
     if failure.errno == errno.EADDRINUSE:
@@ -164,16 +198,20 @@ def _bind(
     hint = None
     if failure.errno in (errno.EACCES, errno.EPERM):
         hint = "an ordinary user has the ports from net.ipv4.ip_unprivileged_port_start (sysctl) on, usually 1024"
+    elif failure.errno == errno.EPROTONOSUPPORT:
+        hint = "modprobe sctp, where the kernel was built with it"
+    elif failure.errno == errno.EADDRNOTAVAIL:
+        hint = "the address is none of this machine's: `ip address` lists them"
     raise NetworkError(f"Bind for {where} failed: {failure.strerror or failure}", hint=hint) from failure
 
 
-def _socket(family: int, protocol: str, address: str, port: int) -> socket.socket | None:
+def _socket(family: int, protocol: str, address: str, port: int) -> socket.socket:
     kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
     try:
         held = socket.socket(family, kind, PROTOCOLS[protocol])
     except OSError as error:
-        if protocol == "sctp" and error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT) and port:
-            return None  # the kernel has no such sockets loaded, so nobody can hold the port
+        if protocol == "sctp" and error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+            raise OSError(errno.EPROTONOSUPPORT, "protocol not supported: this kernel has no SCTP") from error
         raise
     try:
         if protocol == "tcp":
@@ -218,31 +256,36 @@ def _range(text: str, what: str, whole: str) -> range:
     return range(begin, end + 1)
 
 
-def forwards(ports: Iterable[Published]) -> list[tuple[tuple[int, int, int], int]]:
-    """Return what the firewall sends on (portrules): IPv4 alone."""
-    found = []
-    for port in ports:
-        host = number(port.address)
-        if host is not None:
-            found.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
-    return found
+def forwards(ports: Iterable[Published], to: int = 0) -> list[tuple[tuple[int, int, int], int]]:
+    """Return what the firewall sends on (portrules): IPv4 alone.
+
+    A port that is published at no port of the host, in a routed network, is one of the container's address `to`.
+    """
+    return _forwards(ports, number, to)
 
 
-def forwards6(ports: Iterable[Published]) -> list[tuple[tuple[int, int, int], int]]:
+def forwards6(ports: Iterable[Published], to: int = 0) -> list[tuple[tuple[int, int, int], int]]:
     """Return what the firewall sends on to a container that has an IPv6 address; from ::1 there is no way out."""
+    return [forward for forward in _forwards(ports, number6, to) if forward[0][0] != 1]
+
+
+def _forwards(
+    ports: Iterable[Published], read: Callable[[str], int | None], to: int
+) -> list[tuple[tuple[int, int, int], int]]:
     found = []
     for port in ports:
-        host = number6(port.address)
-        if host is not None and host != 1:
-            found.append(((host, PROTOCOLS[port.protocol], port.port), port.container))
+        host, protocol = read(port.address), PROTOCOLS[port.protocol]
+        if host is not None and (port.port or to):
+            where = (host, protocol, port.port) if port.port else (to, protocol, port.container)
+            found.append((where, port.container))
     return found
 
 
 def documents(ports: Iterable[Published]) -> Bindings:
-    """Return the Engine API's document of published ports."""
+    """Return the Engine API's document of published ports, those of one inside in the order of the host's."""
     found: Bindings = {}
-    for port in ports:
-        found.setdefault(port.key, []).append({"HostIp": port.address, "HostPort": str(port.port)})
+    for port in sorted(ports, key=lambda port: port.port):
+        found.setdefault(port.key, []).append({"HostIp": port.address, "HostPort": str(port.port or "")})
     return found
 
 
@@ -253,7 +296,7 @@ def read_documents(bindings: Mapping[str, Sequence[Mapping[str, str]] | None]) -
             container=int(key.partition("/")[0]),
             protocol=key.partition("/")[2],
             address=place["HostIp"],
-            port=int(place["HostPort"]),
+            port=int(place["HostPort"] or 0),
         )
         for key, places in bindings.items()
         for place in places or ()

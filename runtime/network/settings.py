@@ -9,7 +9,8 @@ class EndpointSettings(TypedDict, total=False):
     """What a container asks of a network: further names, addresses, a link-layer address; absent for no wish.
 
     `DriverOpts` are options of the link (endpointoptions). `Links` are other containers and what they are called here,
-    `NAME:ALIAS`. `GwPriority` says which network is the way out: the highest.
+    `NAME:ALIAS`. `GwPriority` says which network is the way out: the highest. `LinkLocalIPs` are further addresses of
+    the link. `Connected`: it joined by a command of its own, of which documents show the empty wishes, too.
     """
 
     Aliases: list[str]
@@ -19,3 +20,5 @@ class EndpointSettings(TypedDict, total=False):
     Links: list[str]
     GwPriority: int
     MacAddress: str
+    LinkLocalIPs: list[str]
+    Connected: bool

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def way_out(endpoints: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the name of the network with the highest priority that has a gateway, the first of several; "" for none.
+    """Return the name of the network with the highest priority that has a gateway; "" for none.
 
-    `endpoints` are those of a container's record, in the order in which it joined them.
+    Of several the first in the order of their names, as Docker has it: which that is does not depend on when a
+    container joined them. `endpoints` are those of a container's record.
     """
-    ways = [name for name, endpoint in endpoints.items() if endpoint.get("gateway") or endpoint.get("gateway6")]
+    ways = sorted(name for name, endpoint in endpoints.items() if endpoint.get("gateway") or endpoint.get("gateway6"))
     return max(ways, key=lambda name: endpoints[name].get("priority", 0), default="")

@@ -68,7 +68,7 @@ def test_containers_reach_each_other_by_name_over_ipv6(box: Program) -> None:
 
 def test_inspect_shows_addresses_as_docker_does(box: Program) -> None:
     pools = ("--subnet", f"{NET6}:2::/64", "--gateway", f"{NET6}:2::9", "--subnet", f"{NET}.20.0/24")
-    kept = ("--aux-address", f"router={NET6}:2::5", "--aux-address", f"old={NET}.20.1")
+    kept = ("--aux-address", f"router={NET6}:2::5", "--aux-address", f"old={NET}.20.3")
     box("network", "create", "--ipv6", *pools, *kept, "net")
     member = box.text("run", "-d", "--name", "one", "--network", "net", "--ip6", f"{NET6}:2::77", "box", *SLEEP)
     endpoint = _endpoint(box, "one", "net")
@@ -77,7 +77,7 @@ def test_inspect_shows_addresses_as_docker_does(box: Program) -> None:
     assert [endpoint[name] for name in names] == [f"{NET6}:2::77", 64, f"{NET6}:2::9"]
     document = _document(box, "net")
     assert document["IPAM"]["Config"] == [  # type: ignore[index]
-        {"Subnet": f"{NET}.20.0/24", "AuxiliaryAddresses": {"old": f"{NET}.20.1"}},
+        {"Subnet": f"{NET}.20.0/24", "AuxiliaryAddresses": {"old": f"{NET}.20.3"}},
         {"Subnet": f"{NET6}:2::/64", "Gateway": f"{NET6}:2::9", "AuxiliaryAddresses": {"router": f"{NET6}:2::5"}},
     ]
     assert document["Containers"][member]["IPv6Address"] == f"{NET6}:2::77/64"  # type: ignore[index]

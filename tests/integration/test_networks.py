@@ -110,15 +110,17 @@ def test_a_container_on_several_networks_has_an_address_on_each(box: Program) ->
 
 def test_addresses_are_what_was_asked_for_and_given_once(box: Program) -> None:
     box("network", "create", "--subnet", f"{NET}.3.0/24", "--gateway", f"{NET}.3.254", "net")
-    asked = ("--network", "net", "--ip", f"{NET}.3.7", "--mac-address", "02:00:00:00:00:07")
-    box("run", "-d", "--name", "one", *asked, "box", *SLEEP)
+    asked = ("--network", "net", "--ip", f"{NET}.3.7", "--mac-address", "02-00-00-00-00-07")
+    box("run", "-d", "--name", "one", *asked, "--link-local-ip", "169.254.3.7", "box", *SLEEP)
     assert _address(box, "one", "net") == f"{NET}.3.7"
+    assert "inet 169.254.3.7/16" in box.text("exec", "one", "ip", "address")
     assert "02:00:00:00:00:07" in box.text("exec", "one", "ip", "link")
     assert f"via {NET}.3.254" in box.text("exec", "one", "ip", "route")
     for words, message in (
         (("--ip", f"{NET}.3.7"), b"Address already in use"),
-        (("--ip", f"{NET}.4.7"), b"no configured subnet contains IP address"),
+        (("--ip", f"{NET}.4.7"), b"no configured subnet or ip-range contain the IP address"),
         (("--ip", f"{NET}.3.254"), b"Address already in use"),
+        (("--link-local-ip", "10.1.1.1"), b"invalid link-local IP address: 10.1.1.1"),
     ):
         assert message in box("run", "--rm", "--network", "net", *words, "box", "true", status=125).stderr
 

@@ -34,6 +34,11 @@ def test_several_networks_keep_their_order_and_wishes() -> None:
     assert list(host["Networks"].items()) == [("one", {}), ("two", {"Aliases": ["x", "y"], "IPAddress": "10.9.0.8"})]
 
 
+@pytest.mark.parametrize("text", ["02:00:00:00:00:AA", "02-00-00-00-00-aa", "0200.0000.00aa"])
+def test_a_link_layer_address_is_written_in_any_of_three_ways(text: str) -> None:
+    assert read("--network", "net", "--mac-address", text)["Networks"]["net"]["MacAddress"] == "02:00:00:00:00:aa"
+
+
 def test_ports_are_put_together() -> None:
     host = read("-p", "8080:80", "-p", "127.0.0.1:8081:80", "-P")
     places = [{"HostIp": "", "HostPort": "8080"}, {"HostIp": "127.0.0.1", "HostPort": "8081"}]
@@ -50,7 +55,9 @@ def test_ports_are_put_together() -> None:
         (("--network", "host", "--mac-address", "02:00:00:00:00:07"), "mac-address and the network mode"),
         (("--network", "net", "--mac-address", "nonsense"), "not a valid mac address"),
         (("--network", "name=net,colour=red"), "invalid field"),
-        (("--network", "alias=a"), "name is not specified"),
+        (("--network", ""), "no name set for network"),
+        (("--network", "container:"), "invalid container format"),
+        (("--network", "alias=a"), "name/id is not specified"),
         (("--network", "container:a", "-p", "80"), "port publishing and the container type network mode"),
         (("--network", "container:a", "-h", "name"), "hostname and the network mode"),
         (("--network", "name=net,ip=10.9.0.7", "--ip", "10.9.0.8"), "cannot specify both"),

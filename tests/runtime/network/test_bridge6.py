@@ -13,7 +13,7 @@ import pytest
 from runtime.network import attach, bridge, portrules, rtnetlink
 from runtime.network.bridge import Bridge, Design
 from runtime.network.janitor import bridge_name
-from runtime.network.nftables import IPV6, NFPROTO_IPV6, Nftables
+from runtime.network.nftables import IPV6, NFPROTO_IPV6, Manner, Nftables
 from runtime.network.rtnetlink import Rtnetlink
 from tests.runtime.network.machines import KEY, PORT, ask, choose, document, eventually, ip, sleeper
 
@@ -62,7 +62,7 @@ def far(machine: int) -> int:
 
 
 def _design(**openness: bool) -> Design:
-    return Design(bridge_name(KEY), bridge.table_name(KEY), six=(_number(f"{SUBNET}1"), 64), **openness)
+    return Design(bridge_name(KEY), bridge.table_name(KEY), six=(_number(f"{SUBNET}1"), 64), manner=Manner(**openness))
 
 
 def _attach(found: Bridge, pid: int, number: int = 2, **more: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.errors import UsageError
+from runtime.errors import NetworkError
 from runtime.network import options
 
 BRIDGE = "com.docker.network.bridge."
@@ -28,15 +28,35 @@ def test_without_options_a_network_is_open_and_hidden_behind_the_hosts_address()
     ("name", "value", "message"),
     [
         ("foo", "bar", "is not known"),
-        ("mtu", "abc", "invalid MTU"),
-        ("mtu", "67", "invalid MTU"),
+        ("mtu", "abc", "invalid syntax"),
+        ("mtu", "67", "invalid MTU number: 67"),
+        ("mtu", "-1", "invalid MTU number: -1"),
         ("icc", "maybe", "invalid syntax"),
+        (f"{BRIDGE}inhibit_ipv4", "", "invalid syntax"),
         (f"{BRIDGE}name", "a" * 16, "invalid bridge name"),
-        (f"{BRIDGE}host_binding_ipv4", "nowhere", "invalid IPv4 address"),
-        (f"{BRIDGE}gateway_mode_ipv4", "routed", "cannot be had"),
+        (f"{BRIDGE}name", "..", "invalid bridge name"),
+        (f"{BRIDGE}host_binding_ipv4", "nowhere", "no IPv4 address"),
+        (f"{BRIDGE}gateway_mode_ipv4", "bent", "unknown gateway mode bent"),
+        (f"{BRIDGE}gateway_mode_ipv6", "isolated", "can only be used for an internal network"),
+        ("com.docker.network.host_ipv4", "::1", "no IPv4 address"),
+        ("com.docker.network.host_ipv6", "1.2.3.4", "no IPv6 address"),
         ("com.docker.network.container_iface_prefix", "0", "invalid interface prefix"),
     ],
 )
 def test_what_cannot_be_in_force_is_refused(name: str, value: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(NetworkError, match=message):
         options.check({name: value})
+
+
+def test_options_say_how_others_reach_a_network() -> None:
+    routed = {f"{BRIDGE}gateway_mode_ipv4": "routed"}
+    assert options.check(routed) == routed
+    assert (options.gateway_mode(routed, 4), options.gateway_mode(routed, 6)) == (options.ROUTED, options.NAT)
+    alone = {f"{BRIDGE}gateway_mode_ipv6": "isolated"}
+    assert options.check(alone, internal=True) == alone
+    given = {"com.docker.network.host_ipv4": "192.0.2.1", "com.docker.network.enable_ipv6": "true", "mtu": "0"}
+    assert options.check(given) == given
+    assert (options.source(given, 4), options.source(given, 6)) == (0xC0000201, 0)
+    assert (options.enabled(given, 4), options.enabled(given, 6), options.mtu(given)) == (None, True, 0)
+    assert options.inhibit_ipv4({f"{BRIDGE}inhibit_ipv4": "1"})
+    assert not options.inhibit_ipv4({})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.errors import Conflict, UsageError
+from runtime.errors import Conflict, NetworkError
 from runtime.network import pools, subnets
 from runtime.network.pools import Wishes
 
@@ -35,7 +35,13 @@ def test_each_flag_finds_the_subnet_that_it_lies_in() -> None:
         (Wishes(subnets=("10.9.0.0/31",)), "has no room"),
         (Wishes(subnets=("fd00::/128",)), "has no room"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("fd00::1",)), "no matching subnet for gateway"),
-        (Wishes(subnets=("10.9.0.0/24",), gateways=("nonsense",)), "invalid gateway address"),
+        (Wishes(subnets=("10.9.0.0/24",), gateways=("nonsense",)), "for gateway nonsense: it is no address"),
+        (Wishes(subnets=("10.9.0.7/24",)), "it should be 10.9.0.0/24"),
+        (Wishes(subnets=("fd00::7/64",)), "it should be fd00::/64"),
+        (Wishes(subnets=("10.9.0.0/24",), ranges=("10.9.0.7/26",)), "it should be 10.9.0.0/26"),
+        (Wishes(subnets=("10.9.0.0/24",), gateways=("10.9.0.255",)), "failed to allocate gateway"),
+        (Wishes(subnets=("10.9.0.0/24",), aux={"a": "10.9.0.1"}), r"secondary ip address \(a:10.9.0.1\)"),
+        (Wishes(subnets=("10.9.0.0/24",), aux={"a": "10.9.0.9", "b": "10.9.0.9"}), r"\(b:10.9.0.9\): Address already"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("10.9.0.1", "10.9.0.2")), "given once"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("10.9.0.0",)), "failed to allocate gateway"),
         (Wishes(subnets=("10.9.0.0/24",), ranges=("10.9.1.0/26",)), "no matching subnet for range"),
@@ -44,7 +50,7 @@ def test_each_flag_finds_the_subnet_that_it_lies_in() -> None:
     ],
 )
 def test_what_does_not_fit_together_is_refused(wishes: Wishes, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(NetworkError, match=message):
         pools.read(wishes, (), ())
 
 
