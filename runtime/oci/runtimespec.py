@@ -144,7 +144,8 @@ def bind(source: str, destination: str, *, readonly: bool = False, options: Iter
 def tmpfs(destination: str, *, size: int | None = None, options: Iterable[str] = ()) -> dict[str, object]:
     """Describe a tmpfs as `--tmpfs` and `RUN --mount=type=tmpfs` have it (noexec nosuid nodev); `size` in bytes.
 
-    Without a mode it has that of the directory it covers, 1777 where there is none. Words of `options` come later and so win, "exec" over "noexec", "size=1m" over `size`.
+    Without a mode it has that of the directory it covers, 1777 where there is none. Words of `options` come later and
+    so win, "exec" over "noexec", "size=1m" over `size`.
     """
     given = list(options)
     words = ["noexec", "nosuid", "nodev"]
