@@ -148,8 +148,9 @@ def _settle(containers: Containers, config: Config, asked: HostConfig) -> HostCo
         from runtime.containers import links  # lazy: hardly anybody links containers any more
 
         host["Links"] = links.recorded(containers, host["Links"])
-    if not host.get("ShmSize"):
-        host.pop("ShmSize", None)
+    for field in ("ShmSize", "PidsLimit"):
+        if not host.get(field):
+            host.pop(field, None)  # type: ignore[misc]
     if host.get("VolumesFrom"):
         from runtime.containers.inheritance import inherited_mounts  # lazy: hardly anybody asks for it
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 def update(containers: Containers, container: Container, changes: HostConfig) -> None:
     """Set what `changes` holds. Raises UsageError, Conflict, PybuildError; then nothing is changed in the record.
 
-    The monitor of one that runs hears of another restart policy at once.
+    A limit of nothing, as `--memory 0`, changes nothing. The monitor of one that runs hears of another restart policy
+    at once.
     """
-    _check(container, changes)
+    changes = cast(HostConfig, {name: value for name, value in changes.items() if value not in (0, "")})
+    _check(containers, container, changes)
     host = cast(HostConfig, {**container.host_config, **changes})
     check_config(container.config, host)
     policy = host.get("RestartPolicy")
@@ -27,6 +29,8 @@ def update(containers: Containers, container: Container, changes: HostConfig) ->
     limits = {name: value for name, value in changes.items() if name != "RestartPolicy"}
     if limits and containers.is_running(container):
         _apply(containers, replace(container, host_config=host))
+    if host.get("PidsLimit") == -1:
+        host["PidsLimit"] = 0  # as Docker records it
     containers.reconfigure(container, host)
     if "RestartPolicy" in changes and containers.is_running(container):
         _tell_policy(containers, container, host)
@@ -46,10 +50,17 @@ def _tell_policy(containers: Containers, container: Container, host: HostConfig)
             sock.sendall(protocol.frame(protocol.RESTART, marshal.dumps(restart_policy(host))))
 
 
-def _check(container: Container, changes: HostConfig) -> None:
+def _check(containers: Containers, container: Container, changes: HostConfig) -> None:
     """Raise UsageError for a change that does not go with what is set already, in Docker's words."""
+    from runtime.sandbox.cgroups import counts_swap  # lazy: only for update
+
     old, reason = container.host_config, ""
-    if 0 < old.get("MemorySwap", 0) < changes.get("Memory", 0) and "MemorySwap" not in changes:
+    swap = old.get("MemorySwap", 0)
+    if (
+        0 <= swap < changes.get("Memory", 0)
+        and "MemorySwap" not in changes
+        and (swap or counts_swap(rootless=containers.store.context.rootless))
+    ):
         reason = (
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
         )

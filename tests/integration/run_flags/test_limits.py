@@ -162,6 +162,17 @@ def test_update_changes_what_can_be_changed(box: Program) -> None:
     ):
         assert message in box("update", *words, "one", status=1).stderr.decode()
     assert box.text("inspect", "-f", "{{.HostConfig.Memory}} {{.HostConfig.CpuQuota}}", "one") == f"{64 << 20} 0"
+    box("update", "--pids-limit", "0", "-m", "0", "one")  # neither is a change
+    processes = (
+        "exec",
+        "one",
+        "sh",
+        "-c",
+        "cat /sys/fs/cgroup/pids/pids.max 2> /dev/null || cat /sys/fs/cgroup/pids.max",
+    )
+    assert box.text(*processes) == "55"
+    box("update", "--pids-limit", "-1", "one")
+    assert box.text(*processes) == "max"
 
 
 def test_limits_of_the_process_are_in_force(box: Program) -> None:
