@@ -79,12 +79,17 @@ def _fetched(context: Context, url: str) -> Iterator[BinaryIO]:
     if context.offline:
         raise StoreError(f"{url} is not fetched: this command is offline", hint="leave --offline out")
     from http.client import HTTPException  # lazy: not for the help
+    from urllib.error import HTTPError  # lazy: as the next
     from urllib.request import build_opener  # lazy: 60 ms of HTTP and TLS
 
     try:
         response = build_opener().open(url, timeout=_TIMEOUT)
     except (OSError, ValueError, HTTPException) as error:
-        raise StoreError(f"{url} cannot be fetched: {error}") from error
+        if isinstance(error, HTTPError):
+            error.close()
+        reason = getattr(error, "reason", None)  # of an URLError, which shows as <urlopen error …>
+        told = reason.strerror or reason if isinstance(reason, OSError) else error
+        raise StoreError(f"{url} cannot be fetched: {told}") from error
     with response:
         yield cast(BinaryIO, _Body(response, url, response.headers))
 

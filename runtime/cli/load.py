@@ -7,7 +7,7 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.inputs import opened_input
 from runtime.cli.output import printable
 from runtime.context import Context
-from runtime.errors import StoreError
+from runtime.errors import DocumentError, StoreError
 from runtime.store import Store
 
 VERB = Verb(
@@ -34,9 +34,11 @@ def run(args: Arguments, context: Context) -> int:
     with Store.open(context) as store, opened_input(args.text("input")) as stream:
         try:
             loaded = load(store, stream, platform=wanted)
-        except StoreError as error:
+        except (StoreError, DocumentError) as error:
             if args.given("input"):
                 error.message = f"{args.text('input')}: {error.message}"
+            elif isinstance(error, DocumentError):
+                error.message = f"the archive: {error.message}"
             raise
         for item in loaded:
             announce_image(store, "load", item.image, item.names[0] if item.names else None)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -45,25 +46,36 @@ def run(args: Arguments, context: Context) -> int:
         selected = select(store, args.words, compression=cast(Compression, compression))
         if output is None:
             context.stdout.flush()
-            write_archive(store, selected, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
+            with _named("the standard output"):
+                write_archive(store, selected, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
             return 0
         path = Path(output)
         if path.exists() and not path.is_file():  # a device or fifo is written in place
-            with open(path, "wb") as sink:
+            with _named(output), open(path, "wb") as sink:
                 write_archive(store, selected, sink)
             return 0
         path = Path(os.path.realpath(path))
         temporary = path.with_name(f".{path.name[:200]}.{context.token(8)}")
         try:
-            with open(temporary, "xb") as sink:
-                write_archive(store, selected, sink)
-                sink.flush()
-                os.fsync(sink.fileno())
-            os.rename(temporary, path)
-        except OSError as error:
-            raise StoreError(f"{output} cannot be written: {error.strerror}") from error
+            with _named(output):
+                with open(temporary, "xb") as sink:
+                    write_archive(store, selected, sink)
+                    sink.flush()
+                    os.fsync(sink.fileno())
+                os.rename(temporary, path)
         finally:
             with suppress(OSError):
                 os.unlink(temporary)
     return 0
+
+
+@contextmanager
+def _named(output: str) -> Iterator[None]:
+    """Say where it is that cannot be written to; that nobody reads on is for the top to judge."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{output} cannot be written: {error.strerror}") from error

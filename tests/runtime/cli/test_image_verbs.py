@@ -15,7 +15,7 @@ from frozen import replace
 from runtime.cli import diskusage, history, images, importimage, inspect, load, prune, rmi, save, system, tag
 from runtime.cli.arguments import read_arguments
 from runtime.context import Context
-from runtime.errors import NotFound, UsageError
+from runtime.errors import DocumentError, NotFound, StoreError, UsageError
 
 NOW = 1_717_200_000 * 10**9
 
@@ -176,6 +176,26 @@ def test_a_save_that_fails_leaves_no_file(shell: Shell, app: str, tmp_path: Path
     with pytest.raises(Exception, match="cannot be written"):
         shell(save, "app:1", "-o", str(tmp_path / "no/x.tar"))
     assert not (tmp_path / "x.tar").exists()
+
+
+def test_what_cannot_be_written_to_is_named(shell: Shell, app: str) -> None:
+    with pytest.raises(StoreError, match=r"^/dev/full cannot be written: No space left"):
+        shell(save, "-o", "/dev/full", "app:1")
+
+
+def test_an_archive_with_a_wrong_document_is_named(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, data in (
+            ("manifest.json", b'[{"Config": "c.json", "RepoTags": ["a:1"], "Layers": []}]'),
+            ("c.json", b'{"architecture": "amd64", "os": "linux"}'),
+        ):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with pytest.raises(DocumentError) as caught:
+        shell(load, "-i", str(path))
+    assert caught.value.message == f"{path}: rootfs: is missing"
 
 
 def test_nothing_is_saved_to_a_terminal(shell: Shell, app: str, monkeypatch: pytest.MonkeyPatch) -> None:
