@@ -34,9 +34,12 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Run it; returns its exit status, 126 and 127 where it cannot be started, 1 where the container does not run."""
+    from threading import Thread
+
     from runtime.containers.execute import Command, execute
     from runtime.containers.records import Containers
     from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
+    from runtime.sandbox.grace import expect_move
     from runtime.store import Store
 
     text = args.text("detach-keys")
@@ -58,6 +61,7 @@ def run(args: Arguments, context: Context) -> int:
         stdin=stdin,
         privileged=args.switch("privileged"),
     )
+    Thread(target=expect_move, daemon=True).start()  # of the command, into the container's group, 10 ms from here
     with Store.open(context) as store:
         containers = Containers(store)
         container = containers.find(args.words[0])

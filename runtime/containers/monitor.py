@@ -27,7 +27,8 @@ from runtime.containers.peer import Client, receive_start
 from runtime.containers.plumbing import has_ended, oom_killed, pipes, reap_orphans, signal_pipe, where, write_file
 from runtime.containers.protocol import ProtocolError
 from runtime.network import attach as network
-from runtime.sandbox import cgroups, launcher, syscalls
+from runtime.sandbox import launcher, syscalls
+from runtime.sandbox.grace import expect_move
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -550,7 +551,7 @@ def main(control: int) -> None:
     poller = select.poll()
     poller.register(control, select.POLLIN)
     if not poller.poll(0):
-        cgroups.expect_move()
+        expect_move()
     received = receive_start(sock)
     if received is None:
         os._exit(0)

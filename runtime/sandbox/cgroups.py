@@ -137,24 +137,6 @@ def counts_swap(*, rootless: bool) -> bool:
     return False
 
 
-def expect_move() -> None:
-    """Let the kernel begin what it does before a process changes its group, for a `launch` in the next 10 ms.
-
-    The first move in a while waits for an RCU grace period, 10 ms here; those that follow at once take 0.03 ms. So a
-    process that waits for its request anyway moves itself to where it is. Where it may not, nothing happens.
-    """
-    try:
-        own = [line.split(":", 2)[1:] for line in _read("/proc/self/cgroup").splitlines()]
-        for hierarchy in hierarchies():
-            for controllers, path in own:
-                names = frozenset(filter(None, controllers.split(",")))
-                if names & hierarchy.controllers if hierarchy.version == 1 else not names:
-                    write(f"{hierarchy.mount}{path.rstrip('/')}/cgroup.procs", "0")
-                    return
-    except OSError:
-        pass
-
-
 def create(name: str, resources: dict[str, Any], *, rootless: bool) -> Cgroup | None:
     """Make the groups `name` and set what `resources` (linux.resources) asks for.
 

@@ -229,12 +229,6 @@ def test_a_limit_that_the_kernel_does_not_offer_is_refused(version_2: tuple[cgro
         cgroups._set_all(cgroup, settings_of({"memory": {"limit": 10, "swap": 10}}))
 
 
-def test_expecting_a_move_moves_nobody() -> None:
-    before = Path("/proc/self/cgroup").read_text()
-    cgroups.expect_move()
-    assert Path("/proc/self/cgroup").read_text() == before
-
-
 @pytest.mark.parametrize(
     "resources",
     [
