@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runtime.cli.output import one_line, printable
-from runtime.cli.templates import Template, to_json
+from runtime.cli.templates import Line, Template, escape_html, to_json
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -38,7 +38,7 @@ def write_list(
     form = (form or "table").strip(" ")
     if form == "json":
         for row in rows:
-            context.stdout.write(to_json(dict(row)) + "\n")
+            context.stdout.write(to_json(Line(row)) + "\n")
         return
     is_table = form == "table" or form.startswith(("table ", "table\t"))
     text = (form[5:].strip() or table) if is_table else form
@@ -53,14 +53,30 @@ def write_list(
 def write_objects(context: Context, objects: Sequence[Row], *, form: str | None) -> None:
     """Print what `inspect` found: an indented JSON array, `json` for one on one line, or a template for each."""
     if form is None or form == "":
-        text = to_json(list(objects), indent=4) if objects else "[]"
-        context.stdout.write(text + "\n")
+        texts = [_raw(item, 4).replace("\n", "\n    ") for item in objects]
+        context.stdout.write("[\n    " + ",\n    ".join(texts) + "\n]\n" if texts else "[]\n")
     elif form == "json":
-        context.stdout.write(to_json(list(objects)) + "\n")
+        context.stdout.write("[" + ",".join(_raw(item, None) for item in objects) + "]\n")
     else:
         template = Template(form)
         for item in objects:
             write_text(context, template.render(item) + "\n")
+
+
+_CONFIG: Row = {
+    **dict.fromkeys(("Cmd", "Entrypoint", "Env", "Labels", "OnBuild", "Volumes")),
+    **dict.fromkeys(("User", "WorkingDir"), ""),
+}
+"""What the engine shows of an image's configuration where the image says nothing of it."""
+
+
+def _raw(item: Row, indent: int | None) -> str:
+    """Encode an object as the engine sends it: an image with more of its configuration, and fit for HTML."""
+    config = item.get("Config")
+    if "RootFS" not in item or not isinstance(config, Mapping):
+        return to_json(dict(item), indent=indent)
+    whole = {**_CONFIG, **config}
+    return escape_html(to_json({**item, "Config": {name: whole[name] for name in sorted(whole)}}, indent=indent))
 
 
 def write_text(context: Context, text: str) -> None:
@@ -99,4 +115,4 @@ def _width(text: str) -> int:
 
 
 def _safe(row: Row) -> Row:
-    return {name: one_line(value) if isinstance(value, str) else value for name, value in row.items()}
+    return Line((name, one_line(value) if isinstance(value, str) else value) for name, value in row.items())

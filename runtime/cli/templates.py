@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
+from runtime.cli.structs import structure, typed
 from runtime.cli.templateparser import (
     Action,
     Block,
@@ -45,6 +46,12 @@ class NilMap(dict[str, Value]):
     __slots__ = ()
 
 
+class Line(dict[str, Value]):
+    """A line of a list: in JSON its fields are in the order of their names and `<>&` are escapes, as Docker has it."""
+
+    __slots__ = ()
+
+
 ABSENT: Mapping[str, Value] = {
     **dict.fromkeys("User WorkingDir StopSignal Variant OsVersion Comment Author Created Platform".split(), ""),
     **dict.fromkeys(
@@ -70,6 +77,9 @@ ABSENT: Mapping[str, Value] = {
     ),
     "ArgsEscaped": False,
     "NetworkDisabled": False,
+    "VirtualSize": 0,
+    "ContainerConfig": None,
+    **dict.fromkeys(("Container", "MacAddress"), ""),
     **dict.fromkeys("SizeRw SizeRootFs".split()),
 }
 """Fields that the Engine API leaves out or has as null when they are empty, with what a template sees then."""
@@ -249,8 +259,10 @@ class _Run:
 def _field(value: Value, name: str, path: Path) -> Value:
     if isinstance(value, Mapping):
         if name in value:
-            found: Value = value[name]
+            found: Value = typed(value, name)
             return ABSENT.get(name) if found is None else found
+        if "Test" in value and (known := typed(value, name)) is not None:
+            return known
         if name in ABSENT:
             return ABSENT[name]
         if name[:1].islower() or not any(str(key)[:1].isupper() for key in value):
@@ -274,12 +286,17 @@ def _items(value: Value) -> list[tuple[Value, Value]]:
     if value is None or value is NO_VALUE:
         return []
     if isinstance(value, Mapping):
-        return [(key, value[key]) for key in sorted(value)]
+        return [(key, _member(key, value[key])) for key in sorted(value)]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return list(enumerate(value))
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 1 << 20:
         return [(number, number) for number in range(value)]
     raise fault(f"range can't iterate over {show(value)[:40]}")
+
+
+def _member(key: object, value: Value) -> Value:
+    """Return what a map holds: for a port that leads nowhere, whose list of places is null, an empty one."""
+    return NilList() if value is None and str(key).endswith(("/tcp", "/udp", "/sctp")) else value
 
 
 def truth(value: Value) -> bool:
@@ -300,7 +317,15 @@ def show(value: Value) -> str:
     if isinstance(value, float):
         return _plain_float(value)
     if isinstance(value, Mapping):
-        return "map[" + " ".join(f"{show(key)}:{show(value[key])}" for key in sorted(value)) + "]"
+        text = structure(value, show)
+        if text is not None:
+            return text
+        empty = {key: "{}" for key, item in value.items() if isinstance(item, dict) and not item}  # ports and volumes
+        return (
+            "map["
+            + " ".join(f"{show(key)}:{empty.get(key) or show(_member(key, value[key]))}" for key in sorted(value))
+            + "]"
+        )
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + " ".join(show(item) for item in value) + "]"
     return str(value)
@@ -316,15 +341,24 @@ def _plain_float(value: float) -> str:
 def to_json(value: Value, *, indent: int | None = None) -> str:
     """Encode JSON that is safe on a terminal: control characters of every kind, and half surrogates, as escapes."""
     separators = (",", ":") if indent is None else (",", ": ")
+    unsafe = _UNSAFE
     if isinstance(value, NilList | NilMap) or value is NO_VALUE:
         value = None
     elif isinstance(value, Mapping):
-        value = {key: item for key, item in value.items() if not callable(item)}
+        unsafe = _UNSAFE_IN_HTML if isinstance(value, Line) else _UNSAFE
+        ordered = sorted(value) if isinstance(value, Line) else value
+        value = {key: value[key] for key in ordered if not callable(value[key])}
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return unsafe.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def escape_html(text: str) -> str:
+    """Write `<>&` of JSON as Go's encoder does where it is not told otherwise."""
+    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE_IN_HTML = re.compile("[<>&]|" + _UNSAFE.pattern)
 
 
 def _kind(value: Value) -> str:

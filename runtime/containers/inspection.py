@@ -156,7 +156,10 @@ def own_size(containers: Containers, container: Container) -> int:
     if (directory / "rootfs").is_dir():
         image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # as above
         return max(0, _bytes_below(directory / "rootfs") - image.size)
-    return _bytes_below(directory / "upper")
+    upper = directory / "upper"
+    link = upper / "etc/mtab"  # which a container gets when it is made, and does not count with Docker
+    made = len("/proc/mounts") if link.is_symlink() and os.readlink(link) == "/proc/mounts" else 0
+    return _bytes_below(upper) - made
 
 
 def bindings(container: Container) -> dict[str, list[dict[str, str]]]:
@@ -264,7 +267,7 @@ def _host_config(containers: Containers, container: Container) -> dict[str, obje
     if asked.get("Privileged"):
         asked |= {"MaskedPaths": None, "ReadonlyPaths": None}
         asked.setdefault("SecurityOpt", ["label=disable"])
-    if asked.get("PidsLimit") in (0, -1):
+    if asked.get("PidsLimit") == -1:
         asked["PidsLimit"] = None
     return {**_HOST_DEFAULTS, **asked}
 

@@ -46,6 +46,19 @@ def test_objects_are_an_array(context: Context) -> None:
     assert output.getvalue() == '[]\n[\n    {\n        "a": 1\n    }\n]\n[{"a":1}]\n'
 
 
+def test_an_image_is_shown_with_what_it_says_nothing_of(context: Context) -> None:
+    output = io.StringIO()
+    image = {"RootFS": {"Type": "layers", "Layers": []}, "Config": {"Cmd": ["a < b"]}}
+    write_objects(replace(context, stdout=output), [image], form="json")
+    assert output.getvalue() == (
+        '[{"RootFS":{"Type":"layers","Layers":[]},"Config":{"Cmd":["a \\u003c b"],"Entrypoint":null,"Env":null,'
+        '"Labels":null,"OnBuild":null,"User":"","Volumes":null,"WorkingDir":""}}]\n'
+    )
+    output = io.StringIO()
+    write_objects(replace(context, stdout=output), [image], form="{{json .Config}}")
+    assert output.getvalue() == '{"Cmd":["a < b"]}\n'
+
+
 def test_wide_characters_take_two_columns() -> None:
     assert align(["漢字\tx", "abcdefgh\ty"]) == ["漢字       x", "abcdefgh   y"]
 
