@@ -22,6 +22,7 @@ from tests.integration.differential_run import (
     container_scripts,
     flag_scripts,
     further_scripts,
+    life_scripts,
     list_scripts,
     object_scripts,
     stream_scripts,
@@ -33,7 +34,15 @@ pytestmark = [pytest.mark.root, pytest.mark.overlay, pytest.mark.netadmin]
 
 SCRIPTS = tuple(
     script
-    for scripts in (container_scripts, flag_scripts, list_scripts, object_scripts, stream_scripts, further_scripts)
+    for scripts in (
+        container_scripts,
+        flag_scripts,
+        list_scripts,
+        object_scripts,
+        stream_scripts,
+        further_scripts,
+        life_scripts,
+    )
     for script in scripts.SCRIPTS
 )
 RECORDED = Path(__file__).with_name("recorded.json")
