@@ -41,7 +41,8 @@ def _check(name: str, value: str) -> None:
     if (name, value) in _REFUSED:
         raise UsageError(f"--log-opt {name}={value} cannot be had: {_REFUSED[name, value]}")
     if name == "max-size":
-        flagged("--log-opt", value, parse_size)
+        if flagged("--log-opt", value, parse_size) == 0:
+            raise UsageError("max-size must be a positive number", hint="without it a log grows as it likes")
     elif name == "max-file" and not (value.isdecimal() and int(value) > 0):
         raise UsageError(f"invalid value for max-file: {value}", hint="1 or more")
     elif name == "mode" and value != "blocking":

@@ -33,8 +33,8 @@ VERB = Verb(
 )
 
 _BATCH = 1 << 16
-_INTERVAL = 0.1
-"""Seconds between two looks at a log that is followed."""
+_SOONEST, _LATEST = 0.002, 0.1
+"""Seconds between two looks at a log that is followed: little where it grows, lest it is rotated away unread."""
 
 
 def run(args: Arguments, context: Context) -> int:
@@ -78,31 +78,35 @@ def _follow(log: LogReader, run: Run, timestamps: bool, details: bytes) -> None:
     """Print what a run writes until it is over, or nothing more may be shown."""
     import time  # only for those who wait
 
+    pause = _LATEST
     while True:
         end = run.over()
         if end is not None and (log.until is None or end < log.until):
             log.until = end
         now = time.time_ns()
-        _print(log.read(), timestamps, details)
+        came = _print(log.read(), timestamps, details)
         if end is not None or log.ended or (log.until is not None and now > log.until):
             return
-        time.sleep(_INTERVAL)
+        pause = _SOONEST if came else min(2 * pause, _LATEST)
+        time.sleep(pause)
 
 
-def _print(records: Iterator[Record], timestamps: bool, details: bytes) -> None:
-    """Write records, many of one stream at a time."""
+def _print(records: Iterator[Record], timestamps: bool, details: bytes) -> bool:
+    """Write records, many of one stream at a time; tells whether there were any."""
     waiting: list[bytes] = []
     size = 0
-    stderr = False
+    stderr = came = False
     for record in records:
         if record.stderr != stderr or size >= _BATCH:
             _write(waiting, stderr)
             waiting, size, stderr = [], 0, record.stderr
+        came = True
         if record.begins and (timestamps or details):
             waiting.append((f"{record.time} ".encode() if timestamps else b"") + details)
         waiting.append(record.text)
         size += len(record.text)
     _write(waiting, stderr)
+    return came
 
 
 def _write(pieces: list[bytes], stderr: bool) -> None:

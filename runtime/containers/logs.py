@@ -11,11 +11,15 @@ import time
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 _PIECE = 1 << 16
 """Bytes read at once from the end of a log."""
+
+_TRIES = 10
+"""How often the files of a log are listed in which one was rotated meanwhile."""
 
 
 class Record(NamedTuple):
@@ -39,7 +43,6 @@ class LogReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files: deque[BinaryIO] = deque()
-        self._opened = False
         self._inside = {b"stdout": False, b"stderr": False}
         self.since: int | None = None
         self.until: int | None = None
@@ -112,55 +115,61 @@ class LogReader:
     def _next(self, file: BinaryIO) -> bool:
         """Go on to the file behind this one; False where it is the last, which may still grow."""
         if len(self._files) == 1:
-            newer = self._newer(os.fstat(file.fileno()).st_ino)
-            if newer is None:
+            self._files.extend(self._newer(os.fstat(file.fileno()).st_ino))
+            if len(self._files) == 1:
                 return False
             rest = file.readline()  # what came between the last look and the rotation
             if rest:
                 file.seek(-len(rest), 1)
                 return True
-            self._files.append(newer)
         self._files.popleft().close()
         return True
 
-    def _newer(self, inode: int) -> BinaryIO | None:
-        """Open the file that was begun after the one with this number; None where that is the one being written."""
-        place = 0
-        while True:
-            try:
-                found = os.stat(self._name(place)).st_ino
-            except FileNotFoundError:
-                place = -1  # it was rotated away and deleted: what remains begins with the oldest
-                break
-            if found == inode:
-                break
-            place += 1
-        if place == 0:
-            return None
-        try:
-            return open(self._name(place - 1) if place > 0 else self._all()[0], "rb")
-        except (FileNotFoundError, IndexError):
-            return None  # rotated at this moment; the next look finds it
+    def _newer(self, inode: int) -> list[BinaryIO]:
+        """Open the files that were begun after the one with this number, which is open, the oldest first."""
+        with suppress(FileNotFoundError):
+            if os.stat(self._path).st_ino == inode:
+                return []
+        files = self._all()
+        numbers = [os.fstat(file.fileno()).st_ino for file in files]
+        known = numbers.index(inode) + 1 if inode in numbers else 0  # else it was rotated away and deleted
+        for file in files[:known]:
+            file.close()
+        return files[known:]
 
     def _name(self, place: int) -> Path:
         return self._path if place == 0 else self._path.with_name(f"{self._path.name}.{place}")
 
-    def _all(self) -> list[Path]:
-        """List the files of the log, the oldest first."""
-        found: list[Path] = []
-        while self._name(len(found)).exists():
-            found.append(self._name(len(found)))
-        return found[::-1]
+    def _all(self) -> list[BinaryIO]:
+        """Open the files of the log, the oldest first, as they are between two rotations; none where it is rotated."""
+        for _ in range(_TRIES):
+            found: dict[int, BinaryIO] = {}  # by number: one that moves on meanwhile may be met twice
+            place = missing = 0
+            while missing < 2:  # in the middle of a rotation there is one gap
+                try:
+                    file = open(self._name(place), "rb")  # noqa: SIM115  closed by __exit__
+                    missing = 0
+                    if found.setdefault(os.fstat(file.fileno()).st_ino, file) is not file:
+                        file.close()
+                except FileNotFoundError:
+                    missing += 1
+                place += 1
+            files = list(found.values())
+            if not files or self._is_newest(files[0]):
+                return files[::-1]
+            for stale in files:
+                stale.close()
+        return []
+
+    def _is_newest(self, file: BinaryIO) -> bool:
+        try:
+            return os.stat(self._path).st_ino == os.fstat(file.fileno()).st_ino
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> None:
-        if self._opened and self._files:
-            return
-        for path in self._all():
-            try:
-                self._files.append(open(path, "rb"))  # noqa: SIM115  closed by __exit__
-            except FileNotFoundError:
-                continue
-        self._opened = True
+        if not self._files:
+            self._files.extend(self._all())
 
     def _read(self, line: bytes) -> Record:
         moment, stream, tag, text = line.split(b" ", 3)

@@ -17,6 +17,7 @@ from tests.runtime.containers.rows import TEMPLATE
         ("none", {"max-size": "1k"}, "invalid logging opts for driver none"),
         ("json-file", {"max-size": "10x"}, "invalid size: '10x'"),
         ("json-file", {"max-size": "-1"}, "invalid size: '-1'"),
+        ("json-file", {"max-size": "0"}, "max-size must be a positive number"),
         ("json-file", {"max-file": "0"}, "invalid value for max-file: 0"),
         ("json-file", {"mode": "non-blocking"}, "none is lost"),
         ("json-file", {"mode": "bad"}, "logging mode not supported: bad"),

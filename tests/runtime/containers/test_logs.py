@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -64,3 +65,65 @@ def test_what_is_written_later_follows_the_last_lines(tmp_path: Path) -> None:
 def test_a_log_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     assert _read(tmp_path / "log") == []
     assert _read(tmp_path / "log", last=5) == []
+
+
+def _rotated(log: Path, content: bytes) -> None:
+    for number in (2, 1):
+        older = log.with_name(f"log.{number - 1}") if number > 1 else log
+        if older.exists():
+            older.rename(log.with_name(f"log.{number}"))
+    log.write_bytes(content)
+
+
+def _texts(reader: LogReader) -> list[bytes]:
+    return [record.text for record in reader.read()]
+
+
+def test_a_reader_that_is_behind_keeps_what_is_rotated_away_meanwhile(tmp_path: Path) -> None:
+    log = _write(tmp_path, [b"T stdout F one\n"])
+    with LogReader(log) as reader:
+        assert _texts(reader) == [b"one\n"]
+        _rotated(log, b"T stdout F two\n")
+        _rotated(log, b"T stdout F three\n")
+        found = reader.read()
+        assert next(found).text == b"two\n"
+        for number in range(4):
+            _rotated(log, b"T stdout F %d\n" % number)
+        # the two that lay between are gone
+        assert [record.text for record in found] == [b"three\n", b"1\n", b"2\n", b"3\n"]
+
+
+def test_a_file_that_is_renamed_while_the_log_is_listed_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _write(tmp_path, [b"T stdout F one\n"])
+
+    def opened(path: Path, mode: str) -> BinaryIO:
+        file: BinaryIO = path.open(mode)  # type: ignore[assignment]  # a mode for bytes
+        if path.name == "log.1":  # the first half of a rotation comes in between
+            path.rename(log.with_name("log.2"))
+        return file
+
+    with LogReader(log) as reader:
+        assert _texts(reader) == [b"one\n"]
+        _rotated(log, b"T stdout F two\n")
+        monkeypatch.setattr(logs, "open", opened, raising=False)
+        assert _texts(reader) == [b"two\n"]
+        monkeypatch.undo()
+        _rotated(log, b"T stdout F three\n")
+        assert _texts(reader) == [b"three\n"]
+
+
+def test_a_log_is_listed_again_where_it_was_rotated_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = _write(tmp_path, [b"T stdout F one\n", b"T stdout F two\n"])
+    waiting = [b"T stdout F three\n"]
+
+    def opened(path: Path, mode: str) -> BinaryIO:
+        file: BinaryIO = path.open(mode)  # type: ignore[assignment]  # a mode for bytes
+        if waiting:
+            _rotated(log, waiting.pop())
+        return file
+
+    monkeypatch.setattr(logs, "open", opened, raising=False)
+    with LogReader(log) as reader:
+        assert _texts(reader) == [b"one\n", b"two\n", b"three\n"]
