@@ -27,9 +27,9 @@ FOREIGN = frozenset(
 )
 LOADED = """
 import sys
-from builder.cli.main import main
+from builder.cli.main import run
 sys.argv[0] = "pybuild"
-status = main()
+status = run()
 print(*sorted(sys.modules), file=sys.stderr)
 sys.exit(status)
 """

@@ -7,16 +7,38 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from runtime.cli.registry import Registry
 
 _REMOTE = ("http://", "https://", "git://", "git@", "ssh://", "github.com/", "oci-layout://")
 
 
-def main() -> int:
-    """Run the program with the words of this process's command line."""
+def main() -> NoReturn:
+    """Run the program with the words of this process's command line, and end the process.
+
+    It ends without taking the interpreter down object by object, which takes 2 ms, 10 with a search for cycles:
+    whatever has to be closed or removed belongs to a block that has ended. Only threads are waited for.
+    """
+    status = run()
+    threading = sys.modules.get("threading")
+    if threading is None or threading.active_count() == 1:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass  # said by the interpreter, below
+        else:
+            os._exit(status)
+    gc.freeze()
+    sys.exit(status)
+
+
+def run() -> int:
+    """Run the program with the words of this process's command line and return its exit status."""
     # Until the verb has handlers of its own, and after it, an interruption ends the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from builder.cli.verbs import VERBS as BUILDER_VERBS  # not above that line: 20 ms
@@ -33,14 +55,12 @@ def main() -> int:
 
         application(registry)(prog_name="pybuild", complete_var="_PYBUILD_COMPLETE")
         return 0
-    status = run_program(
+    return run_program(
         sys.argv[1:],
         registry,
         default=lambda words: _build(words, registry),
         explain=_explain,
     )
-    gc.freeze()  # the process ends: without this the interpreter searches all its objects for cycles first, 10 ms
-    return status
 
 
 def _build(words: Sequence[str], registry: Registry) -> Sequence[str]:
@@ -66,4 +86,4 @@ def _explain(error: Exception) -> tuple[str, str | None] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

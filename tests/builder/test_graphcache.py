@@ -57,7 +57,7 @@ def test_a_root_that_cannot_be_written_only_costs_the_parse(context: Context) ->
 
 def test_a_build_that_is_remembered_loads_neither_parser_nor_typer(context: Context, tmp_path: object) -> None:
     script = (
-        "import sys; from builder.cli.main import main; sys.argv = sys.argv[:1] + sys.argv[2:]; main();"
+        "import sys; from builder.cli.main import run; sys.argv = sys.argv[:1] + sys.argv[2:]; run();"
         "loaded = {'lark', 'typer', 'rich', 'pyroute2', 'requests', 'subprocess', 'pathspec', 'zstandard'};"
         "print(sorted(loaded & set(sys.modules)))"
     )

@@ -27,7 +27,7 @@ from runtime.store import Store
 from runtime.store.check import check
 from tests.runtime.registry.server.clients import StartRegistry, digest_of
 
-PROGRAM = "import sys; from builder.cli.main import main; sys.exit(main())"
+PROGRAM = "from builder.cli.main import main; main()"
 MIB = 1 << 20
 
 Run = Callable[..., "Process"]
