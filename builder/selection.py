@@ -136,9 +136,13 @@ def _nearest(tree: SourceTree, path: bytes) -> str:
 
     parent, _, name = path.rpartition(b"/")
     try:
-        names = [os.fsdecode(child) for child in tree.children(resolve(tree, parent))]
+        above = resolve(tree, parent)
+        names = [os.fsdecode(child) for child in tree.children(above)]
+        there = tree.stat(join(above, name))
     except (NotFound, OSError):
-        names = []
+        names, there = [], None
+    if there is not None and there.kind == "symlink":
+        return f"{os.fsdecode(path)} is a link to {os.fsdecode(there.link)}, which leads to no file there"
     near = get_close_matches(os.fsdecode(name), names, n=1)
     if near:
         return f"did you mean {os.fsdecode(join(parent, os.fsencode(near[0])))}?"

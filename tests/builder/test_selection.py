@@ -82,6 +82,12 @@ def test_the_nearest_name_is_offered(tree: SourceTree) -> None:
     assert caught.value.hint == "did you mean d/sub?"
 
 
+def test_a_link_to_nothing_is_told(tree: SourceTree) -> None:
+    with pytest.raises(NotFound) as caught:
+        select(tree, "broken")
+    assert caught.value.hint == "broken is a link to nowhere, which leads to no file there"
+
+
 @pytest.mark.parametrize("pattern", ["[", "[a", "[]", "[^]", "[a-", "[a-]", "[-a]", "a\\", "[\\"])
 def test_a_bad_pattern_is_refused(pattern: str) -> None:
     with pytest.raises(UsageError, match="syntax error in pattern"):
