@@ -83,8 +83,10 @@ FROM --platform=$BUILDPLATFORM BASE AS Two
 COPY --from=one /etc /x
 ARG TARGETARCH
 ARG B
-RUN --mount=type=secret,id=s,required --mount=type=secret,id=t true
+RUN --mount=type=secret,id=s,required true
+RUN --mount=type=secret,id=t true
 """
+"""A secret a line: BuildKit puts them in the order of their lines, and in any order within one."""
 
 
 @pytest.mark.root
