@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.context import Context
-from runtime.errors import UsageError
+from runtime.errors import NetworkError
 from runtime.store import Store
 
 if TYPE_CHECKING:
@@ -144,12 +144,12 @@ def _truth(value: str) -> bool:
         return True
     if value.lower() in ("false", "0", "f"):
         return False
-    raise UsageError('invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
+    raise NetworkError('invalid value for filter \'dangling\', must be "true" (or "1"), or "false" (or "0")')
 
 
 def _type(value: str) -> bool:
     if value not in ("custom", "builtin"):
-        raise UsageError(f"invalid filter: 'type'='{value}'", hint="custom or builtin")
+        raise NetworkError(f"invalid filter: 'type'='{value}'", hint="custom or builtin")
     return value == "custom"
 
 

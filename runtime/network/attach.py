@@ -15,8 +15,9 @@ a plan (runtime.network.plan), which JSON and marshal can hold::
      "forwards6", "to6"                                the same for IPv6
      "sockets": [[protocol, port inside], …],          of the descriptors behind the first of `held`
      "database", "owner": container ID                 where `target` can be another later
-     "dns": {"servers", "database", "containers", "container", "networks"}, absent where there are no names;
-                                         networks only where no row of the container says on which it is
+     "dns": {"servers", "near", "database", "containers", "container", "networks"}, absent where there are no names;
+                                         near are servers that are asked from its own network; networks only where no
+                                         row of the container says on which it is
      "namespace": path}                  absent where the bridges are in the network namespace of the caller
     {"mode": "pasta" | "slirp4netns", "command": [program, argument, …], "place": path,
      "locks", "key", "target", "sockets"}             as above, where ports are published through slirp4netns

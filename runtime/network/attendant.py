@@ -7,6 +7,7 @@ the container's published ports out of the firewall. Standard library alone, and
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -32,6 +33,8 @@ _UPSTREAM_PATIENCE = 2.0
 _TCP_PATIENCE = 10.0
 """Seconds that a client of the name server over TCP may be silent."""
 _IPPROTO_SCTP = 132
+_SIOCGSKNS = 0x894C
+"""Gives the network namespace of a socket (sockios.h)."""
 _WORKERS = 200
 """Questions that may wait for the host's name servers at once; the others are dropped, as UDP may be."""
 
@@ -79,13 +82,16 @@ class _Attendant:
         self._workers = threading.BoundedSemaphore(_WORKERS)
         self._guard = threading.Lock()
         self._servers: list[str] = []
+        self._near: frozenset[str] = frozenset()
+        self._inside = HERE
         self._target = Target(document)
         self._poller = select.poll()
         for fd, (protocol, inner) in zip(ports, document.get("sockets", ()), strict=False):
             self._open_port(fd, protocol, inner)
         if names:
             dns = document["dns"]
-            self._servers = dns["servers"]
+            self._servers, self._near = dns["servers"], frozenset(dns.get("near", ()))
+            self._inside = fcntl.ioctl(names[0], _SIOCGSKNS) if self._near else HERE
             self._names = Names(dns["database"], dns["containers"], dns["container"], dns.get("networks"))
             udp = socket.socket(fileno=names[0])
             tcp = socket.socket(fileno=names[1])
@@ -134,14 +140,14 @@ class _Attendant:
     def _ask(self, udp: socket.socket) -> None:
         """Answer one question over UDP."""
         message, client = udp.recvfrom(CHUNK)
-        answer = self._answer(message)
+        answer = self._answer(message, datagram=True)
         if answer is not None:
             udp.sendto(answer, client)
         elif self._workers.acquire(blocking=False):
             _start(self._forward, udp, message, client)
 
-    def _answer(self, message: bytes) -> bytes | None:
-        """Answer from the names; None where the host's name servers are to be asked."""
+    def _answer(self, message: bytes, *, datagram: bool = False) -> bytes | None:
+        """Answer from the names; None where other name servers are to be asked."""
         try:
             question = Question(message)
         except ValueError:
@@ -151,9 +157,9 @@ class _Attendant:
                 answer = self._names.answer(question)
             except (sqlite3.Error, ValueError, KeyError):
                 return question.answer([], SERVFAIL)
-            if answer is None and self._names.isolated:
+            if answer is None and self._names.isolated and not self._near:
                 return question.answer([], SERVFAIL)
-        return answer
+        return question.cut(answer) if datagram and answer is not None else answer
 
     def _forward(self, udp: socket.socket, message: bytes, client: Any) -> None:
         try:
@@ -168,7 +174,7 @@ class _Attendant:
         for server in self._servers:
             family = socket.AF_INET6 if ":" in server else socket.AF_INET
             try:
-                with socket.socket(family, kind) as sock:
+                with self._socket(server in self._near, family, kind) as sock:
                     sock.settimeout(_UPSTREAM_PATIENCE)
                     sock.connect((server, 53))
                     if kind == socket.SOCK_STREAM:
@@ -182,6 +188,10 @@ class _Attendant:
             if answer[:2] == message[:2]:
                 return answer
         return Question(message).answer([], SERVFAIL)
+
+    def _socket(self, near: bool, family: int, kind: int) -> socket.socket:
+        """Open a socket in the host's network, or (near) in the container's."""
+        return within(self._inside if near else HERE, lambda: socket.socket(family, kind))
 
     def _talk(self, client: socket.socket) -> None:
         """Answer questions over one TCP connection."""

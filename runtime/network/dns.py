@@ -22,7 +22,10 @@ A, PTR, AAAA, ANY = 1, 12, 28, 255
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN = 0, 1, 2, 3
 _IN = 1
 _HEADER = struct.Struct(">HHHHHH")
-_RESPONSE, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x0100, 0x0080
+_RESPONSE, _TRUNCATED, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x0200, 0x0100, 0x0080
+_PLAIN = 512
+_OPT = b"\0\0\x29"
+"""The root's name and the type that an OPT record begins with."""
 _OPCODE = 0x7800
 _TTL = 600
 """Seconds, as Docker says; programs that keep names ask again after a restart all the same."""
@@ -30,15 +33,18 @@ _REVERSE, _REVERSE6 = ".in-addr.arpa", ".ip6.arpa"
 
 
 class Question:
-    """The question of a message: `name` in lower case without the last point, `kind`, and the bytes that asked."""
+    """The question of a message: `name` in lower case without the last point, `kind`, and the bytes that asked.
 
-    __slots__ = ("flags", "identity", "kind", "name", "raw")
+    `limit`: bytes that a datagram may have that answers it (RFC 6891 § 6.2.3; RFC 1035 § 4.2.1 without an OPT record).
+    """
+
+    __slots__ = ("flags", "identity", "kind", "limit", "name", "raw")
 
     def __init__(self, message: bytes) -> None:
         """Read a message. Raises ValueError where it is no question, or not one."""
         if len(message) < _HEADER.size:
             raise ValueError("short")
-        self.identity, self.flags, questions, _, _, _ = _HEADER.unpack_from(message)
+        self.identity, self.flags, questions, _, _, additional = _HEADER.unpack_from(message)
         if self.flags & (_RESPONSE | _OPCODE) or questions != 1:
             raise ValueError("no question")
         labels, offset = [], _HEADER.size
@@ -50,12 +56,29 @@ class Question:
         self.name = b".".join(labels).decode("latin-1").lower()
         self.kind = struct.unpack_from(">H", message, offset + 1)[0]
         self.raw = message[_HEADER.size : offset + 5]
+        self.limit = _PLAIN
+        rest = message[offset + 5 :]
+        if additional and rest[:3] == _OPT and len(rest) >= 5:
+            self.limit = max(_PLAIN, struct.unpack_from(">H", rest, 3)[0])
 
     def answer(self, records: list[tuple[int, bytes]], code: int = NOERROR) -> bytes:
         """Write the answer: `records` are (type, data), all under the name that was asked for."""
         flags = _RESPONSE | _RECURSION_AVAILABLE | (self.flags & _RECURSION_DESIRED) | code
         body = b"".join(struct.pack(">HHHIH", 0xC00C, kind, _IN, _TTL, len(data)) + data for kind, data in records)
         return _HEADER.pack(self.identity, flags, 1, len(records), 0, 0) + self.raw + body
+
+    def cut(self, answer: bytes) -> bytes:
+        """Shorten an answer of `answer` that has more than `limit` bytes: it says so, and TCP gives the whole."""
+        if len(answer) <= self.limit:
+            return answer
+        identity, flags, questions, records, _, _ = _HEADER.unpack_from(answer)
+        start = _HEADER.size + len(self.raw)
+        size = (len(answer) - start) // records  # all have one length, but not where A and AAAA are asked for
+        kept = (self.limit - start) // size if self.kind != ANY else 0
+        return (
+            _HEADER.pack(identity, flags | _TRUNCATED, questions, kept, 0, 0)
+            + answer[_HEADER.size : start + kept * size]
+        )
 
 
 class Names:

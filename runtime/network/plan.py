@@ -304,10 +304,14 @@ def _only_local_servers(dns: Sequence[str]) -> bool:
 
 
 def names_document(context: Context, container: str, dns: Sequence[str]) -> dict[str, Any]:
-    """Describe the name service of one container; `dns` are the servers that it was given, by default the host's."""
+    """Describe the name service of one container; `dns` are the servers that it was given, by default the host's.
+
+    Those that it was given are asked from its own network, unless they are on a loopback: then the host's is meant.
+    """
     layout = context.layout
     return {
         "servers": list(dns) or list(resolv.host_resolver().servers) or list(resolv.PUBLIC_SERVERS),
+        "near": [server for server in dns if not resolv.is_loopback(server)],
         "database": str(layout.database),
         "containers": str(layout.containers),
         "container": container,

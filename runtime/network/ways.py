@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 def way_out(endpoints: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the name of the network with the highest priority that has a gateway; "" for none.
 
-    Of several the first in the order of their names, as Docker has it: which that is does not depend on when a
-    container joined them. `endpoints` are those of a container's record.
+    Of several one with gateways of both versions of IP, then the first in the order of their names, as Docker has it:
+    which that is does not depend on when a container joined them. `endpoints` are those of a container's record.
     """
+
+    def rank(name: str) -> tuple[int, bool]:
+        endpoint = endpoints[name]
+        return endpoint.get("priority", 0), bool(endpoint.get("gateway") and endpoint.get("gateway6"))
+
     ways = sorted(name for name, endpoint in endpoints.items() if endpoint.get("gateway") or endpoint.get("gateway6"))
-    return max(ways, key=lambda name: endpoints[name].get("priority", 0), default="")
+    return max(ways, key=rank, default="")

@@ -172,3 +172,39 @@ def test_a_step_of_a_build_that_is_in_no_row_asks_for_the_names_of_its_networks(
     assert addresses(answer(names, "far")) == ["10.8.0.2"]
     assert answer(names, "web") is None
     assert addresses(answer(names, "step.other")) is None
+
+
+def _flags(message: bytes) -> tuple[bool, int]:
+    """Return whether an answer says that it is cut, and how many records it has."""
+    flags, _, records = struct.unpack_from(">HHH", message, 2)
+    return bool(flags & 0x0200), records
+
+
+def test_an_answer_that_does_not_fit_is_cut_and_says_so() -> None:
+    plain = ask("many")
+    option = b"\0" + struct.pack(">HHIH", 41, 1232, 0, 0)
+    extended = plain[:10] + struct.pack(">H", 1) + plain[12:] + option
+    records = [(A, bytes((10, 9, 0, number))) for number in range(40)]
+    for message, limit, kept in ((plain, 512, 30), (extended, 1232, 40)):
+        question = Question(message)
+        whole = question.answer(records)
+        assert question.limit == limit
+        given = question.cut(whole)
+        assert len(given) <= limit
+        assert _flags(given) == (kept < 40, kept)
+        assert whole.startswith(given[12:], 12)
+
+
+def test_a_mixed_answer_that_does_not_fit_is_cut_to_nothing() -> None:
+    question = Question(ask("many", 255))
+    whole = question.answer([(A, bytes(4))] * 20 + [(AAAA, bytes(16))] * 20)
+    assert _flags(question.cut(whole)) == (True, 0)
+
+
+def test_a_container_is_found_by_its_host_name(machine: Machine) -> None:
+    machine.start("d", "mail", "10.9.0.4")
+    machine.database.execute(
+        "UPDATE containers SET network = json_set(network, '$.hostname', 'Post.example') WHERE name = 'mail'"
+    )
+    assert addresses(answer(machine.names("a"), "post.example")) == ["10.9.0.4"]
+    assert addresses(answer(machine.names("a"), "post.example.net")) == ["10.9.0.4"]
