@@ -52,6 +52,7 @@ def run(args: Arguments, context: Context) -> int:
             told = _out(containers, container, source[1], target[1], follow=follow, keep=keep)
         else:
             told = _into(containers, container, source[1], target[1], follow=follow)
+        containers.record_event(container, "archive-path" if source[0] else "extract-to-dir")
     if told and not args.switch("quiet") and sys.stderr.isatty():
         context.stderr.write(told + "\n")
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.context import Context
+from runtime.errors import NotFound
 from runtime.store import Store
 
 VERB = Verb(
@@ -17,7 +18,7 @@ VERB = Verb(
         Flag("--format", kind="text", metavar="FORMAT", help="'table', 'table TEMPLATE', 'json' or a Go template"),
         Flag("--human", "-H", help="Print sizes and times for people (the default; --human=false for numbers)"),
         Flag("--no-trunc", help="Don't truncate output"),
-        Flag("--platform", kind="text", metavar="PLATFORM", help="Accepted for Docker's sake", hidden=True),
+        Flag("--platform", kind="text", metavar="PLATFORM", help="Only if the image is for this platform"),
         Flag("--quiet", "-q", help="Only show ids"),
     ),
 )
@@ -42,7 +43,18 @@ def run(args: Arguments, context: Context) -> int:
     from runtime.store.shapes import image_history  # lazy: not for the help
 
     with Store.open(context) as store:
-        items = image_history(store, store.images.require(args.words[0]))
+        image = store.images.require(args.words[0])
+        wanted = args.text("platform")
+        if wanted is not None:
+            from runtime.oci.platforms import matches, parse_platform  # lazy: hardly ever
+
+            asked = parse_platform(wanted)
+            if not matches(asked, image.config.platform):
+                raise NotFound(
+                    f"image with reference {args.words[0]} was found but its platform ({image.config.platform}) does "
+                    f"not match the specified platform ({asked})"
+                )
+        items = image_history(store, image)
     whole = args.switch("no-trunc")
     human = args.switch("human") or not args.given("human")
     rows = [_row(context, item, whole, human) for item in items]
@@ -63,11 +75,12 @@ def _row(context: Context, item: dict[str, object], whole: bool, human: bool) ->
     command = str(item["CreatedBy"]).replace("\t", " ")
     if not whole and len(command) > _LONGEST:
         command = command[: _LONGEST - 1] + "…"
+    moment = rfc3339(created) if created is not None else "N/A"
     return {
         "Comment": item["Comment"],
-        "CreatedAt": rfc3339(created) if created is not None else "N/A",
+        "CreatedAt": moment,
         "CreatedBy": command,
-        "CreatedSince": since(created, context.now()),
+        "CreatedSince": since(created, context.now()) if human else moment,
         "ID": identity if whole else identity.partition(":")[2][:12] or identity,
         "Size": human_size(size) if human and isinstance(size, int) else str(size),
     }

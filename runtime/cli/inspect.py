@@ -11,7 +11,7 @@ from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import printable
 from runtime.cli.transfers import CREDENTIALS
 from runtime.context import Context
-from runtime.errors import NotFound, UsageError
+from runtime.errors import NotFound, ReferenceInvalid, UsageError
 from runtime.store import Store
 
 VERB = Verb(
@@ -103,8 +103,20 @@ def inspect(args: Arguments, context: Context, kind: str | None) -> int:
     if found or not args.text("format") or args.text("format") == "json":
         write_objects(context, found, form=args.text("format"))
     for text in missing:
-        context.stderr.write(f"pybuild: No such {kind or 'object'}: {printable(text)}\n")
+        context.stderr.write(f"pybuild: No such {kind or 'object'}: {printable(_named(text, kind))}\n")
     return 1 if missing else 0
+
+
+def _named(text: str, kind: str | None) -> str:
+    """Return a name as the message has it: an image's with its tag."""
+    from runtime.oci.references import parse_reference  # lazy: only for what is missing
+
+    if kind != "image":
+        return text
+    try:
+        return parse_reference(text).tagged().familiar()
+    except ReferenceInvalid:
+        return text
 
 
 def _find(store: Store, text: str, sizes: bool, kinds: tuple[str, ...]) -> dict[str, object] | None:

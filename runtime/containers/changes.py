@@ -18,6 +18,7 @@ from runtime.store.view import MergedView
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
+    from runtime.oci.digests import ChainID, DiffID
     from runtime.oci.references import Reference
     from runtime.store.images import Image
 
@@ -121,7 +122,7 @@ def commit(
     message: str = "",
     instructions: Sequence[str] = (),
 ) -> Image:
-    """Make an image of the container as it is: its image's layers and one of its changes.
+    """Make an image of the container as it is: its image's layers and one of its changes, if there are any.
 
     `instructions` are those of `--change`. The configuration is the container's. Raises UsageError for a wrong one.
     """
@@ -129,15 +130,9 @@ def commit(
     image = store.images.get(container.image)  # type: ignore[arg-type]  # as above
     config = apply_changes(decode_config(_document(image, container)).config, instructions)
     parent = store.images.unpacked(image)
-    found = changes(containers, container)
-    with tempfile.TemporaryFile(dir=store.workspace()) as layer:
-        with container_view(containers, container) as view, LayerWriter(layer) as writer:
-            for change in found:
-                _add(writer, view, change.path, change.metadata)
-            digests = writer.finish()
-        layer.seek(0)
-        snapshot = store.snapshots.apply(parent, layer, expected=digests.diff_id)
+    added = _changed_layer(containers, container, parent)
     from frozen import replace
+    from runtime.containers.announcing import announce_image
 
     created = rfc3339(store.context.now())
     command = " ".join(container.config.get("Cmd") or ())  # without the entrypoint, as Docker has it
@@ -146,15 +141,34 @@ def commit(
         created=created,
         author=author or image.config.author,
         config=config,
-        diff_ids=(*image.config.diff_ids, snapshot.diff_id),
+        diff_ids=(*image.config.diff_ids, *added),
         history=(
             *image.config.history,
-            History(created=created, created_by=command, author=author, comment=message),
+            History(created=created, created_by=command, author=author, comment=message, empty_layer=not added),
         ),
     )
     made = store.images.record(document.encode(), names)
-    containers.record_event(container, "commit", comment=message, imageID=made.id)
+    announce_image(store, "create", made)
+    for name in names:
+        announce_image(store, "tag", made, name)
+    told = {"imageRef": names[0].familiar()} if names else {}
+    containers.record_event(container, "commit", comment=message, imageID=made.id, **told)
     return made
+
+
+def _changed_layer(containers: Containers, container: Container, parent: ChainID | None) -> tuple[DiffID, ...]:
+    """Make a layer on `parent` of what a container changed and return its diff ID; none where it changed nothing."""
+    store = containers.store
+    found = changes(containers, container)
+    if not found:
+        return ()
+    with tempfile.TemporaryFile(dir=store.workspace()) as layer:
+        with container_view(containers, container) as view, LayerWriter(layer) as writer:
+            for change in found:
+                _add(writer, view, change.path, change.metadata)
+            digests = writer.finish()
+        layer.seek(0)
+        return (store.snapshots.apply(parent, layer, expected=digests.diff_id).diff_id,)
 
 
 def _document(image: Image, container: Container) -> bytes:

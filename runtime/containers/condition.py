@@ -25,6 +25,10 @@ class Condition:
         self.health = health
         self.failing = failing
 
+    def health_in(self, state: str) -> str:
+        """Return the health of a container in a state: with Docker, what nobody checks any more is unhealthy."""
+        return self.health if state in ("running", "restarting") or not self.health else "unhealthy"
+
 
 def write_condition(directory_fd: int, condition: Condition) -> None:
     """Leave word; on a full disk the last one stays."""

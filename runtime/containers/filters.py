@@ -72,8 +72,8 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
             return lambda container, _state: (container.created - moment) * sign > 0
         case "health":
             _check(name, values, _HEALTH)
-            return lambda container, _state: (
-                (read_condition(containers.directory(container.id)).health or "none") in values
+            return lambda container, state: (
+                (read_condition(containers.directory(container.id)).health_in(state) or "none") in values
             )
         case "network":
             return lambda container, _state: any(name in values for name in network_names(container))

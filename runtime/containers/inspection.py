@@ -212,7 +212,7 @@ def _state(containers: Containers, container: Container) -> dict[str, object]:
     }
     if condition.health:
         document["Health"] = {
-            "Status": condition.health,
+            "Status": condition.health_in(state),
             "FailingStreak": condition.failing,
             "Log": health_log(directory),
         }

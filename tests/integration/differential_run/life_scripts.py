@@ -64,6 +64,58 @@ SCRIPTS: tuple[Script, ...] = (
         """,
     ),
     Script(
+        "life-images",
+        """
+        create --name @POD@-same pbcbox
+        commit @POD@-same @POD@:same
+        inspect -f '{{len .RootFS.Layers}}' @POD@:same
+        history --format '{{.CreatedBy}}|{{.Comment}}' @POD@:same
+        rmi @POD@:same
+        run --name @POD@-other pbcbox touch /x
+        commit @POD@-other @POD@:other
+        rmi @POD@:other
+        history --human=false --format '{{.CreatedSince}} {{.ID}}' pbcbox
+        history --platform linux/arm64 pbcbox ~ does not match the specified platform (linux/arm64)
+        history --platform linux/amd64 -q pbcbox
+        image inspect nosuch ~ No such image: nosuch:latest
+        image inspect -f '{{.VirtualSize}}|{{.Container}}|{{json .ContainerConfig}}' pbcbox
+        $ @PROGRAM@ image inspect pbcbox | sed -n '/"Config"/,$p'
+        commit -c 'CMD ["echo", "a < b"]' @POD@-same @POD@:signs
+        $ @PROGRAM@ image inspect @POD@:signs | grep -A3 '"Cmd"'
+        $ @PROGRAM@ image inspect -f '{{json .Config.Cmd}}' @POD@:signs
+        $ @PROGRAM@ ps -a --filter name=@POD@-none --format json
+        create --name @POD@-signs -l 'x=<&>' pbcbox
+        $ @PROGRAM@ ps -a --filter name=@POD@-signs --format json | grep -o '"Labels":"[^"]*"'
+        $ @PROGRAM@ ps -a --filter name=@POD@-signs --format '{{json .Labels}}'
+        """,
+    ),
+    Script(
+        "life-types",
+        """
+        run -d --name @POD@ --health-cmd true --health-interval 31s --health-timeout 1m30s -p 127.0.0.1:28230:80 -v /tmp:/t:ro --ulimit nofile=100:200 --restart on-failure:3 --log-opt max-size=1m --device /dev/fuse --expose 99 pbcbox sleep 100
+        inspect -f '{{.Config.Healthcheck}}' @POD@
+        inspect -f '{{.Config.Healthcheck.Interval}} {{.Config.Healthcheck.Timeout}} {{.Config.Healthcheck.Retries}} {{.Config.Healthcheck.StartPeriod}}' @POD@
+        inspect -f '{{json .Config.Healthcheck.Interval}} {{eq .Config.Healthcheck.Interval 31000000000}}' @POD@
+        inspect -f '{{.Config.Volumes}} {{.Config.ExposedPorts}}' @POD@
+        inspect -f '{{.NetworkSettings.Ports}} {{.HostConfig.PortBindings}}' @POD@
+        inspect -f '{{.Mounts}}' @POD@
+        inspect -f '{{.HostConfig.RestartPolicy}} {{.HostConfig.LogConfig}} {{.HostConfig.Devices}} {{.HostConfig.Ulimits}}' @POD@
+        inspect -f '{{range $p, $c := .NetworkSettings.Ports}}{{$p}} {{$c}};{{end}}' @POD@
+        """,
+    ),
+    Script(
+        "life-events",
+        """
+        $ date +%s > @DIR@/begin
+        create --name @POD@ pbcbox
+        cp @POD@:/etc/passwd @DIR@/passwd
+        cp @DIR@/passwd @POD@:/tmp
+        commit @POD@ @POD@:made
+        $ @PROGRAM@ events --since $(cat @DIR@/begin) --until $(($(date +%s) + 1)) --filter type=container --filter container=@POD@ --format '{{.Action}} {{.Actor.Attributes.imageRef}}'
+        $ @PROGRAM@ events --since $(cat @DIR@/begin) --until $(($(date +%s) + 1)) --filter event=tag --format '{{.Type}} {{.Actor.Attributes.name}}' | grep @POD@
+        """,
+    ),
+    Script(
         "life-health",
         """
         commit -c 'HEALTHCHECK --interval=30s --retries=4 CMD true' -c 'CMD ["sleep", "100"]' @POD@-none @POD@ ~ No such container
@@ -73,6 +125,15 @@ SCRIPTS: tuple[Script, ...] = (
         inspect -f '{{json .Config.Healthcheck}}' @POD@-own
         create --name @POD@-cmd --health-cmd false --health-timeout 3s @POD@
         inspect -f '{{json .Config.Healthcheck}}' @POD@-cmd
+        run -d --name @POD@-runs --health-cmd true --health-interval 200ms pbcbox sleep 100
+        $ for i in $(seq 300); do test "$(@PROGRAM@ inspect -f '{{.State.Health.Status}}' @POD@-runs)" = healthy && break; sleep 0.1; done
+        pause @POD@-runs
+        inspect -f '{{.State.Health.Status}}' @POD@-runs
+        unpause @POD@-runs
+        stop -t 0 @POD@-runs
+        inspect -f '{{.State.Health.Status}}' @POD@-runs
+        ps -a --filter health=healthy --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter health=unhealthy --filter name=@POD@ --format '{{.Names}}'
         create --name @POD@-no --no-healthcheck @POD@
         inspect -f '{{json .Config.Healthcheck}} {{json .State.Health}}' @POD@-no
         """,

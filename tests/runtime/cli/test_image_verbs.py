@@ -140,7 +140,7 @@ def test_inspect_fills_in_a_template(shell: Shell, app: str, words: tuple[str, .
 
 def test_inspect_shows_what_it_finds_and_says_what_not(shell: Shell, app: str) -> None:
     assert shell(inspect, "nothing") == (1, "[]\n", "pybuild: No such object: nothing\n")
-    assert shell(inspect, "nothing", part="image") == (1, "[]\n", "pybuild: No such image: nothing\n")
+    assert shell(inspect, "nothing", part="image") == (1, "[]\n", "pybuild: No such image: nothing:latest\n")
     status, output, errors = shell(inspect, "nothing", "app:1")
     assert (status, len(json.loads(output)), errors) == (1, 1, "pybuild: No such object: nothing\n")
     assert shell(inspect, "nothing", "-f", "{{.Id}}") == (1, "", "pybuild: No such object: nothing\n")
