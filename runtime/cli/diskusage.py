@@ -126,8 +126,8 @@ def run(args: Arguments, context: Context) -> int:
 
 def _verbose(args: Arguments, context: Context, usage: Usage, containers: Containers) -> None:
     from runtime.cli import images, ps
-    from runtime.cli.formats import write_list
-    from runtime.cli.templates import to_json
+    from runtime.cli.formats import write_list, write_text
+    from runtime.cli.templates import render, to_json
 
     image_rows = [
         {
@@ -149,7 +149,8 @@ def _verbose(args: Arguments, context: Context, usage: Usage, containers: Contai
         for found, state in usage.containers
     ]
     volume_rows = [{"Name": name, "Links": str(links), "Size": _size(size)} for name, links, size in usage.volumes]
-    if args.text("format") == "json":
+    form = args.text("format")
+    if form and form != "table":
         shown = [{name: value for name, value in row.items() if not callable(value)} for row in container_rows]
         document = {
             "Images": image_rows,
@@ -157,7 +158,8 @@ def _verbose(args: Arguments, context: Context, usage: Usage, containers: Contai
             "Volumes": volume_rows,
             "BuildCache": {"Count": usage.cached, "Size": _size(usage.cache_size)},
         }
-        context.stdout.write(to_json(document) + "\n")
+        text = to_json(document) if form == "json" else render(form, document)
+        write_text(context, text + "\n")
         return
     for title, rows, headers in (
         ("Images", image_rows, _IMAGE_HEADERS),

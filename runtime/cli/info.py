@@ -22,6 +22,7 @@ VERB = Verb(
     flags=(Flag("--format", "-f", kind="text", metavar="FORMAT", help="'json' or a Go template"),),
 )
 
+_EXPECTED_ABSENT = frozenset(("CpuCfsPeriod", "CpuCfsQuota", "CPUShares", "OomKillDisable"))
 _LIMITS = {
     "MemoryLimit": "memory",
     "SwapLimit": "memory",
@@ -30,6 +31,7 @@ _LIMITS = {
     "CPUShares": "cpu",
     "CPUSet": "cpuset",
     "PidsLimit": "pids",
+    "OomKillDisable": "memory",
 }
 
 
@@ -39,7 +41,7 @@ def run(args: Arguments, context: Context) -> int:
     from runtime.store import Store
 
     with Store.open(context) as store:
-        facts = {**_counts(store), **_storage(store), **_machine(), **_groups(context)}
+        facts = {**_counts(store), **_storage(store), **_machine(), **_groups(context), **_engine(context)}
     facts["SecurityOptions"] = ["name=seccomp,profile=builtin", *(["name=rootless"] if context.rootless else ())]
     form = args.text("format")
     if form == "json":
@@ -103,6 +105,39 @@ def _machine() -> dict[str, object]:
     }
 
 
+def _engine(context: Context) -> dict[str, object]:
+    """Return what Docker's engine says of itself, as it is here, where there is none."""
+    from runtime.oci.times import rfc3339
+
+    forwards = _first_line("/proc/sys/net/ipv4/ip_forward") == "1"
+    proxies = {field: context.environ.get(name, "") for field, name in _PROXIES.items()}
+    return {
+        "IPv4Forwarding": forwards,
+        "Debug": False,
+        "SystemTime": rfc3339(context.now()),
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        **proxies,
+        "Labels": [],
+        "ExperimentalBuild": False,
+        "Runtimes": {"pybuild": {"path": "pybuild"}},
+        "DefaultRuntime": "pybuild",
+        "Swarm": {"NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": False},
+        "Isolation": "",
+        "InitBinary": "pybuild",
+    }
+
+
+_PROXIES = {"HttpProxy": "http_proxy", "HttpsProxy": "https_proxy", "NoProxy": "no_proxy"}
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""
+
+
 def _os_release() -> dict[str, str]:
     import shlex  # lazy: only for this verb
 
@@ -122,6 +157,7 @@ def _groups(context: Context) -> dict[str, object]:
     controllers = {name for group in usable for name in group.controllers}
     version = "2" if all(group.version == 2 for group in usable) else "1"
     limits = {name: controller in controllers for name, controller in _LIMITS.items()}
+    limits["OomKillDisable"] &= version == "1"
     return {"CgroupDriver": "cgroupfs" if usable else "none", "CgroupVersion": version, **limits}
 
 
@@ -146,6 +182,7 @@ def _as_text(facts: dict[str, object]) -> str:
         f"Cgroup Version: {facts['CgroupVersion']}",
         "Plugins:",
         *(f" {kind}: {' '.join(plugins[kind])}" for kind in ("Volume", "Network", "Log")),
+        f"Default Runtime: {facts['DefaultRuntime']}",
         "Security Options:",
         "  seccomp",
         "   Profile: builtin",
@@ -158,6 +195,6 @@ def _as_text(facts: dict[str, object]) -> str:
         f"Total Memory: {memory / (1 << 30):.4g}GiB",
         f"Name: {facts['Name']}",
         f"Docker Root Dir: {facts['DockerRootDir']}",
-        *(f"WARNING: No {name} support" for name, limit in _LIMITS.items() if not facts[name] and limit != "cpu"),
+        *(f"WARNING: No {name} support" for name in _LIMITS if not facts[name] and name not in _EXPECTED_ABSENT),
     ]
     return "\n".join(lines) + "\n"

@@ -12,7 +12,7 @@ from runtime.containers.execute import container_view
 from runtime.oci.changes import apply_changes
 from runtime.oci.documents import History, decode_config
 from runtime.oci.times import rfc3339
-from runtime.store.layers.tree import Metadata
+from runtime.store.layers.tree import Kind, Metadata
 from runtime.store.layers.writer import LayerWriter
 from runtime.store.view import MergedView
 
@@ -27,6 +27,12 @@ _OWN = frozenset(
 )
 """What every container has in its own layer: places that were made to mount on, and the mark of a container."""
 
+_PLACES = (
+    (b"dev", True), (b"dev/console", False), (b"dev/pts", True), (b"dev/shm", True), (b"etc", True),
+    (b"etc/hostname", False), (b"etc/hosts", False), (b"etc/resolv.conf", False), (b"proc", True), (b"sys", True),
+)  # fmt: skip
+"""What Docker makes in every container to mount on, and whether it is a directory."""
+
 
 class Change(NamedTuple):
     """One path that differs from the image: added, changed or deleted; `metadata` is what is there now."""
@@ -36,6 +42,8 @@ class Change(NamedTuple):
     metadata: Metadata
 
 
+_NOTHING = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+"""The SHA-256 of no bytes."""
 _GONE = Metadata(kind="whiteout", mode=0, uid=0, gid=0)
 
 
@@ -93,12 +101,22 @@ def _same(now: Metadata, before: Metadata, directory: bool) -> bool:
 
 
 def write_tree(containers: Containers, container: Container, sink: BinaryIO) -> None:
-    """Write the container's whole tree as a tar, without what is mounted in it."""
+    """Write the container's whole tree as a tar, without what is mounted in it but with all that is mounted on."""
     with container_view(containers, container) as view, LayerWriter(sink) as writer:
         for path, metadata, _ in view.walk(b""):
             containers.store.context.cancel.check()
             if path:
                 _add(writer, view, path, metadata)
+        made = {b""}
+        for path, is_directory in _PLACES:
+            there = view.entry(path)
+            if there is not None:
+                made |= {path} if there.kind == "directory" else set()
+            elif path.rpartition(b"/")[0] in made:
+                kind: Kind = "directory" if is_directory else "file"
+                place = Metadata(kind=kind, mode=0o755, uid=0, gid=0, mtime_ns=container.created)
+                writer.add(path, place, digest=_NOTHING)
+                made |= {path} if is_directory else set()
         writer.finish()
 
 

@@ -67,6 +67,7 @@ SCRIPTS: tuple[Script, ...] = (
         "life-images",
         """
         create --name @POD@-same pbcbox
+        $ @PROGRAM@ export @POD@-same | tar tvf - | grep -v " bin/" | cut -c1-26,49- | sort -k3
         commit @POD@-same @POD@:same
         inspect -f '{{len .RootFS.Layers}}' @POD@:same
         history --format '{{.CreatedBy}}|{{.Comment}}' @POD@:same
@@ -113,6 +114,15 @@ SCRIPTS: tuple[Script, ...] = (
         commit @POD@ @POD@:made
         $ @PROGRAM@ events --since $(cat @DIR@/begin) --until $(($(date +%s) + 1)) --filter type=container --filter container=@POD@ --format '{{.Action}} {{.Actor.Attributes.imageRef}}'
         $ @PROGRAM@ events --since $(cat @DIR@/begin) --until $(($(date +%s) + 1)) --filter event=tag --format '{{.Type}} {{.Actor.Attributes.name}}' | grep @POD@
+        """,
+    ),
+    Script(
+        "life-machine",
+        """
+        info -f '{{.Swarm.LocalNodeState}} {{.Debug}} {{.ExperimentalBuild}} {{.IPv4Forwarding}} {{.OomKillDisable}} {{.IndexServerAddress}} {{.Labels}}'
+        create --name @POD@ pbcbox
+        system df -v --format '{{range .Containers}}{{if eq .Names "@POD@"}}{{.Names}} {{.State}}{{end}}{{end}}'
+        system df -v --format '{{range .Images}}{{if eq .Repository "pbcbox"}}{{.Tag}}{{end}}{{end}}'
         """,
     ),
     Script(
