@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,7 @@ from runtime.context import Cancel
 from runtime.errors import Cancelled, PybuildError, StepFailed, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest
 from runtime.store.locks import held
+from runtime.store.placement import disk_error
 from runtime.store.snapshots import next_chain
 
 if TYPE_CHECKING:
@@ -338,7 +341,7 @@ class Executor:
         parent = None if step.linked else given.parent
         chain = None if parent is None else parent.chain
         backing = self._earlier_layer(planned, site)
-        with self._store.snapshots.prepare(chain, backing=backing) as preparation:
+        with self._room_named(), self._store.snapshots.prepare(chain, backing=backing) as preparation:
             digests: LayerDigests | None
             try:
                 digests = step.execute(given, preparation)
@@ -360,6 +363,16 @@ class Executor:
             if earlier is not None:
                 return earlier.chain, content, earlier
             return preparation.commit(digests).chain_id, content, None
+
+    @contextmanager
+    def _room_named(self) -> Iterator[None]:
+        """Say of a full disk whose it is; the kernel names no file where a write fails."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (ENOSPC, EDQUOT):
+                raise
+            raise disk_error(self._store.layout.root, "writing the layer", error) from error
 
     def _keep(
         self, planned: PlannedNode, given: Given, preparation: Preparation, stage: Stage, error: StepFailed

@@ -73,7 +73,9 @@ def write_tree(view: MergedView, destination: Path, cancel: Cancel, *, epoch: in
     try:
         _Tree(root, cancel, epoch).write(view)
     except OSError as error:
-        raise PybuildError(f"output directory {destination}: {error.filename}: {error.strerror}") from error
+        named = isinstance(error.filename, str | bytes)  # a write names no file
+        place = f"{os.fsdecode(error.filename)}: " if named else ""
+        raise PybuildError(f"output directory {destination}: {place}{error.strerror}") from error
     finally:
         os.close(root)
 

@@ -233,7 +233,9 @@ def test_a_full_disk_is_told_and_loses_nothing(small_disk: Program, busybox: Pat
         (("import", "-", "big"), {"input": _tar(os.urandom(30 << 20))}),
         (("load",), {"input": _tar(os.urandom(30 << 20))}),
     ):
-        assert "No space left on device" in complaint(small_disk, *words, **options)  # type: ignore[arg-type]
+        told = complaint(small_disk, *words, **options)  # type: ignore[arg-type]
+        assert f"failed in {small_disk.root}: No space left on device" in told
+        assert ("Dockerfile:2: writing the layer failed" in told) == (words[0] == "build")
         assert small_disk.text("images", "--format", "{{.Repository}}") == "box"
     (context / "big").unlink()
     (context / "Dockerfile").write_text(first + "RUN --network=none cat /kept\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -99,6 +100,20 @@ def test_a_destination_that_is_a_file_is_refused(
     (tmp_path / "out").write_text("x")
     with pytest.raises(PybuildError, match="output directory"):
         write_tree(view(_file("a")), tmp_path / "out", context.cancel)
+
+
+def test_a_full_disk_is_told_without_a_file_that_the_kernel_does_not_name(
+    view: Callable[..., MergedView], tmp_path: Path, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = view(_file("a"))
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("builder.exporters.trees.os.write", full)
+    with pytest.raises(PybuildError) as caught:
+        write_tree(tree, tmp_path / "out", context.cancel)
+    assert caught.value.message == f"output directory {tmp_path / 'out'}: No space left on device"
 
 
 def test_what_is_stale_is_removed_and_no_link_followed(
