@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from runtime.containers.condition import read_condition
-from runtime.errors import NotFound, UsageError
+from runtime.errors import NotFound
 from runtime.oci.runtimespec import MASKED_PATHS, READONLY_PATHS
 from runtime.oci.shortsha import hex_sha256
 from runtime.oci.times import rfc3339
@@ -94,13 +94,13 @@ _LEFT_OUT_WHERE_EMPTY = frozenset("Annotations Mounts Sysctls Tmpfs".split())
 
 
 def find_container(store: Store, text: str, sizes: bool) -> dict[str, object] | None:
-    """Give ContainerInspect of the container that `text` names."""
+    """Give ContainerInspect of the container that `text` names. Raises Conflict where several begin so."""
     from runtime.containers.records import Containers
 
     containers = Containers(store)
     try:
         container = containers.find(text)
-    except (NotFound, UsageError):
+    except NotFound:
         return None
     return inspect(containers, container, sizes=sizes)
 

@@ -164,7 +164,7 @@ class Containers:
     def find(self, text: str) -> Container:
         """Return the container that an id, a name or the unique beginning of an id stands for.
 
-        Raises NotFound, and UsageError for a beginning that several share.
+        Raises NotFound, and Conflict for a beginning that several share.
         """
         name = text.removeprefix("/")
         named = "SELECT * FROM containers WHERE id = ? OR name = ? ORDER BY id = ? DESC"
@@ -175,7 +175,7 @@ class Containers:
         if text and all(digit in "0123456789abcdef" for digit in text):
             rows = self.database.read("SELECT * FROM containers WHERE id >= ? AND id < ? LIMIT 2", text, text + "g")
         if len(rows) > 1:
-            raise UsageError(f"Multiple IDs found with provided prefix: {text}", hint="write more digits")
+            raise Conflict(f"multiple IDs found with provided prefix: {text}", hint="write more digits")
         if not rows:
             raise NotFound(f"No such container: {text}", hint=self._near(name))
         return _container(rows[0])

@@ -16,7 +16,7 @@ from runtime.containers.records import KEPT_EVENTS, Container, Containers
 from runtime.containers.removal import remove
 from runtime.containers.volumes import Volumes
 from runtime.context import Context
-from runtime.errors import Conflict, NotFound, UsageError
+from runtime.errors import Conflict, NotFound
 from runtime.store import Store
 from tests.runtime.containers.rows import MONITOR, TEMPLATE, make
 
@@ -76,7 +76,7 @@ def test_a_beginning_of_two_ids_is_refused(containers: Containers) -> None:
         with containers.new_directory("c" * 63 + number) as alive:
             containers.insert(replace(TEMPLATE, id="c" * 63 + number, name=name))
         os.close(alive)
-    with pytest.raises(UsageError, match="Multiple IDs"):
+    with pytest.raises(Conflict, match="multiple IDs"):
         containers.find("c")
 
 
