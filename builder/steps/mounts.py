@@ -204,8 +204,11 @@ def _cache_id(mount: Mount, given: Given) -> str:
 
 
 def _tmpfs(mount: Mount, given: Given) -> Mapping[str, object]:
+    target = _target(mount, given)
     options = ["nosuid", *([] if mount.size is None else [f"size={mount.size}"])]
-    return {"destination": _target(mount, given), "type": "tmpfs", "source": "tmpfs", "options": options}
+    if given.view.stat(PurePosixPath(target)) is None:
+        options.append("mode=1777")  # else it has the mode of what it covers, and here that is a stub of ours
+    return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": options}
 
 
 def _secret_id(mount: Mount) -> str:

@@ -115,6 +115,11 @@ RUNS: tuple[Case, ...] = (
         "RUN --mount=type=tmpfs,target=/tmp touch /tmp/x",
     ),
     Case("mount-tmpfs-mode", "RUN --mount=type=tmpfs,target=/t stat -c '%a %u %g' /t > /o"),
+    Case(
+        "mount-tmpfs-mode-of-what-it-covers",
+        "RUN mkdir -m 2750 /t && chown 3:4 /t && ln -s t /l\n"
+        "RUN --mount=type=tmpfs,target=/l --mount=type=tmpfs,target=/n/m stat -c '%a %u %g' /t /n /n/m > /o",
+    ),
     Case("mount-secret-absent", "RUN --mount=type=secret,id=nope ls /run/secrets > /o 2>&1 || echo none > /o"),
     Case(
         "mount-secret-file",

@@ -32,6 +32,7 @@ from tests.integration.differential.fault_cases import FAULTS
 from tests.integration.differential.file_cases import FILES
 from tests.integration.differential.language_cases import LANGUAGE
 from tests.integration.differential.newer_cases import NEWER, NEWER_FAULTS
+from tests.integration.differential.project_cases import PROJECTS
 from tests.integration.differential.run_cases import RUNS
 from tests.integration.programs import Program
 
@@ -159,7 +160,7 @@ def recorded() -> dict[str, Any]:
 @pytest.mark.root
 @pytest.mark.overlay
 @pytest.mark.parametrize(
-    "case", [*CASES, *LANGUAGE, *RUNS, *FILES, *ARCHIVES, *CORNERS, *NEWER], ids=lambda case: case.name
+    "case", [*CASES, *LANGUAGE, *RUNS, *FILES, *ARCHIVES, *CORNERS, *PROJECTS, *NEWER], ids=lambda case: case.name
 )
 def test_an_image_is_what_buildkit_makes(
     case: Case,
