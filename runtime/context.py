@@ -65,7 +65,7 @@ class Layout(Frozen, kw_only=False):
         ROOT/partial      beginnings of blobs, of downloads that were interrupted
         ROOT/tmp          whatever has no name yet; a dead owner's is swept by the next command
         ROOT/trash        what was taken out of the store and is not deleted yet
-        ROOT/locks        flock files, never deleted
+        ROOT/locks        flock files, never deleted, and a spare one (reserve)
         ROOT/userns       processes in the user namespace of an unprivileged user's root
         ROOT/state.db     the SQLite database
         RUN               what must not outlive a boot

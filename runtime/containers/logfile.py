@@ -59,6 +59,15 @@ class LogFile:
         except OSError:
             self._lost += len(data)
 
+    def finish(self) -> None:
+        """Say how much was lost, if anything was, in the room that is left for others."""
+        if self._lost:
+            try:
+                self._append(lines(self._stamp(), b"stderr", b"pybuild: %d bytes of log were lost\n" % self._lost))
+                self._lost = 0
+            except OSError:
+                pass
+
     def _spare(self, size: int) -> None:
         """Count what is written, and look at times whether the disk has room. Raises OSError where it has not."""
         self._unseen -= size

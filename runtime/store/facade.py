@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runtime.errors import StoreError
-from runtime.store import leases, placement
+from runtime.store import leases, placement, reserve
 from runtime.store.database import Database
 from runtime.store.locks import Lock, held
 from runtime.store.parts import sweep_parts
@@ -70,6 +70,7 @@ class Store:
         with ExitStack() as stack:
             store = cls(context)
             store._prepare_directories()
+            reserve.see_to_it(context.layout.locks)
             stack.callback(store.database.close)
             store._lock = Lock(context.layout.locks / "store")
             stack.callback(store._lock.close)
