@@ -112,6 +112,7 @@ class Response:
 def brief(error: BaseException) -> str:
     """Put the cause of a broken connection in a few words, without addresses of objects and without URLs."""
     names = {
+        "TooSlow": "it came so slowly that it would never end",
         "ReadTimeoutError": "nothing came any more",
         "TimeoutError": "nothing came any more",
         "IncompleteRead": "it ended before its time",
@@ -123,12 +124,12 @@ def brief(error: BaseException) -> str:
         "BadStatusLine": "the answer is not HTTP",
         "InvalidChunkLength": "the answer is not HTTP",
         "InvalidHeader": "the answer is not HTTP",
+        "HTTPException": "the answer is not HTTP",
     }
-    for part in chain_of(error):
-        for kind in type(part).__mro__:
-            if kind.__name__ in names:
-                return names[kind.__name__]
-    return type(error).__name__
+    known = [name for part in chain_of(error) for kind in type(part).__mro__ if (name := kind.__name__) in names]
+    if not known:
+        return type(error).__name__
+    return names["TooSlow" if "TooSlow" in known else known[0]]
 
 
 def chain_of(error: BaseException) -> list[BaseException]:

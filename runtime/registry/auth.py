@@ -18,6 +18,7 @@ from frozen import Frozen
 from runtime.errors import DocumentError, RegistryError
 from runtime.oci.fields import Reader, decode_object
 from runtime.registry.hosts import is_loopback
+from runtime.registry.urls import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,7 +199,7 @@ class Authorization:
         except ValueError:
             usable = False
         if not usable:
-            raise RegistryError(f"{self._host} names {realm[:100]!a} as its token server, which is no URL")
+            raise RegistryError(f"{self._host} names {shown(realm)!a} as its token server, which is no URL")
         if parts.scheme == "http" and account is not None and self._secure and not is_loopback(parts.netloc):
             raise RegistryError(
                 f"{self._host} wants the credentials for it sent to {parts.netloc} without encryption",

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -27,15 +28,18 @@ from frozen import Frozen
 from runtime.context import Cancel
 from runtime.errors import RegistryError
 from runtime.registry.hosts import Tls
+from runtime.registry.sockets import PlainSocket, TlsSocket
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, HTTPResponse
     from urllib3.connectionpool import ConnectionPool
 
 BLOCK = 1 << 20
 """Bytes that go from a body to a socket at a time: urllib3's own 16 KiB cost a third of the speed."""
 _POOL = 16
 """Idle connections that are kept to one server."""
+_HEAD = 30.0
+"""Seconds in which the head of an answer has to be here once it could have begun."""
 
 
 class Call(Frozen):
@@ -181,9 +185,17 @@ def _pool_classes(guard: Guard) -> dict[str, type[ConnectionPool]]:
         def _new_conn(self) -> socket.socket:
             return _open(self, guard)
 
+        def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+            with _head_of(self):
+                return super().getresponse()
+
     class Secure(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return _open(self, guard)
+
+        def getresponse(self) -> HTTPResponse:  # type: ignore[override]
+            with _head_of(self):
+                return super().getresponse()
 
         def connect(self) -> None:
             super().connect()
@@ -199,8 +211,16 @@ def _pool_classes(guard: Guard) -> dict[str, type[ConnectionPool]]:
     return {"http": PlainPool, "https": SecurePool}
 
 
+def _head_of(connection: HTTPConnection) -> AbstractContextManager[None]:
+    """Bound the time in which the head of an answer comes: whoever sends it byte by byte is never silent."""
+    opened, timeout = connection.sock, connection.timeout
+    if not isinstance(opened, PlainSocket | TlsSocket) or not isinstance(timeout, int | float):
+        return nullcontext()
+    return opened.within(timeout + _HEAD)
+
+
 def _secure_socket(guard: Guard) -> type[ssl.SSLSocket]:
-    class Secured(ssl.SSLSocket):
+    class Secured(TlsSocket):
         """One that takes the place of the plain socket which was under guard."""
 
         def do_handshake(self, block: bool = False) -> None:
@@ -222,7 +242,7 @@ def _open(connection: HTTPConnection, guard: Guard) -> socket.socket:
     end = time.monotonic() + timeout
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         left = (end - time.monotonic()) / (len(addresses) - number)
-        opened = socket.socket(family, kind, protocol)
+        opened = PlainSocket(family, kind, protocol)
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _connect(opened, address, left, guard.cancel)

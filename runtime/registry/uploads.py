@@ -84,7 +84,8 @@ class Uploads:
             try:
                 location = location or self._begin(digest, tries)
                 if offset:
-                    location = self._patch(location, _from(body, offset, progress), offset)
+                    if offset < body.size:
+                        location = self._patch(location, _from(body, offset, progress), offset)
                     self._finish(location, digest, None)
                 else:
                     self._finish(location, digest, _from(body, 0, progress))

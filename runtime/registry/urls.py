@@ -30,10 +30,19 @@ def resolve(base: str, target: str) -> str:
     except ValueError:
         usable = False
     if not usable or len(url) > _LONGEST or any(c <= " " or c == "\x7f" for c in url):
-        raise RegistryError(f"{host} sends us to {target[:100]!a}, which is no URL that can be used")
+        raise RegistryError(f"{host} sends us to {shown(target)!a}, which is no URL that can be used")
     if parts.scheme == "http" and base.startswith("https:") and parts.netloc == host:
         return "https" + url.removeprefix("http")
     return url
+
+
+def shown(url: str) -> str:
+    """Shorten a URL to what may be told: neither a name and password nor a query, which may let somebody in."""
+    before, mark, rest = url.partition("://")
+    if not mark:
+        return url.partition("?")[0][:100]
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    return f"{before}://{authority.rpartition('@')[2]}{slash}{path}"[:100]
 
 
 def add_query(url: str, query: str) -> str:

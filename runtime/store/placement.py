@@ -82,9 +82,23 @@ def identity() -> str:
     return f"{os.geteuid()} {maps[0]} {maps[1]}"
 
 
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Tell whether an error comes from a disk without room, be it SQLite's, which has no number."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        if isinstance(error, StoreError) and os.strerror(errno.ENOSPC) in error.message:
+            return True
+        error = error.__cause__
+    return False
+
+
 def disk_error(root: Path, doing: str, error: OSError) -> StoreError:
     """Put an error of the disk into a sentence: what was being done (`writing a blob`) in which store."""
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    full = error.errno in _FULL
     return StoreError(
         f"{doing} failed in {root}: {error.strerror or error}",
         hint="`pybuild system df` shows what takes the space, `pybuild system prune` frees what is unused"

@@ -19,6 +19,7 @@ from runtime.registry.server.changing import Changing
 from runtime.registry.server.errors import Refusal, unsupported
 from runtime.registry.server.paths import Target, read_path
 from runtime.registry.server.reading import Reading
+from runtime.store.placement import is_full
 
 if TYPE_CHECKING:
     from runtime.registry.server.auth import Htpasswd
@@ -121,5 +122,7 @@ class Registry:
         """Answer with what went wrong here, such as a full disk, in its words without the hint."""
         if self._debug:
             traceback.print_exception(error, file=self._stderr)
+        if is_full(error):
+            return answers.failure(Refusal(507, "UNKNOWN", "no space left on the disk of the registry"))
         text = error.message if isinstance(error, PybuildError) else str(error.strerror or error)  # type: ignore[attr-defined]
         return answers.failure(Refusal(500, "UNKNOWN", text))

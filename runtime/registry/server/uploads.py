@@ -21,7 +21,7 @@ from runtime.errors import StoreError
 from runtime.oci.digests import Digest, algorithm_of
 from runtime.registry.server.errors import Refusal, digest_invalid, upload_unknown
 from runtime.registry.server.storage import Storage, hash_file
-from runtime.store.placement import disk_error
+from runtime.store.placement import disk_error, is_full
 
 if TYPE_CHECKING:
     from runtime.registry.server.body import Body
@@ -107,7 +107,8 @@ class Uploads:
     async def receive(self, upload: Upload, body: Body, announced: ByteRange | None = None) -> None:
         """Add a body to a session, whose lock is held; what came before a cut stays, and can be gone on from.
 
-        Raises Refusal 416 where `announced` does not begin at the session's end.
+        A full disk ends the session, whose bytes would keep it full for everybody. Raises Refusal 416 where
+        `announced` does not begin at the session's end.
         """
         if upload.ended:
             raise upload_unknown(upload.id)
@@ -124,6 +125,10 @@ class Uploads:
             finally:
                 if writing is not None:
                     await writing
+        except StoreError as error:
+            if is_full(error):
+                await self.drop(upload)
+            raise
         finally:
             os.close(file)
 
@@ -182,7 +187,7 @@ class Uploads:
             for piece in pieces:
                 view = memoryview(piece)
                 while view:
-                    count = os.write(file, view)
+                    count = _write_some(file, view)
                     if upload.hasher is not None:
                         upload.hasher.update(view[:count])
                     upload.size += count
@@ -198,10 +203,11 @@ class Uploads:
         return hash_file(upload.path, algorithm)
 
     def _drop(self, upload_id: str) -> None:
-        with self._database.write() as connection:
-            connection.execute("DELETE FROM registry_uploads WHERE id = ?", (upload_id,))
+        # The file first: on a full disk the database can be written only then.
         with suppress(FileNotFoundError):
             os.unlink(self._directory / upload_id)
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM registry_uploads WHERE id = ?", (upload_id,))
 
     def _failed(self, error: OSError) -> StoreError:
         return disk_error(self._store.layout.root, "taking in a blob", error)
@@ -214,6 +220,10 @@ class Uploads:
             if not oldest.lock.locked():
                 del self._known[oldest.id]
         return upload
+
+
+def _write_some(file: int, data: memoryview) -> int:
+    return os.write(file, data)
 
 
 def out_of_order(upload: Upload) -> Refusal:

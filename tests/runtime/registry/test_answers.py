@@ -32,6 +32,16 @@ def test_a_location_is_made_whole(target: str, expected: str) -> None:
     assert resolve(BASE, target) == expected
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["https://user:sesame@storage.example/x", "ftp://storage.example/x?sesame", "https://storage.example:0/?sesame"],
+)
+def test_a_location_that_is_refused_is_told_without_what_is_secret_in_it(target: str) -> None:
+    with pytest.raises(RegistryError, match=r"storage\.example") as caught:
+        resolve(BASE, target)
+    assert "sesame" not in caught.value.message
+
+
 @given(st.text())
 def test_any_location_is_resolved_or_refused(target: str) -> None:
     with suppress(RegistryError):

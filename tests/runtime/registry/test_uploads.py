@@ -109,6 +109,20 @@ def test_an_upload_goes_on_where_it_broke(
     assert patch.body == DATA[400_000:]
 
 
+def test_an_upload_that_arrived_whole_though_its_answer_did_not_is_only_closed(
+    pushing: Repository, server: ScriptedServer, registry: MemoryRegistry
+) -> None:
+    def arrived(request: Request) -> Answer:
+        registry.uploads[request.path.rpartition("/")[2]] = request.body
+        return Answer(drop=True)
+
+    server.fault("PUT", "uploads", arrived)
+    pushing.upload_blob(BODY, DIGEST)
+    assert stored(registry) == DATA
+    assert not server.asked("PATCH")
+    assert [len(request.body) for request in server.asked("PUT")] == [len(DATA), 0]
+
+
 def test_an_upload_that_the_registry_forgot_begins_anew(
     pushing: Repository, registry: MemoryRegistry, server: ScriptedServer
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -184,6 +186,24 @@ def test_an_upload_whose_connection_broke_goes_on_where_it_stopped(client: Clien
     chunk = {"Content-Range": f"{there}-{len(data) - 1}"}
     assert client.call("PATCH", place, data[there:], chunk).status == 202
     assert client.call("PUT", f"{place}?digest={digest_of(data)}", b"").status == 201
+
+
+def test_a_full_disk_is_said_and_does_not_stay_full_of_what_was_sent(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = client.begin("app")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("runtime.registry.server.uploads._write_some", full)
+        answer = client.call("PATCH", place, DATA)
+    assert answer.status == 507
+    assert "no space left" in answer.json()["errors"][0]["message"]
+    assert client.get(place).status == 404
+    assert not list((client.store.layout.root / "registry" / "uploads").iterdir())
+    client.push_blob("app", DATA)
 
 
 def test_content_encoding_does_not_change_what_is_stored(client: Client) -> None:
