@@ -503,6 +503,8 @@ class Monitor:
 
     def leave(self, kind: int, payload: bytes, how: Exit) -> None:
         """Leave word, let go of everything, tell the clients, wait until they have read all that was for them."""
+        if self.log is not None:
+            self.log.finish()
         try:
             write_exit(self.directory, how)
         except OSError:
