@@ -56,11 +56,15 @@ def start_detached(containers: Containers, container: Container) -> None:
 
 
 def start_attached(containers: Containers, container: Container, *, stdin: bool, proxy: bool, keys: bytes) -> int:
-    """Start the container and be its terminal; returns its exit code. Raises StartFailed, Conflict where it runs."""
+    """Start the container and be its terminal; returns its exit code. Raises StartFailed, Conflict where it runs.
+
+    Where it has a terminal of its own no signal of this process is passed on (`proxy`).
+    """
     with monitor_process() as monitor:
         alive = claim(containers, container)
         image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # as above
         streams = protocol.OUT | protocol.ERR | (protocol.IN if stdin else 0)
+        proxy = proxy and not container.config.get("Tty", False)
         return run_attached(
             containers, container, image, alive, monitor, proxy=proxy, keys=keys, streams=streams, made=False
         )

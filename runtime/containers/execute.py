@@ -120,14 +120,23 @@ def execute(
             until_started=detach,
         )
         with containers.store.idle():
-            outcome = session.run()
-    return outcome
+            return _told(session.run())
+
+
+def _told(outcome: Outcome) -> Outcome:
+    """Say as Docker does that somebody detached, which is no end of what goes on: status 1."""
+    if outcome.kind != "detached":
+        return outcome
+    return Outcome(kind="detached", code=1, text="read escape sequence")
 
 
 def attach(
     containers: Containers, container: Container, *, stdin: bool, proxy: bool, keys: Sequence[int] | bytes
 ) -> Outcome:
-    """Be a further terminal of a container that runs, until it ends. Raises Conflict where it does not run."""
+    """Be a further terminal of a container that runs, until it ends. Raises Conflict where it does not run.
+
+    One that has a terminal of its own gets what is typed, and no signal of this process (`proxy`).
+    """
     refuse_restarting(containers, container)
     if containers.state(container) == "paused":
         raise Conflict(
@@ -143,10 +152,9 @@ def attach(
         flags = protocol.OUT | protocol.ERR | (protocol.IN if wanted else 0)
         sock.sendall(frame(protocol.ATTACH, bytes((flags,))))
         containers.record_event(container, "attach")
-        session = Session(
-            sock, tty=container.config.get("Tty", False), stdin=0 if wanted else None, proxy=proxy, keys=bytes(keys)
-        )
+        tty = container.config.get("Tty", False)
+        session = Session(sock, tty=tty, stdin=0 if wanted else None, proxy=proxy and not tty, keys=bytes(keys))
         with containers.store.idle():
-            outcome = session.run()
+            outcome = _told(session.run())
     containers.reconcile()
     return outcome

@@ -111,7 +111,8 @@ def test_detaching_from_exec_leaves_its_command_running(running: Program, termin
     terminal.type(b"\x10\x11\r")  # Docker's keys are the command's then
     terminal.until(b"\r\n")
     terminal.type(b"\x01z")
-    terminal.end()
+    terminal.until(b"read escape sequence")
+    assert terminal.end() == 1
     end = time.monotonic() + 60
     while "sleep 4321" not in running.text("top", "one"):  # the shell has read its line, and starts it
         assert time.monotonic() < end
@@ -128,7 +129,8 @@ def test_attach_is_the_containers_terminal_until_the_keys_are_typed(
     terminal.type(b"size\r")
     terminal.until(b"50 90")
     terminal.type(b"\x10\x11")
-    assert terminal.end() == 0
+    terminal.until(b"read escape sequence")
+    assert terminal.end() == 1
     assert running.text("ps", "--format", "{{.Names}} {{.State}}") == "one running"
     second = Terminal(running, "attach", "--detach-keys", "q", "one")
     terminals.append(second)
