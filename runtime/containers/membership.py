@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 from runtime.containers import announcing
 from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NetworkError, NotFound, UsageError
-from runtime.network import attach, bridge, home, janitor, leases, namespaces, portrules, publish, resolv, subnets
+from runtime.network import (
+    attach,
+    bridge,
+    home,
+    janitor,
+    leases,
+    namespaces,
+    portrules,
+    publish,
+    rejoining,
+    resolv,
+    subnets,
+)
 from runtime.network.endpoints import DEFAULT_MTU, Endpoint, check_addresses, default_subnet
 from runtime.network.networks import PREDEFINED, Network, Networks
 from runtime.network.nftables import IPV6
@@ -163,7 +175,7 @@ def _connect_running(containers: Containers, container: Container, name: str, se
     users = become_user(context, locks)
     try:
         if container.network.get("mode") == "none":
-            attach.keep(users, locks, key, container.pid)  # its monitor does not
+            attach.keep(users, locks, key, int(container.monitor.partition("-")[0]))  # which does not itself
         with home.required(context) as at:
             endpoint = Endpoint(store, name, settings, f"container:{container.id}", at)
             try:
@@ -180,10 +192,12 @@ def _connect_running(containers: Containers, container: Container, name: str, se
         for own in (endpoint.facts["address"], endpoint.facts.get("address6")):
             if own:
                 _add_host(containers, container, str(own))
-        endpoints = {**endpoints_of(container), name: endpoint.facts}
+        endpoints = {**endpoints_of(container), name: {**endpoint.facts, "joined": endpoint.document}}
         with home.required(context) as at:
             ports = _follow_way(containers, container, endpoints, at.namespace)
+            place = at.path
         _record_endpoints(containers, container, endpoints, ports)
+        _leave_word(containers, container, endpoints, place)
     finally:
         os.close(users)
         janitor.leave(locks, key)
@@ -239,7 +253,7 @@ def _disconnect_running(containers: Containers, container: Container, name: str)
     port = str(gone.get("port") or bridge.port_name(key, address))
     try:
         with home.present(containers.store.context) as at:
-            namespace = at.namespace if at else namespaces.HERE
+            namespace, place = (at.namespace, at.path) if at else (namespaces.HERE, "")
             namespaces.within(namespace, lambda: _unplug(port))
             ports = _follow_way(containers, container, endpoints, namespace)
     except OSError as error:
@@ -250,6 +264,7 @@ def _disconnect_running(containers: Containers, container: Container, name: str)
         for own in filter(None, (str(gone["address"]), six)):
             _drop_host(containers, container, own)
     _record_endpoints(containers, container, endpoints, ports)
+    _leave_word(containers, container, endpoints, place)
 
 
 def _unplug(port: str) -> None:
@@ -300,6 +315,36 @@ def _move_ports(
         portrules.put(key, design.table, after6, publish.forwards6(published, after6), IPV6)
 
     namespaces.within(namespace, move)
+
+
+def _leave_word(
+    containers: Containers, container: Container, endpoints: dict[str, dict[str, object]], place: str
+) -> None:
+    """Tell the monitor on which networks the container is now: it may start it again."""
+    key, host, way = containers.store.layout.key, container.host_config, way_out(endpoints)
+    more: dict[str, object] = {"mode": "bridge", "key": key, "locks": str(containers.store.layout.locks)}
+    if place:
+        more["namespace"] = place
+    if any(endpoint.get("id") for endpoint in endpoints.values()):
+        more["dns"] = names_document(containers.store.context, container.id, host.get("Dns") or ())
+    four, six = _addresses(endpoints.get(way))
+    held = container.network.get("held") or container.network.get("ports")
+    if held:
+        published = publish.read_documents(held)  # type: ignore[arg-type]  # as the start writes it
+        network = Networks(containers.store).find(way) if way and way != "bridge" else None
+        design = network.design(key) if network else bridge.default(key)
+        more |= {"table": design.table if way else "", "to": four, "to6": six}
+        more |= {"forwards": publish.forwards(published, four), "forwards6": publish.forwards6(published, six)}
+        more["target"] = str(endpoints[way]["address"] or endpoints[way].get("address6")) if way else ""
+    gateways = [str(endpoints[way].get(field) or "") for field in ("gateway", "gateway6")] if way else ["", ""]
+    numbers = [subnets.number(gateways[0]) or 0, subnets.number6(gateways[1]) or 0]
+    changes = {
+        "ports": [endpoint["port"] for endpoint in endpoints.values()],
+        "joined": [endpoint["joined"] for endpoint in endpoints.values() if endpoint.get("joined")],
+        "gateways": {str(endpoints[way]["port"]): numbers} if way else {},
+        "more": more,
+    }
+    rejoining.leave_word(str(containers.directory(container.id)), changes)
 
 
 def _addresses(endpoint: dict[str, object] | None) -> tuple[int, int]:

@@ -439,7 +439,15 @@ class Monitor:
     def connect(self, document: dict[str, Any], pid: int) -> None:
         """Connect the container's first process, after what served an earlier one is gone."""
         network.settle(self.attendants)
-        self.attendants = network.attach(document, pid, self.held)
+        self.attendants = network.attach(self.networks(document), pid, self.held)
+
+    def networks(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return what the container is to be connected to now: it may have joined others, and left some."""
+        if not self.started:
+            return document
+        from runtime.network import rejoining  # lazy: hardly any container is started again
+
+        return rejoining.current(document, self.directory)
 
     def children_ended(self, own: int) -> None:
         """Collect children, from the handler of SIGCHLD; an attendant that has ended is missed by the container."""
@@ -452,7 +460,8 @@ class Monitor:
         if self.child is not None and self.attempts and not has_ended(self.child):
             self.attempts -= 1
             try:
-                self.attendants = network.attend_again(self.plan["network"], self.child.pid, self.held)
+                document = self.networks(self.plan["network"])
+                self.attendants = network.attend_again(document, self.child.pid, self.held)
             except OSError:
                 pass  # the container has ended, or its names and ports stay as they are
 

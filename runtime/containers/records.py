@@ -278,7 +278,7 @@ class Containers:
 
     def forget_end(self, container: Container) -> None:
         """Delete what an earlier monitor left word of; the caller holds the container's lock."""
-        for name in ("exit", "started", "socket", "paused", "condition", "stopped", "process"):
+        for name in ("exit", "started", "socket", "paused", "condition", "stopped", "process", "networks"):
             with suppress(FileNotFoundError):
                 os.unlink(self.directory(container.id) / name)
         with suppress(FileNotFoundError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,40 @@ def test_a_container_that_has_left_none_joins_others_and_keeps_them(box: Program
     assert "0% packet loss" in box.text("exec", "one", "ping", "-c1", "-W60", "two")
     box("restart", "-t", "0", "one")
     assert (_links(box, "one"), list(_networks(box, "one"))) == (["eth0", "lo"], ["net"])
+
+
+def test_a_container_that_is_started_again_keeps_what_it_has_joined_and_left(box: Program) -> None:
+    port = free_ports()
+    for name in ("first", "later"):
+        box("network", "create", name)
+    again = "while [ ! -e /go ]; do sleep 0.1; done; rm /go; exit 1"
+    serve = f"mkdir -p /www; echo page > /www/index.html; httpd -h /www; {again}"
+    served = ("--network", "first", "-p", f"127.0.0.1:{port}:80", "--restart", "always")
+    box("run", "-d", "--name", "web", *served, "box", "sh", "-c", serve)
+    box("run", "-d", "--name", "none", "--network", "none", "--restart", "always", "box", "sh", "-c", again)
+    box("network", "connect", "--alias", "page", "later", "web")
+    box("network", "disconnect", "first", "web")
+    box("network", "disconnect", "none", "none")
+    box("network", "connect", "later", "none")
+    _begin_again(box, "web")
+    _begin_again(box, "none")
+    assert (_links(box, "web"), list(_networks(box, "web"))) == (["eth0", "lo"], ["later"])
+    assert (_links(box, "none"), list(_networks(box, "none"))) == (["eth0", "lo"], ["later"])
+    assert _get("127.0.0.1", port) == "page"
+    asking = "until wget -q -O - http://page/; do sleep 0.1; done"
+    assert box.text("exec", "none", "timeout", "90", "sh", "-c", asking) == "page"
+
+
+def _begin_again(box: Program, container: str) -> None:
+    """End a container's process and wait until its monitor has started the next one."""
+    before = box.text("inspect", "-f", "{{.State.Pid}}", container)
+    box("exec", container, "touch", "/go")
+    for _ in range(900):
+        running, pid = box.text("inspect", "-f", "{{.State.Running}} {{.State.Pid}}", container).split()
+        if running == "true" and pid not in (before, "0"):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{container} is not started again")
 
 
 def test_a_container_without_networks_can_be_given_none(box: Program) -> None:
@@ -164,13 +199,13 @@ def test_what_cannot_be_joined_is_refused_before_the_start(box: Program) -> None
     box("network", "connect", "net", "one")
     box("network", "connect", "--alias", "late", "net", "one")
     assert _networks(box, "one")["net"]["Aliases"] == ["late"]
-    for words, message in (
+    for left, message in (
         (("host", "one"), b"is not connected to network host"),
         (("nothing", "one"), b"network nothing not found"),
         (("plain", "one"), b"is not connected to network plain"),
         (("-f", "plain", "one"), b"is not connected to network plain"),
     ):
-        assert message in box("network", "disconnect", *words, status=1).stderr, words
+        assert message in box("network", "disconnect", *left, status=1).stderr, left
 
 
 def test_a_network_that_is_no_more_can_be_left(box: Program) -> None:
