@@ -77,6 +77,7 @@ class BlobStream:
             self._verify()
             return b""
         self.offset += len(data)
+        self._tries.alive()
         if self.size is not None and self.offset > self.size:
             raise self._mismatch(f"{self.size} bytes", "more")
         if self._hash is not None:

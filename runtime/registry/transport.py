@@ -71,7 +71,7 @@ class Timing(Frozen):
     """For the first byte of an answer to a request with a body, which a registry may have to move somewhere."""
     tries: int = 6
     total: float = 120
-    """From the first try to the beginning of the last one."""
+    """From the first try, or from when something moved last, to the beginning of the last try."""
     longest_wait: float = 60
     """The longest Retry-After that is waited for."""
     first_wait: float = 0.5
@@ -111,6 +111,10 @@ class Tries:
         if wait > self._timing.longest_wait or time.monotonic() + wait - self._start > self._timing.total:
             raise error
         pause(self._context, wait)
+
+    def alive(self) -> None:
+        """Note that something moves: time is counted from now on, however long it went well; failures stay counted."""
+        self._start = time.monotonic()
 
     def progress(self) -> None:
         """Begin anew: something worth it was done since the last failure."""

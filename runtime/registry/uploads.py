@@ -79,6 +79,7 @@ class Uploads:
     def whole(self, body: Body, digest: Digest, progress: Progress) -> None:
         """Upload a blob of known digest and size (§ POST then PUT), resumed after a cut where the registry can."""
         tries = self._transport.tries()
+        progress = _noting(tries, progress)
         location, offset = "", 0
         while True:
             try:
@@ -168,6 +169,7 @@ class Uploads:
     def _chunk(self, location: str, part: Body, offset: int, progress: Progress) -> str:
         """Send one chunk, what is missing of it again after a cut; returns where the next one goes."""
         tries = self._transport.tries()
+        progress = _noting(tries, progress)
         sent = 0
         while True:
             try:
@@ -286,6 +288,16 @@ class _Counted:
         close = getattr(self._source, "close", None)
         if close is not None:
             close()
+
+
+def _noting(tries: Tries, progress: Progress) -> Progress:
+    """Let what moves keep the patience that is left for the time when nothing does."""
+
+    def moved(done: int) -> None:
+        tries.alive()
+        progress(done)
+
+    return moved
 
 
 def _from(body: Body, offset: int, progress: Progress) -> Body:

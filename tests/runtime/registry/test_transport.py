@@ -16,7 +16,7 @@ from runtime.context import Context
 from runtime.errors import Cancelled, RegistryError
 from runtime.registry.credentials import Credentials
 from runtime.registry.hosts import Endpoint, Hosts
-from runtime.registry.transport import Body, ConnectionCut, Response, Timing, Transport, Unreachable
+from runtime.registry.transport import Body, ConnectionCut, Response, Timing, Transport, Tries, Unreachable
 from tests.runtime.registry.conftest import QUICK
 from tests.runtime.registry.scripted import Answer, Request, ScriptedServer, error
 
@@ -363,3 +363,19 @@ def test_a_larger_piece_of_work_has_one_patience(transport: Transport, echo: Scr
         with pytest.raises(ConnectionCut):
             transport.request("GET", at(echo), "/x", tries=tries)
     assert len(echo.requests) == 8
+
+
+def test_a_long_piece_of_work_that_breaks_is_tried_again_if_it_moved_until_then(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("runtime.registry.transport.time.monotonic", lambda: now[0])
+    tries = Tries(context, Timing(first_wait=0))
+    now[0] += 600
+    with pytest.raises(ConnectionCut):
+        tries.again(ConnectionCut("cut"))
+    tries.alive()
+    for _ in range(4):
+        tries.again(ConnectionCut("cut"))
+    with pytest.raises(ConnectionCut):
+        tries.again(ConnectionCut("cut"))
