@@ -10,9 +10,11 @@ for the parser (lark: 44 ms).
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from grammar.errors import DockerfileError, ExpansionError
     from grammar.expansion import expand, expand_heredoc, expand_words
     from grammar.graph import InstructionGraph, build_graph

@@ -60,12 +60,12 @@ def test_no_module_is_longer_than_600_lines() -> None:
     assert not [path for path in MODULES if len(path.read_text().splitlines()) > 600]
 
 
-def loaded(*words: str | Path, cwd: Path) -> set[str]:
+def loaded(*words: str | Path, cwd: Path, status: int = 0) -> set[str]:
     """Return the modules that the program has loaded when it ends."""
     done = subprocess.run(
         [sys.executable, "-I", "-c", LOADED, *words], capture_output=True, text=True, check=False, cwd=cwd
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return set(done.stderr.splitlines()[-1].split())
 
 
@@ -73,6 +73,14 @@ def test_asking_for_the_version_loads_little(tmp_path: Path) -> None:
     modules = loaded("--version", cwd=tmp_path)
     assert not modules & FOREIGN
     assert len(modules) < 120
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("words", ["ps -a", "images", "exec nobody true", "stop nobody", "rm nobody"])
+def test_what_is_over_at_once_loads_no_typing(tmp_path: Path, words: str) -> None:
+    status = 1 if "nobody" in words else 0
+    modules = loaded("--root", tmp_path / "root", *words.split(), cwd=tmp_path, status=status)
+    assert not modules & {*FOREIGN - {"socket"}, "typing"}
 
 
 @pytest.mark.root

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from frozen import Frozen
 
-Kind = Literal["switch", "text", "texts", "integer", "optional"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal["switch", "text", "texts", "integer", "optional"]
 
 
 class Flag:

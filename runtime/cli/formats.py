@@ -6,11 +6,11 @@ Whatever images and other people's metadata hold, no control character of it rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from runtime.cli.output import one_line, printable
 from runtime.cli.templates import Line, Template, escape_html, to_json
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context
 

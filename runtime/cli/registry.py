@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import cast
 
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
@@ -103,7 +102,7 @@ class Registry:
         module = import_module(module_name)
         verb = getattr(module, f"VERB_{part.upper()}" if part else "VERB")
         handler = getattr(module, f"run_{part}" if part else "run")
-        return cast(Verb, verb), cast(Handler, handler)
+        return verb, handler
 
     def nearest(self, word: str) -> str | None:
         """Return the verb that `word` was most likely meant to be."""

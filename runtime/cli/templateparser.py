@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
-from frozen import Frozen
+from frozen import Frozen, field
 from runtime.errors import UsageError
 
 _NESTING = 64
@@ -95,8 +94,7 @@ class Invocation(Frozen, kw_only=False):
     pipeline: Pipeline | None
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Frozen, kw_only=False):
     """`if`, `with` or `range` with its two branches; `define` and `block` while their bodies are read."""
 
     word: str

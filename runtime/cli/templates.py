@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import cast
 
 from runtime.cli.structs import structure, typed
 from runtime.cli.templateparser import (
@@ -217,7 +216,8 @@ class _Run:
             return value
         if len(arguments) != 1 or not isinstance(arguments[0], str):
             raise fault(f"wrong number of args for {shown.rpartition('.')[2]}: want 1 got {len(arguments)}")
-        return cast(Value, value(arguments[0]))
+        called: Value = value(arguments[0])
+        return called
 
     def _short_circuit(self, name: str, operands: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
         if not operands and not piped:
@@ -269,7 +269,8 @@ def _field(value: Value, name: str, path: Path) -> Value:
             return NO_VALUE  # a map of labels or the like, not a record
         for key in value:  # Go's name is not always the document's: ID and Id, NanoCPUs and NanoCpus
             if str(key).lower() == name.lower():
-                return ABSENT.get(str(key)) if value[key] is None else cast(Value, value[key])
+                entry: Value = value[key]
+                return ABSENT.get(str(key)) if entry is None else entry
         from difflib import get_close_matches  # lazy: 4 ms
 
         near = get_close_matches(name, [str(key) for key in value], 1)

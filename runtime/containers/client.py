@@ -11,12 +11,15 @@ import stat
 from _thread import get_native_id
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Literal
 
 from frozen import Frozen
 from runtime.containers import protocol
 from runtime.containers.protocol import Frames, frame, number
 from runtime.containers.terminal import KeyFilter, raw_mode, window
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 _OUTPUT_LIMIT = 1 << 18
 """Bytes of output that may wait for our own standard output; nothing more is read then."""

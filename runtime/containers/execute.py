@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.containers import processfile, protocol
@@ -16,6 +15,7 @@ from runtime.containers.terminal import window
 from runtime.containers.variables import environment
 from runtime.errors import Conflict
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.store.view import MergedView
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from runtime.containers import protocol
 from runtime.containers.client import Outcome, Session
@@ -14,6 +13,7 @@ from runtime.containers.start import MonitorProcess, start
 from runtime.containers.terminal import window
 from runtime.errors import Conflict, NotFound, PybuildError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.store.images import Image
 

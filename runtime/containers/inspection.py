@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from typing import TYPE_CHECKING
 
 from runtime.containers.condition import read_condition
 from runtime.errors import NotFound
@@ -13,6 +12,7 @@ from runtime.oci.runtimespec import MASKED_PATHS, READONLY_PATHS
 from runtime.oci.shortsha import hex_sha256
 from runtime.oci.times import rfc3339
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

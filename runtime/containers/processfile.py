@@ -6,8 +6,8 @@ The file `process` holds it as JSON while the container runs; so `exec` need not
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path

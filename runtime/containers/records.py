@@ -32,7 +32,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGKILL
-from typing import TYPE_CHECKING, Literal, cast
 
 from frozen import Frozen, replace
 from runtime.containers.announcing import announce_surroundings
@@ -43,16 +42,20 @@ from runtime.errors import Conflict, NotFound, UsageError
 from runtime.network.leases import release_owner
 from runtime.store.leases import boot_mark, is_alive
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Literal
+
     from runtime.containers.documents import Config, HostConfig, MountPoint
     from runtime.store import Store
     from runtime.store.database import Row
+
+    State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 
 _LOST = 255
 _STARTING = "starting"
 """The exit code of a container whose end nobody saw, as Docker's engine has it."""
 
-State = Literal["created", "running", "paused", "restarting", "exited", "dead"]
 
 KEPT_EVENTS = 10_000
 """How many events are remembered, the latest; docker's engine forgets all but 256."""
@@ -578,7 +581,7 @@ def _container(row: Row) -> Container:
         id=row["id"],
         name=row["name"],
         image=row["image"],
-        state=cast(State, row["state"]),
+        state=row["state"],
         path=path,
         args=tuple(args),
         config=json.loads(row["config"]),

@@ -10,12 +10,12 @@ from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runtime.containers import processfile, protocol
 from runtime.errors import Conflict
 from runtime.store.leases import boot_mark, start_time
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.containers.documents import Config
     from runtime.containers.records import Container, Containers

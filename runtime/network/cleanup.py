@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from runtime.errors import NetworkError
 from runtime.network import janitor
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context
 

@@ -9,12 +9,12 @@ go with those of IPv4, whose place in the subnet they share.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
 
 from runtime.errors import NetworkError
 from runtime.network.subnets import Subnet, dotted, text, text6
 from runtime.store.leases import is_alive
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sqlite3 import Connection
 

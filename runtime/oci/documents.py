@@ -12,13 +12,16 @@ moby/docker-image-spec's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 from frozen import Frozen, field
 from runtime.errors import DocumentError
 from runtime.oci.digests import ChainID, DiffID, Digest, canonical_json, chain_ids
 from runtime.oci.fields import Reader, decode_object
 from runtime.oci.platforms import Platform, decode_platform
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import NoReturn
 
 from runtime.errors import DocumentError
 from runtime.oci.digests import Digest, parse_digest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 MANIFEST_LIMIT = 4 << 20
 """Bytes that a manifest, index or config may have (OCI distribution-spec § Pushing Manifests asks for 4 MiB)."""

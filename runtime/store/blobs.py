@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 from runtime.errors import BlobMissing, DigestMismatch, DocumentError, StoreError
 from runtime.oci.digests import HEX_LENGTHS, Digest, algorithm_of, digest_of, hex_of, is_digest, parse_digest
@@ -24,7 +23,10 @@ from runtime.store.leases import boot_mark
 from runtime.store.parts import WORTH, part_of
 from runtime.store.placement import disk_error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from runtime.store.facade import Store
 
 CHUNK = 1 << 20

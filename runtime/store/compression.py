@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol, cast
 
 from runtime.errors import StoreError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO, Literal, Protocol
+
     import zstandard
 
-Compression = Literal["gzip", "zstd", "none"]
+    Compression = Literal["gzip", "zstd", "none"]
+
+    class Sink(Protocol):
+        """Whatever takes bytes."""
+
+        def write(self, data: bytes, /) -> object:
+            """Take all of `data`."""
+else:
+    Compression, Protocol = str, object
 
 CHUNK = 1 << 20
 _GZIP_LEVEL = 1
@@ -30,13 +40,6 @@ _MAGIC = (
 )
 _SKIPPABLE = frozenset(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16))
 """Magic numbers of zstd frames that hold no data; a stream may begin with one (RFC 8878 § Skippable Frames)."""
-
-
-class Sink(Protocol):
-    """Whatever takes bytes."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
 
 
 class Compressor:
@@ -104,8 +107,8 @@ def decompressed(stream: BinaryIO, what: str, *, limit: int | None = None) -> Bi
     rest = _Joined(start, stream)
     kind = detect(start)
     if kind == "none":
-        return cast(BinaryIO, rest)
-    return cast(BinaryIO, _Plain(_decoder(kind), rest, what, kind, limit))
+        return rest  # type: ignore[return-value]  # what of a BinaryIO is used here
+    return _Plain(_decoder(kind), rest, what, kind, limit)  # type: ignore[return-value]  # as above
 
 
 class _Decoder(Protocol):
@@ -160,7 +163,7 @@ def _decoder(kind: str) -> Callable[[], _Decoder]:
     if kind == "gzip":
         from isal import igzip_lib  # lazy: 3 ms
 
-        return cast("Callable[[], _Decoder]", lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP))
+        return lambda: igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
     if kind == "bzip2":
         import bz2  # lazy: 2 ms
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runtime.errors import StoreError
 from runtime.store import leases, placement, reserve
@@ -18,6 +17,7 @@ from runtime.store.locks import Lock, held
 from runtime.store.parts import sweep_parts
 from runtime.store.trees import remove_tree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context, Layout
     from runtime.store.blobs import BlobStore

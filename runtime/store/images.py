@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import NotFound, ReferenceInvalid, StoreError
@@ -29,6 +28,7 @@ from runtime.store.compression import Compression
 from runtime.store.layerblobs import LayerBlobs
 from runtime.store.projection import encode_descriptor, project, stored_descriptor
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import sqlite3
 

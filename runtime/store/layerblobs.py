@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from runtime.errors import BlobMissing, DigestMismatch, LayerError, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids
@@ -17,11 +16,15 @@ from runtime.oci.documents import Descriptor, layer_compression, layer_media_typ
 from runtime.store.compression import CHUNK, Compression, Compressor, decompressed
 from runtime.store.placement import disk_error
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO, Protocol
 
     from runtime.store.blobs import BlobWriter
     from runtime.store.facade import Store
+else:
+    Protocol = object
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS layer_blobs(

@@ -10,19 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
 
 from runtime.errors import StoreError
 from runtime.store.locks import Lock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Literal
 
     from runtime.context import Context
     from runtime.store import Store
     from runtime.store.database import Database
 
-PinKind = Literal["snapshot", "blob", "image"]
+    PinKind = Literal["snapshot", "blob", "image"]
 
 _PREFIX = "lease:"
 _START_TIME_FIELD = 19

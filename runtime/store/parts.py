@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from runtime.oci.digests import Digest, algorithm_of, hex_of
 from runtime.store.leases import boot_mark
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Layout
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from frozen import replace
 from runtime.errors import StoreError
@@ -19,6 +18,7 @@ from runtime.oci.fields import Reader, decode_object
 from runtime.oci.references import DEFAULT_TAG, parse_reference
 from runtime.store.locks import held
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from runtime.errors import DocumentError, UsageError
 from runtime.oci.moments import parse_moment
@@ -12,6 +11,7 @@ from runtime.oci.references import Reference
 from runtime.oci.times import parse_time
 from runtime.store.images import Image
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.store.facade import Store
 
