@@ -103,7 +103,7 @@ def read_host_config(args: Arguments) -> HostConfig:
         "LogConfig": _log_config(args),
         "Dns": [_dns(text) for text in args.texts("dns")],
         "DnsOptions": list(args.texts("dns-option")),
-        "DnsSearch": list(args.texts("dns-search")),
+        "DnsSearch": [_domain(text) for text in args.texts("dns-search")],
         "ExtraHosts": [_extra_host(text) for text in args.texts("add-host")],
         "GroupAdd": list(args.texts("group-add")),
         "Privileged": args.switch("privileged"),
@@ -308,6 +308,16 @@ def is_address(text: str) -> bool:
 def _dns(text: str) -> str:
     if not is_address(text):
         raise UsageError(f'invalid argument "{text}" for "--dns" flag: {text} is not an ip address')
+    return text
+
+
+_LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
+
+
+def _domain(text: str) -> str:
+    """Check a domain to search names in; "." stands for none."""
+    if text != "." and not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", text):
+        raise UsageError(f'invalid argument "{text}" for "--dns-search" flag: {text} is not a valid domain')
     return text
 
 

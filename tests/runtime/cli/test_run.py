@@ -131,6 +131,8 @@ def test_added_hosts_have_two_spellings(text: str, stored: str) -> None:
         (("--add-host", "a"), "bad format for add-host"),
         (("--add-host", "a:b"), "invalid IP address in add-host"),
         (("--dns", "x"), "x is not an ip address"),
+        (("--dns-search", "a b"), "a b is not a valid domain"),
+        (("--dns-search", "-x"), "-x is not a valid domain"),
         (("--ulimit", "nofile"), '"nofile" for "--ulimit" flag'),
         (("-m", "lots"), '"lots" for "-m, --memory" flag'),
         (("--cpus", "x"), '"x" for "--cpus" flag'),
