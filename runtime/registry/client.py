@@ -379,6 +379,9 @@ class Repository:
         """Raise a refusal in Docker's words; `writing`: the method, where something was to be changed."""
         pushing = self._pushing or bool(writing) or self._uploads is not None
         told = explained(error, self.reference, target, pushing=pushing, deleting=writing == "DELETE")
+        troubles = self.transport.credentials.troubles
+        if told.status in (401, 403) and troubles and troubles[0] not in str(told.hint):
+            told.hint = f"{troubles[0]}; {told.hint}"
         if told is error:
             raise error
         raise told from error

@@ -28,7 +28,7 @@ def get(context: Context, helper: str, server: str) -> tuple[str, str] | None:
     if status != 0:
         if _NOT_FOUND in output.lower():
             return None
-        raise _failed(helper, "get", output)
+        raise _failed(helper, "get", "" if "{" in output else output)  # not what it would have answered
     try:
         reader = Reader(decode_object(output, "its answer"), "")
         found = reader.optional_text("Username") or "", reader.optional_text("Secret") or ""

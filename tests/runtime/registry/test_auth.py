@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frozen import replace
+from runtime.context import Context
 from runtime.errors import NotFound, RegistryError
 from runtime.oci.references import parse_reference
 from runtime.registry.auth import Authorization, Challenge, error_text, merged_scopes, parse_challenges
 from runtime.registry.client import Repository
-from runtime.registry.credentials import Credentials
+from runtime.registry.credentials import Credentials, CredentialSource
+from runtime.registry.hosts import Hosts
 from runtime.registry.transport import Transport
 from tests.runtime.registry.scripted import Answer, MemoryRegistry, Request, ScriptedServer, TokenServer, error
 
@@ -184,6 +188,16 @@ def test_a_wrong_password_is_told_as_such(
 def test_who_has_no_credentials_is_told_to_log_in(transport: Transport, guarded: ScriptedServer) -> None:
     with pytest.raises(NotFound, match=r"pull access denied for .*/team/app, repository does not exist or may require"):
         app(transport, guarded).get_manifest("latest")
+
+
+def test_a_helper_that_is_of_no_help_is_told_to_who_is_denied(
+    context: Context, guarded: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text('{"credsStore": "absent"}')
+    here = replace(context, environ={**context.environ, "DOCKER_CONFIG": str(tmp_path)})
+    with Transport(here, Hosts(), CredentialSource(here)) as transport, pytest.raises(NotFound) as caught:
+        app(transport, guarded).get_manifest("latest")
+    assert "the credential helper docker-credential-absent is not installed" in str(caught.value.hint)
 
 
 def test_basic_is_answered_with_basic(
