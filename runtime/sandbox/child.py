@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from _socket import AF_INET, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET, sethostname, socket
-from errno import EACCES, EEXIST, ENOENT, ENOSYS, ENOTDIR, EPERM
+from errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSYS, ENOTDIR, EPERM
 from fcntl import F_DUPFD_CLOEXEC, fcntl, ioctl
 from stat import S_ISCHR, S_ISFIFO, S_ISSOCK
 from struct import pack, unpack_from
@@ -250,7 +250,13 @@ def prepare(setup: Setup) -> None:
     entries = setup.spec.get("mounts") or ()
     # A mount that shares its events with the machine has to be copied while this namespace does so itself.
     shared = {index: preparation.shared(setup, entry) for index, entry in enumerate(entries)}
-    sys.mount(b"", b"/", None, sys.MS_REC | sys.MS_SLAVE)
+    try:
+        sys.mount(b"", b"/", None, sys.MS_REC | sys.MS_SLAVE)
+    except OSError as error:
+        if error.errno != EINVAL:
+            raise
+        text = "/ is no mount point here, as in a chroot: bind its directory on itself before entering it"
+        raise refused("prepare", f"{text} (mount --bind DIR DIR)", path="/", errno=EINVAL) from None
     setup.root_fd = rootfs.detached(setup.request["rootfs"], userxattr=setup.userns)
     for index, entry in enumerate(entries):
         early = shared[index]

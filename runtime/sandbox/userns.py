@@ -234,7 +234,7 @@ def _become_root() -> None:
 
 def _setting(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="ascii", errors="replace") as file:
             return file.read().strip()
     except OSError:
         return ""
@@ -251,6 +251,8 @@ def _unshare_refused(error: OSError) -> SandboxError:
         hint = "a process with several threads cannot, or the kernel has no user namespaces (CONFIG_USER_NS)"
     elif _is_restricted():
         return _restricted(error)
+    elif not any(line.split()[4] == "/" for line in _setting("/proc/self/mountinfo").splitlines()):
+        hint = "none can be made in a chroot (user_namespaces(7)): run it outside, or as root"
     return SandboxError(
         f"this machine does not let an unprivileged user make a user namespace: {error.strerror}",
         step="user namespace",

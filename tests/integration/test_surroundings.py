@@ -126,3 +126,23 @@ def test_a_umask_does_not_change_the_image(box: Program) -> None:
         ids.add(result.stdout)
     assert len(ids) == 1
     assert Path(box.root / "state.db").exists()
+
+
+CHROOT = """
+for each in /*; do
+  if [ -L "$each" ]; then cp -P "$each" "$0"
+  elif [ -d "$each" ]; then mkdir -p "$0$each" && mount --rbind "$each" "$0$each"; fi
+done
+exec chroot "$0" "$@"
+"""
+
+
+def test_a_root_that_is_no_mount_point_is_told(box: Program) -> None:
+    place = box.directory("chroot", {})
+    identity = ["setpriv", f"--reuid={box.user}", f"--regid={box.user}", "--clear-groups"] if box.user else []
+    words = [*identity, str(PROGRAM), "--root", str(box.root), *RUN, "box", "true"]
+    command = ["unshare", "-m", "sh", "-c", CHROOT, str(place), *words]
+    result = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=60)
+    assert result.returncode == 125, result.stderr
+    assert b"chroot" in result.stderr
+    assert result.stderr.count(b"\n") <= 2
