@@ -251,7 +251,7 @@ def _unshare_refused(error: OSError) -> SandboxError:
         hint = "a process with several threads cannot, or the kernel has no user namespaces (CONFIG_USER_NS)"
     elif _is_restricted():
         return _restricted(error)
-    elif not any(line.split()[4] == "/" for line in _setting("/proc/self/mountinfo").splitlines()):
+    elif _is_in_chroot():
         hint = "none can be made in a chroot (user_namespaces(7)): run it outside, or as root"
     return SandboxError(
         f"this machine does not let an unprivileged user make a user namespace: {error.strerror}",
@@ -259,6 +259,12 @@ def _unshare_refused(error: OSError) -> SandboxError:
         errno=error.errno or 0,
         hint=hint,
     )
+
+
+def _is_in_chroot() -> bool:
+    """Tell whether no mount of this process has the place "/", where its mounts are known."""
+    mounts = _setting("/proc/self/mountinfo").splitlines()
+    return bool(mounts) and not any(line.split()[4] == "/" for line in mounts)
 
 
 def _is_restricted() -> bool:

@@ -94,6 +94,8 @@ def test_a_map_is_written_canonically() -> None:
         ("user/max_user_namespaces", "0", ENOSPC, "user.max_user_namespaces"),
         ("kernel/apparmor_restrict_unprivileged_userns", "1", EPERM, "apparmor_restrict_unprivileged_userns=0"),
         ("", "", EINVAL, "several threads"),
+        ("self/mountinfo", "21 20 0:5 / /proc rw - proc proc rw", EPERM, "chroot"),
+        ("self/mountinfo", "20 1 8:1 / / rw - ext4 /dev/vda rw", EPERM, "seccomp=unconfined"),
         ("", "", EPERM, "seccomp=unconfined"),
     ],
 )
