@@ -242,7 +242,7 @@ def _setting(path: str) -> str:
 
 def _unshare_refused(error: OSError) -> SandboxError:
     """Say why a user namespace cannot be made here."""
-    hint = "a container (or chroot) around it may forbid it: run that with `--security-opt seccomp=unconfined`, or as root"
+    hint = "a container (or a chroot) may forbid it: run it with `--security-opt seccomp=unconfined`, or as root"
     if _setting("/proc/sys/kernel/unprivileged_userns_clone") == "0":
         hint = "as root: sysctl -w kernel.unprivileged_userns_clone=1"
     elif error.errno == ENOSPC or _setting("/proc/sys/user/max_user_namespaces") == "0":
