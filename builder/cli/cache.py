@@ -126,9 +126,9 @@ def run_du(args: Arguments, context: Context) -> int:
         for entry in found:
             freeable = str(bool(entry.freeable)).lower()
             used = since(entry.used, context.now())
-            lines.append(f"{entry.id}\t{freeable}\t{human_size(entry.size)}\t{used}")
+            lines.append(f"{entry.id}\t{freeable}\t{human_size(entry.size, digits=4)}\t{used}")
         context.stdout.write("\n".join(align(lines)) + "\n")
-    context.stdout.write("".join(f"{name}:\t{human_size(size)}\n" for name, size in sums.items()))
+    context.stdout.write("".join(f"{name}:\t{human_size(size, digits=4)}\n" for name, size in sums.items()))
     return 0
 
 
@@ -158,7 +158,7 @@ def run_prune(args: Arguments, context: Context) -> int:
         context.stdout.write(to_json(document) + "\n")
         return 0
     tell_deleted(gone, context)
-    context.stdout.write(f"Total reclaimed space: {human_size(size)}\n")
+    context.stdout.write(f"Total reclaimed space: {human_size(size, digits=4)}\n")
     if gone and not alone:
         context.stderr.write("others use the store: the space is freed by a prune or build when they have ended\n")
     return 0

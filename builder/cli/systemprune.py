@@ -44,7 +44,7 @@ def run(args: Arguments, context: Context) -> int:
         total += prune_volumes(store, given, every=False) if volumes else 0
         total += images.prune(store, filters, everything=everything)
         total += _prune_cache(store, given, everything=everything)
-    context.stdout.write(f"Total reclaimed space: {human_size(total)}\n")
+    context.stdout.write(f"Total reclaimed space: {human_size(total, digits=4)}\n")
     return 0
 
 

@@ -127,6 +127,7 @@ def run(args: Arguments, context: Context) -> int:
 def _verbose(args: Arguments, context: Context, usage: Usage, containers: Containers) -> None:
     from runtime.cli import images, ps
     from runtime.cli.formats import write_list, write_text
+    from runtime.cli.human import human_size
     from runtime.cli.templates import render, to_json
 
     image_rows = [
@@ -144,7 +145,7 @@ def _verbose(args: Arguments, context: Context, usage: Usage, containers: Contai
         {
             **ps.row_of(containers, found, state, False),
             "Image": ps.image_of(containers, found, known, False),
-            "Size": _size(usage.written[found.id]),
+            "Size": human_size(usage.written[found.id]),
         }
         for found, state in usage.containers
     ]
@@ -185,7 +186,7 @@ def _line(kind: str, count: int, active: int, size: int, free: int) -> dict[str,
 def _size(size: int) -> str:
     from runtime.cli.human import human_size  # lazy: not for the help
 
-    return human_size(size)
+    return human_size(size, digits=4)
 
 
 def _build_cache(store: Store) -> tuple[int, int]:

@@ -18,7 +18,8 @@ def human_size(size: float, *, digits: int = 3) -> str:
     while size >= 1000 and place < len(_UNITS) - 1:
         size /= 1000
         place += 1
-    return f"{size:.{digits}g}".replace("e+03", "000") + _UNITS[place] if size < 999.5 else f"{size:.0f}{_UNITS[place]}"
+    text = f"{size:.{digits}g}".replace("1e+03", "1000") if size < 1000 else f"{size:.0f}"
+    return text + _UNITS[place]
 
 
 def binary_size(size: float) -> str:

@@ -36,7 +36,7 @@ def run(args: Arguments, context: Context) -> int:
         return 0
     with Store.open(context) as store:
         total = prune(store, args.texts("filter"), everything=everything)
-    context.stdout.write(f"Total reclaimed space: {human_size(total)}\n")
+    context.stdout.write(f"Total reclaimed space: {human_size(total, digits=4)}\n")
     return 0
 
 

@@ -31,6 +31,21 @@ _SHAPES: tuple[tuple[frozenset[str], tuple[str, ...], tuple[tuple[str, object], 
             "Type Name Source Destination Driver Mode RW Propagation",
             dict.fromkeys("Name Driver Mode Propagation".split(), ""),
         ),
+        (
+            "Type Target",
+            "Type Source Target ReadOnly Consistency "
+            "BindOptions VolumeOptions ImageOptions TmpfsOptions ClusterOptions",
+            {
+                **dict.fromkeys(("Source", "Consistency"), ""),
+                "ReadOnly": False,
+                **dict.fromkeys("BindOptions VolumeOptions ImageOptions TmpfsOptions ClusterOptions".split()),
+            },
+        ),
+        (
+            "CreatedAt Mountpoint Name Scope",
+            "ClusterVolume CreatedAt Driver Labels Mountpoint Name Options Scope Status UsageData",
+            {**dict.fromkeys(("ClusterVolume", "UsageData")), "Status": _NOTHING},
+        ),
         ("Name MaximumRetryCount", "Name MaximumRetryCount", _NOTHING),
         ("Type Config", "Type Config", _NOTHING),
         ("Type Layers", "Type Layers", _NOTHING),
@@ -66,6 +81,15 @@ def typed(value: Mapping[str, object], name: str) -> object:
     return value.get(name)
 
 
+def left_out(value: Mapping[str, object], name: str, default: object) -> object:
+    """Return what a field is that the document of a known type does not have, as it is empty; else `default`."""
+    for always, _, zeros in _SHAPES:
+        for field, zero in zeros:
+            if field == name and always <= value.keys():
+                return zero
+    return default
+
+
 def structure(value: Mapping[str, object], show: Callable[[object], str]) -> str | None:
     """Print a map that is a value of a known type; None for every other. `show` prints its fields."""
     if "Name" in value and "Soft" in value and "Hard" in value:
@@ -74,7 +98,8 @@ def structure(value: Mapping[str, object], show: Callable[[object], str]) -> str
     for always, order, zeros in _SHAPES:
         if always <= names <= set(order):
             fields = {**dict(zeros), **{name: typed(value, name) for name in names}}
-            if fields.get("Options", ...) is None:  # a map
-                fields["Options"] = _NOTHING
+            for name in ("Labels", "Options"):
+                if fields.get(name, ...) is None:  # a map
+                    fields[name] = _NOTHING
             return "{" + " ".join(show(fields[name]) for name in order if name in fields) + "}"
     return None

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from runtime.cli.structs import structure, typed
+from runtime.cli.structs import left_out, structure, typed
 from runtime.cli.templateparser import (
     Action,
     Block,
@@ -70,8 +70,8 @@ ABSENT: Mapping[str, Value] = {
     ),
     **dict.fromkeys(
         (
-            "Healthcheck Health Descriptor Manifests Init StopTimeout MemorySwappiness OomKillDisable PidsLimit "
-            "IPAMConfig"
+            "Healthcheck Health Descriptor ImageManifestDescriptor Manifests Init StopTimeout "
+            "MemorySwappiness OomKillDisable PidsLimit IPAMConfig"
         ).split()
     ),
     "ArgsEscaped": False,
@@ -263,6 +263,8 @@ def _field(value: Value, name: str, path: Path) -> Value:
             return ABSENT.get(name) if found is None else found
         if "Test" in value and (known := typed(value, name)) is not None:
             return known
+        if (empty := left_out(value, name, NO_VALUE)) is not NO_VALUE:
+            return empty
         if name in ABSENT:
             return ABSENT[name]
         if name[:1].islower() or not any(str(key)[:1].isupper() for key in value):

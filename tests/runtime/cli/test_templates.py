@@ -20,6 +20,20 @@ DATA = {
     "Entrypoint": None,
     "Volumes": None,
     "Ratio": 2.5,
+    "Mounts": [
+        {"Type": "bind", "Source": "/a", "Destination": "/x", "Mode": "", "RW": True, "Propagation": "rprivate"},
+        {"Type": "volume", "Name": "v", "Source": "/b", "Destination": "/y", "Driver": "local", "RW": False},
+    ],
+    "Wanted": [{"Type": "tmpfs", "Target": "/t"}],
+    "Volume": {
+        "CreatedAt": "now",
+        "Driver": "local",
+        "Labels": None,
+        "Mountpoint": "/p",
+        "Name": "v",
+        "Options": None,
+        "Scope": "local",
+    },
     "Ports": [{"Host": "1", "In": 80}, {"Host": "2", "In": 81}],
 }
 
@@ -71,6 +85,11 @@ DATA = {
         ('{{.Label "a"}}{{.Label "a" | upper}}{{upper (.Label "a")}}', "111"),
         ("{{.NanoCPUs}} {{.ID}}", "5 sha256:ab"),
         ("{{.Entrypoint}}{{json .Entrypoint}}{{.Volumes}}{{json .Volumes}}{{len .Volumes}}", "[]nullmap[]null0"),
+        ("{{range .Mounts}}{{.Type}} {{.Name}}{{.Driver}}{{.Source}};{{end}}", "bind /a;volume vlocal/b;"),
+        ("{{range .Wanted}}{{.ReadOnly}} {{.Source}}|{{.BindOptions}}{{if .VolumeOptions}}x{{end}}{{.}}{{end}}",
+         "false |<nil>{tmpfs  /t false  <nil> <nil> <nil> <nil> <nil>}"),
+        ("{{.Volume.Status}}{{.Volume.UsageData}}{{.Volume}}",
+         "map[]<nil>{<nil> now local map[] /p v map[] local map[] <nil>}"),
         ('{{html "<a>" 1}} {{js "a\\"<"}} {{urlquery "a b&c"}}', '&lt;a&gt;1 a\\"\\u003C a+b%26c'),
     ],
 )  # fmt: skip
