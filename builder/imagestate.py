@@ -213,13 +213,20 @@ def _environment(scope: Scope) -> list[str]:
     return [f"{name}={value}" for name, value in scope.environment.items()]
 
 
+def _extended(before: list[str], variables: Mapping[str, str], scope: Scope) -> list[str]:
+    """Return the environment after an ENV; names that are new, as most are, come behind those that were there."""
+    if len(scope.environment) == len(before) + len(variables):
+        return [*before, *(f"{name}={value}" for name, value in variables.items())]
+    return _environment(scope)
+
+
 def _changed(state: ImageState, instruction: ResolvedInstruction, scope: Scope) -> ImageState:
     from grammar import instructions as typed
 
     config = dict(state.config)
     match instruction:
         case typed.Env():
-            config["Env"] = _environment(scope)
+            config["Env"] = _extended(config.get("Env") or [], dict(instruction.variables), scope)
         case typed.Label():
             config["Labels"] = {**(config.get("Labels") or {}), **dict(instruction.labels)}
         case typed.Workdir():

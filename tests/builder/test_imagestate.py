@@ -9,6 +9,7 @@ import pytest
 from builder import imagestate
 from builder.imagestate import ImageState
 from grammar import instructions as typed
+from grammar.parser import parse
 from grammar.scope import Scope
 
 SECOND = 1_000_000_000
@@ -60,6 +61,16 @@ def test_ports_volumes_and_labels_add_up() -> None:
     assert state.config["ExposedPorts"] == {"80/tcp": {}, "81/udp": {}}
     assert state.config["Volumes"] == {"/a": {}}
     assert state.config["Labels"] == {"x": "2", "y": "3"}
+
+
+def test_the_environment_is_that_of_the_scope_after_each_line() -> None:
+    scope, state = Scope.open(["A=1", "A=2", "X="]), imagestate.scratch({"architecture": "amd64", "os": "linux"})
+    state = imagestate.begin(state, scope)
+    for text in ("ENV B=1 C=2 B=3", "ENV A=9", "ENV C=4 D=5", "ENV PATH=/p", "ENV E $D"):
+        scope, resolved = scope.apply(parse(text).instructions[0])
+        state = imagestate.apply(state, resolved, scope, created=None, layer=False)
+        assert state.config["Env"] == [f"{name}={value}" for name, value in scope.environment.items()]
+    assert state.config["Env"] == ["A=9", "X=", "PATH=/p", "B=3", "C=4", "D=5", "E=5"]
 
 
 def test_a_healthcheck_keeps_only_what_was_given() -> None:
