@@ -24,6 +24,7 @@ from tests.integration.differential_run import (
     further_scripts,
     life_scripts,
     list_scripts,
+    network_scripts,
     object_scripts,
     stream_scripts,
 )
@@ -42,6 +43,7 @@ SCRIPTS = tuple(
         stream_scripts,
         further_scripts,
         life_scripts,
+        network_scripts,
     )
     for script in scripts.SCRIPTS
 )
