@@ -12,7 +12,6 @@ import fcntl
 import os
 
 from runtime.network import firewalls, nftables, rtnetlink
-from runtime.network.janitor import bridge_name, user_bridges
 from runtime.network.nftables import Nftables
 from runtime.network.rtnetlink import Rtnetlink
 
@@ -80,6 +79,16 @@ class Design:
 def default(key: str) -> Design:
     """Give the default bridge of the root with `key`."""
     return Design(bridge_name(key), table_name(key))
+
+
+def bridge_name(key: str) -> str:
+    """Name the bridge of the root with `key` (10 hex digits)."""
+    return f"br-pb{key}"
+
+
+def user_bridges(key: str) -> str:
+    """Give what the names of bridges of users' networks begin with, in the root with `key`; an id's digits follow."""
+    return f"n{key}"
 
 
 def table_name(key: str, network: str = "") -> str:

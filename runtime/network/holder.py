@@ -19,7 +19,7 @@ import signal
 import time
 
 from runtime.network import helpers, nftables, rtnetlink
-from runtime.network.janitor import HOLDER
+from runtime.network.holderfile import HOLDER
 from runtime.network.nftables import Nftables
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.sandbox import syscalls
@@ -153,55 +153,3 @@ def _collect() -> bool:
         return os.waitpid(-1, os.WNOHANG)[0] != 0
     except ChildProcessError:
         return False
-
-
-def stop(locks: str) -> bool:
-    """End the holder of a root, whoever is in its namespace; False where the root has had none."""
-    try:
-        fd = os.open(f"{locks}/{HOLDER}", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        import fcntl  # lazy: only with a holder
-
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        pid = living(os.pread(fd, 200, 0).decode("ascii", "replace"))
-        if pid:
-            _kill(pid)
-        os.ftruncate(fd, 0)
-    finally:
-        os.close(fd)
-    return True
-
-
-def living(line: str) -> int:
-    """Return the pid of the holder that a line of the file names, 0 where it lives no more."""
-    pid, _, rest = line.partition("-")
-    started, _, rest = rest.partition("-")
-    if not pid.isdecimal():
-        return 0
-    try:
-        with open("/proc/sys/kernel/random/boot_id") as file:
-            boot = file.read(8)
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return 0
-    alive = rest[:8] == boot and fields[0] not in (b"Z", b"X") and fields[19].decode() == started
-    return int(pid) if alive else 0
-
-
-def _kill(pid: int) -> None:
-    try:
-        fd = os.pidfd_open(pid)
-    except OSError:
-        return
-    try:
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-        poller = select.poll()
-        poller.register(fd, select.POLLIN)
-        poller.poll(5000)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(fd)

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runtime.errors import NetworkError
-from runtime.network.janitor import HOLDER
+from runtime.network.holderfile import HOLDER, living
 from runtime.network.namespaces import HERE
 from runtime.store.leases import boot_mark, is_alive, start_time
 
@@ -123,10 +123,9 @@ def _locked(context: Context) -> Iterator[_Lock]:
 
 def _open(lock: _Lock) -> Home | None:
     """Open the namespace of the holder that lives."""
-    from runtime.network import holder  # lazy: 5 ms, and the superuser has none
 
     fields = lock.read()
-    if len(fields) != 3 or not (pid := holder.living(fields[0])):
+    if len(fields) != 3 or not (pid := living(fields[0])):
         return None
     path = f"/proc/{pid}/fd/{fields[1]}"
     try:

@@ -20,25 +20,15 @@ import os
 import sys
 import time
 
+from runtime.network import holderfile
+
 LINGER = 0.5
 """Seconds without any user after which the bridge is taken away; it may be twice as long."""
 
 _JANITOR_FD, _USERS_FD = 3, 4
-HOLDER = "network.holder"
-"""The file that an unprivileged user's root has (runtime.network.holder)."""
 _BUSY = 10
 """Seconds to wait for the database."""
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from runtime.network.janitor import main; main(*sys.argv[2:])"
-
-
-def bridge_name(key: str) -> str:
-    """Name the bridge of the root with `key` (10 hex digits)."""
-    return f"br-pb{key}"
-
-
-def user_bridges(key: str) -> str:
-    """Give what the names of bridges of users' networks begin with, in the root with `key`; an id's digits follow."""
-    return f"n{key}"
 
 
 def try_use(locks: str) -> int | None:
@@ -115,11 +105,7 @@ def clear(locks: str, key: str) -> None:
         connection.close()
     except sqlite3.Error:
         pass  # a lease whose process is gone counts for nothing; the row is taken over when its turn comes
-    if os.path.exists(f"{locks}/{HOLDER}"):
-        from runtime.network import holder  # lazy: 5 ms, and the superuser has none
-
-        holder.stop(locks)
-    else:
+    if not holderfile.stop(locks):
         bridge.take_down(key, [(name, bridge.table_name(key, number)) for name, number in named])
     try:
         os.truncate(f"{locks}/network.users", 0)

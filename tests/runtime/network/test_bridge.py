@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from runtime.network import attach, bridge, janitor
+from runtime.network import attach, bridge
 from runtime.network.rtnetlink import Rtnetlink
 from tests.runtime.network.machines import (
     KEY,
@@ -34,7 +34,7 @@ def nft(*words: str) -> str:
 
 
 def test_a_bridges_name_fits_into_what_the_kernel_has_for_it() -> None:
-    assert len(janitor.bridge_name("0123456789")) == 15
+    assert len(bridge.bridge_name("0123456789")) == 15
     assert len(bridge.port_name("0123456789", 0xFFFFFFFF)) == 15
 
 

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from runtime.network import attach, bridge, portrules, rtnetlink
-from runtime.network.bridge import Bridge, Design
-from runtime.network.janitor import bridge_name
+from runtime.network.bridge import Bridge, Design, bridge_name
 from runtime.network.nftables import IPV6, NFPROTO_IPV6, Manner, Nftables
 from runtime.network.rtnetlink import Rtnetlink
 from tests.runtime.network.machines import KEY, PORT, ask, choose, document, eventually, ip, sleeper
