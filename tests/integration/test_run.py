@@ -75,7 +75,7 @@ def test_streams_and_status_are_the_containers(box: Program) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("box", "nosuch"), 127, "'nosuch': executable file not found"),
+        (("box", "nosuch"), 127, '"nosuch": executable file not found'),
         (("box", "/nosuch"), 127, "/nosuch"),
         (("box", "/etc"), 126, "is a directory"),
         (("box", "/etc/passwd"), 126, "ermission denied"),
