@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from functools import cached_property, lru_cache
 from typing import TypeAlias
@@ -41,6 +41,10 @@ class Wild(Enum):
     """Nothing, or anything that ends with a slash."""
     REST = "**"
     """Anything at all."""
+    START = "^"
+    """Where the path begins, as in a regular expression."""
+    OR = "|"
+    """Between alternatives, as in a regular expression; it is gone once they are apart."""
     BOUNDARY = "\\b"
     """The beginning or the end of a word, as in a regular expression."""
     NO_BOUNDARY = "\\B"
@@ -58,6 +62,7 @@ class CharacterClass(Frozen, kw_only=False):
 
 Token: TypeAlias = str | Wild | CharacterClass
 
+_SIGNS: Mapping[str, Token] = {"|": Wild.OR, "^": Wild.START}
 _DIGITS = (("0", "9"),)
 _WORD = (*_DIGITS, ("A", "Z"), ("_", "_"), ("a", "z"))
 _BLANKS = (("\t", "\n"), ("\f", "\r"), (" ", " "))
@@ -84,7 +89,7 @@ class IgnoreFile:
             if text.startswith("#") or not text.strip(SPACES):
                 continue
             try:
-                self._patterns.append(_read(text.strip(SPACES)))
+                self._patterns += _read(text.strip(SPACES))
             except DockerfileError as error:
                 raise error.at(number) from None
 
@@ -95,7 +100,8 @@ class IgnoreFile:
         Raises DockerfileError for a bad one.
         """
         made = cls(())
-        made._patterns += [_read_pattern(pattern.strip(SPACES)) for pattern in patterns if pattern.strip(SPACES)]
+        for pattern in filter(None, (pattern.strip(SPACES) for pattern in patterns)):
+            made._patterns += _read_pattern(pattern)
         return made
 
     @cached_property
@@ -246,6 +252,8 @@ class _Positions:
             return 0
         if token is Wild.REST:
             return (self.end << 1) - (1 << lowest)
+        if token is Wild.START:
+            return reached & 1
         if token is Wild.BOUNDARY:
             return reached & self.boundaries
         if token is Wild.NO_BOUNDARY:
@@ -260,7 +268,7 @@ def _positions(path: str) -> _Positions:
 
 
 class _Pattern:
-    """One line: its tokens, and whether it begins with `!`."""
+    """One line, or one of the alternatives of a line: its tokens, and whether it begins with `!`."""
 
     def __init__(self, *, tokens: tuple[Token, ...], includes: bool) -> None:
         self.tokens = tokens
@@ -326,13 +334,14 @@ _EXPRESSIONS = {
     Wild.STAR: "[^/]*",
     Wild.ANYWHERE: "(?:.*/)?",
     Wild.REST: ".*",
+    Wild.START: r"\A",
     Wild.BOUNDARY: r"(?a:\b)",
     Wild.NO_BOUNDARY: r"(?a:\B)",
 }
 
 
-def _read(line: str) -> _Pattern:
-    """Read one line, blanks round it gone. Raises DockerfileError without a line for a bad pattern."""
+def _read(line: str) -> list[_Pattern]:
+    """Read one line, blanks round it gone: what it may be. Raises DockerfileError without a line for a bad pattern."""
     includes = line.startswith("!")
     text = line[1:].strip(SPACES) if includes else line
     cleaned = posixpath.normpath(text)
@@ -344,26 +353,48 @@ def _read(line: str) -> _Pattern:
         cleaned = text
     if includes and (not text or cleaned == "/"):
         raise DockerfileError(f'illegal exclusion pattern: "{line}"', hint="write a path or pattern behind the !")
-    tokens = _tokens(cleaned, line)
-    return _Pattern(tokens=tuple(tokens), includes=includes)
+    return [_Pattern(tokens=tokens, includes=includes) for tokens in _alternatives(cleaned, line)]
 
 
-def _read_pattern(text: str) -> _Pattern:
+def _read_pattern(text: str) -> list[_Pattern]:
     """Read one pattern, blanks round it gone. Raises DockerfileError without a line for a bad one."""
     cleaned = posixpath.normpath(text)
     includes = cleaned.startswith("!")
     if cleaned == "!":
         raise DockerfileError(f'illegal exclusion pattern: "{text}"', hint="write a path or pattern behind the !")
-    return _Pattern(tokens=tuple(_tokens(cleaned[includes:], text)), includes=includes)
+    return [_Pattern(tokens=tokens, includes=includes) for tokens in _alternatives(cleaned[includes:], text)]
 
 
-def _tokens(pattern: str, line: str) -> list[Token]:
+def _alternatives(pattern: str, line: str) -> list[tuple[Token, ...]]:
+    """Return what `pattern` may be, each once: one thing, unless Docker makes a regular expression with a `|` of it.
+
+    There `|` and `^` mean what they mean in one; and as only its first alternative is held to the beginning of the path
+    and only the last to its end, `*.log|*.tmp` is all that begins with `*.log` or ends with `*.tmp`.
+    """
+    core = pattern[2:] if pattern.startswith("**") else pattern.removesuffix("**")
+    if not re.search(r"[*?\\\[\]]", core):
+        return [tuple(_tokens(pattern, line, {}))]
+    tokens = _tokens(pattern.removeprefix("\ufeff"), line, _SIGNS)
+    found: list[list[Token]] = [[]]
+    for token in tokens:
+        if token is Wild.OR:
+            found[-1].append(Wild.REST)
+            found.append([Wild.REST])
+        else:
+            found[-1].append(token)
+    return list(dict.fromkeys(map(tuple, found)))
+
+
+def _tokens(pattern: str, line: str, signs: Mapping[str, Token]) -> list[Token]:
+    """Return the tokens of a pattern; `signs` are further characters that stand for something."""
     tokens: list[Token] = []
     position = 0
     while position < len(pattern):
         character = pattern[position]
         position += 1
-        if character == "*" and pattern.startswith("*", position):
+        if character in signs:
+            tokens.append(signs[character])
+        elif character == "*" and pattern.startswith("*", position):
             position += 1
             position += pattern.startswith("/", position)
             tokens.append(Wild.ANYWHERE if position < len(pattern) else Wild.REST)

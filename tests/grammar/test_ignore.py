@@ -71,7 +71,28 @@ CASES = [
     ("#a", "#a", False),
     (" #a", "#a", True),
     ("a.b", "axb", False),
-    ("a|b*", "a", False),
+    ("a|b*", "a", True),
+    ("a|b*", "x/b", True),
+    ("a|b*", "c", False),
+    ("a|b", "a", False),
+    ("a|b", "a|b", True),
+    ("*.log|*.tmp", "d/x.tmp", True),
+    ("*.log|*.tmp", "x.log.1", True),
+    ("*.log|*.tmp", "d/x.log", False),
+    ("*.a|k|?", "d/kk", True),
+    ("*.a|^k|?z", "xk", False),
+    ("*.a|^k|?z", "k", True),
+    ("a^b*", "a^b", False),
+    ("^a*", "ab", True),
+    ("*^a", "a", True),
+    ("*^a", "ba", False),
+    ("a\\|b*", "a|bc", True),
+    ("[|^]x", "|x", True),
+    ("[|^]x", "^x", True),
+    ("^a", "^a", True),
+    ("**|a", "x|a", True),
+    ("a|b/**", "a|b/c", True),
+    ("a|b/**", "a", False),
     ("a{1}", "a{1}", True),
     (".", "a", False),
     ("..", "a", False),
@@ -141,7 +162,7 @@ def test_a_walk_may_skip_what_nothing_brings_back(patterns: list[str], directory
     assert IgnoreFile(patterns).may_reinclude_below(directory) is expected
 
 
-SIGNS = st.text(alphabet="abdwB/*?!.[]^-\\ #", max_size=8)
+SIGNS = st.text(alphabet="abdwB/*?!.[]^|-\\ #", max_size=8)
 PATH = st.lists(st.text(alphabet="ab.*", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join)
 
 
