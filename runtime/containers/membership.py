@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from runtime.containers import announcing
@@ -35,7 +35,7 @@ from runtime.oci.shortsha import hex_sha256
 from runtime.oci.times import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runtime.network.pools import Pool
     from runtime.store import Store
@@ -50,6 +50,27 @@ def connect(containers: Containers, text: str, container: Container, settings: E
     One that does not run may have asked for it before: what it asks for now counts. Raises NotFound, Conflict where a
     running one is on it already or none of its kind can be, and NetworkError.
     """
+    with _changing(containers, container) as now:
+        return _connect(containers, text, now, settings)
+
+
+def disconnect(containers: Containers, text: str, container: Container) -> Network | None:
+    """Let a container leave a network, at once where it runs. Raises NotFound and Conflict.
+
+    A network that is no more can be left by its name.
+    """
+    with _changing(containers, container) as now:
+        return _disconnect(containers, text, now)
+
+
+@contextmanager
+def _changing(containers: Containers, container: Container) -> Iterator[Container]:
+    """Change the networks of a container, one after the other; gives it as it is when its turn comes."""
+    with containers.store.locked("membership", container.id):
+        yield containers.find(container.id)
+
+
+def _connect(containers: Containers, text: str, container: Container, settings: EndpointSettings) -> Network | None:
     joined = _joined(container)
     if text == "host":
         raise Conflict("cannot connect container to host network - container must be created in host network mode")
@@ -65,16 +86,15 @@ def connect(containers: Containers, text: str, container: Container, settings: E
     _check(network, settings)
     if running and name != "none":
         _connect_running(containers, container, name, settings)
+        if network is not None and not Networks(containers.store).has(network):
+            _disconnect_running(containers, container, name)
+            raise NotFound(f"network {text} not found: it has been removed meanwhile")
     _record(containers, container, {**joined, name: {**settings, "Connected": True}})
     _event(containers, container, network, "connect", name)
     return network
 
 
-def disconnect(containers: Containers, text: str, container: Container) -> Network | None:
-    """Let a container leave a network, at once where it runs. Raises NotFound and Conflict.
-
-    A network that is no more can be left by its name.
-    """
+def _disconnect(containers: Containers, text: str, container: Container) -> Network | None:
     joined = _joined(container)
     if text == "host" and container.host_config.get("NetworkMode") == "host":
         raise Conflict("cannot disconnect container from host network - container was created in host network mode")

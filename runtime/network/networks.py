@@ -133,6 +133,10 @@ class Networks:
             )
         return _network(row)
 
+    def has(self, network: Network) -> bool:
+        """Tell whether a network is there still."""
+        return self.database.one("SELECT 1 FROM networks WHERE id = ?", network.id) is not None
+
     def create(
         self,
         name: str,
@@ -185,14 +189,14 @@ class Networks:
 
     def remove(self, network: Network) -> None:
         """Take away a network with its bridge. Raises Conflict where a running container is on it."""
-        users = self.members(network)
-        if users:
-            names = ", ".join(sorted(name for name, _ in users.values()))
-            raise Conflict(
-                f"error while removing network: network {network.name} has active endpoints ({names})",
-                hint="stop or disconnect them first; the network is in use",
-            )
         with self.database.write() as connection:
+            users = self.members(network)
+            if users:
+                names = ", ".join(sorted(name for name, _ in users.values()))
+                raise Conflict(
+                    f"error while removing network: network {network.name} has active endpoints ({names})",
+                    hint="stop or disconnect them first; the network is in use",
+                )
             connection.execute("DELETE FROM networks WHERE id = ?", (network.id,))
         design = network.design(self.store.layout.key)
         try:

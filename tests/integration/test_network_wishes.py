@@ -180,6 +180,20 @@ def test_the_way_out_is_the_first_network_by_name(box: Program) -> None:
     assert f"default via {NET}.13.1" in box.text("exec", "one", "ip", "route")
 
 
+def test_networks_that_are_joined_and_left_at_once_are_all_counted(box: Program) -> None:
+    names = [f"net{number}" for number in range(8)]
+    made = [box.popen("network", "create", name) for name in names]
+    assert [(process.communicate()[1], process.returncode) for process in made] == [(b"", 0)] * 8
+    box("run", "-d", "--name", "one", "box", *SLEEP)
+    for verb, there in (("connect", names), ("disconnect", [])):
+        changes = [box.popen("network", verb, name, "one") for name in names]
+        assert [(process.communicate()[1], process.returncode) for process in changes] == [(b"", 0)] * 8
+        assert sorted(_networks(box, "one")) == ["bridge", *there]
+        assert len(_links(box, "one")) == 2 + len(there)
+    taken = [box.popen("network", "rm", name) for name in names]
+    assert [(process.communicate()[1], process.returncode) for process in taken] == [(b"", 0)] * 8
+
+
 def test_what_cannot_be_joined_is_refused_before_the_start(box: Program) -> None:
     box("network", "create", "--subnet", f"{NET}.14.0/24", "net")
     box("network", "create", "plain")
