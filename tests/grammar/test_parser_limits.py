@@ -75,13 +75,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", READ)
 def test_a_huge_text_is_read(name: str) -> None:
     assert parse(READ[name]).to_dict()["instructions"]
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_huge_fault_is_told(name: str) -> None:
     with pytest.raises(DockerfileError) as caught:
