@@ -43,6 +43,8 @@ CHUNK = 1 << 20
 _REDIRECTS = 10
 _MOVED = (301, 302, 303, 307, 308)
 _PROBE_PATIENCE = 10.0
+_MOVED_A_SECOND = 4 << 20
+"""Bytes that a registry moves at least, where it answers an upload only after that."""
 
 
 class Readable(Protocol):
@@ -68,7 +70,8 @@ class Timing(Frozen):
     stall: float = 30
     """Without a single byte in either direction."""
     answer: float = 300
-    """For the first byte of an answer to a request with a body, which a registry may have to move somewhere."""
+    """For the first byte of an answer to a request with a body, which a registry may have to move somewhere, at most:
+    twice as long as without a body, and more the larger it is."""
     tries: int = 6
     total: float = 120
     """From the first try, or from when something moved last, to the beginning of the last try."""
@@ -368,6 +371,11 @@ class Transport:
             tries.again(error)
         raise RegistryError(f"token server {urlsplit(start).netloc} redirects in circles")
 
+    def _patience_for(self, body: Body | bytes) -> float:
+        """Say how long the answer to a body may take; that to an empty one ends an upload of any size."""
+        size = len(body) if isinstance(body, bytes) else body.size
+        return min(self.timing.answer, 2 * self.timing.stall + size / _MOVED_A_SECOND) if size else self.timing.answer
+
     def _exchange(
         self,
         method: str,
@@ -384,7 +392,7 @@ class Transport:
 
         self.context.cancel.check()
         timing = self.timing
-        waiting = timing.answer if body is not None else timing.stall
+        waiting = timing.stall if body is None else self._patience_for(body)
         timeout = (min(timing.connect, patience or timing.connect), min(waiting, patience or waiting))
         headers = {"User-Agent": f"pybuild/{VERSION}", "Accept-Encoding": "identity", **headers}
         call = Call(method=method, url=url, tls=tls, proxy=proxy_for(url, self.context.environ), timeout=timeout)

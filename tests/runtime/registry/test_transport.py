@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable
@@ -379,3 +380,19 @@ def test_a_long_piece_of_work_that_breaks_is_tried_again_if_it_moved_until_then(
         tries.again(ConnectionCut("cut"))
     with pytest.raises(ConnectionCut):
         tries.again(ConnectionCut("cut"))
+
+
+@pytest.mark.parametrize(
+    ("body", "patience"),
+    [
+        (b"", 300),
+        (b"{}", 60),
+        (Body(open=lambda: io.BytesIO(b""), size=400 << 20), 160),
+        (Body(open=lambda: io.BytesIO(b""), size=4 << 30), 300),
+    ],
+    ids=["the end of an upload", "a manifest", "a layer", "a large layer"],
+)
+def test_an_answer_is_waited_for_as_long_as_what_was_sent_may_take(
+    make_transport: Callable[..., Transport], body: Body | bytes, patience: float
+) -> None:
+    assert round(make_transport(timing=Timing())._patience_for(body)) == patience
