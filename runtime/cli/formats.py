@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from runtime.cli.output import one_line, printable
-from runtime.cli.templates import Line, Template, escape_html, to_json
+from runtime.cli.structs import Line
+from runtime.cli.templates import Template, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ def write_list(
         for row in rows:
             context.stdout.write(to_json(Line(row)) + "\n")
         return
-    is_table = form == "table" or form.startswith(("table ", "table\t"))
+    is_table = form.startswith("table")
     text = (form[5:].strip() or table) if is_table else form
     template = Template(text.replace("\\t", "\t").replace("\\n", "\n"))
     lines = [template.render(_safe(row)) for row in rows]
     if is_table:
-        lines = align([template.render(headers), *lines])
+        lines = align([template.render_titles(headers), *lines])
     for line in lines:
         context.stdout.write(printable(line) + "\n")
 
@@ -76,7 +77,8 @@ def _raw(item: Row, indent: int | None) -> str:
     if "RootFS" not in item or not isinstance(config, Mapping):
         return to_json(dict(item), indent=indent)
     whole = {**_CONFIG, **config}
-    return escape_html(to_json({**item, "Config": {name: whole[name] for name in sorted(whole)}}, indent=indent))
+    text = to_json({**item, "Config": {name: whole[name] for name in sorted(whole)}}, indent=indent)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def write_text(context: Context, text: str) -> None:

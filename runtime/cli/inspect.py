@@ -83,6 +83,7 @@ def run_container(args: Arguments, context: Context) -> int:
 def inspect(args: Arguments, context: Context, kind: str | None) -> int:
     """Show objects of one kind, or of the first kind that knows each name; 1 if one was not found."""
     from runtime.cli.formats import write_objects  # lazy: not for the help
+    from runtime.cli.templates import Template
 
     if args.given("remote") and args.switch("remote"):
         from runtime.cli.inspectremote import inspect_remote  # lazy: not for what is here
@@ -91,6 +92,9 @@ def inspect(args: Arguments, context: Context, kind: str | None) -> int:
     if kind is not None and kind not in KINDS:
         raise UsageError(f"{kind!a} is not a valid value for --type", hint="one of " + ", ".join(KINDS))
     sizes = args.given("size") and args.switch("size")
+    form = args.text("format") or "json"
+    if form != "json":
+        Template(form)  # a fault of it comes before what is missing
     found: list[dict[str, object]] = []
     missing: list[str] = []
     with Store.open(context) as store:
@@ -100,7 +104,7 @@ def inspect(args: Arguments, context: Context, kind: str | None) -> int:
                 missing.append(text)
             else:
                 found.append(document)
-    if found or not args.text("format") or args.text("format") == "json":
+    if found or form == "json":
         write_objects(context, found, form=args.text("format"))
     for text in missing:
         context.stderr.write(f"pybuild: No such {kind or 'object'}: {printable(_named(text, kind))}\n")

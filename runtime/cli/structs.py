@@ -20,6 +20,12 @@ class Duration(int):
         return go_duration(int(self))
 
 
+class Line(dict[str, object]):
+    """A line of a list: in JSON its fields are in the order of their names and `<>&` are escapes, as Docker has it."""
+
+    __slots__ = ()
+
+
 _TIMES = ("Interval", "Timeout", "StartPeriod", "StartInterval")
 _NOTHING: dict[str, object] = {}
 _SHAPES: tuple[tuple[frozenset[str], tuple[str, ...], tuple[tuple[str, object], ...]], ...] = tuple(

@@ -113,6 +113,13 @@ class Tree(Frozen, kw_only=False):
     definitions: dict[str, tuple[Node, ...]]
 
 
+FUNCTION_NAMES = (
+    "and or json index slice len print println printf not eq ne lt le gt ge join split upper lower title truncate pad "
+    "html js urlquery"
+).split()
+"""The functions that templates may call."""
+
+
 class TemplateError(UsageError):
     """A template that cannot be read, or that does not fit the data."""
 
@@ -322,6 +329,11 @@ class _Parser:
         if kind == "word":
             if text in {"true", "false", "nil"}:
                 return Literal({"true": True, "false": False}.get(text))
+            if text not in FUNCTION_NAMES:
+                raise TemplateError(
+                    f'template parsing error: function "{text}" not defined',
+                    hint="the functions are " + " ".join(FUNCTION_NAMES),
+                )
             return Function(text)
         if kind == "field":
             return self._path(".", (text[1:],))

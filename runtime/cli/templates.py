@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from runtime.cli.structs import left_out, structure, typed
+from runtime.cli.structs import Line, left_out, structure, typed
 from runtime.cli.templateparser import (
     Action,
     Block,
@@ -45,12 +45,6 @@ class NilMap(dict[str, Value]):
     __slots__ = ()
 
 
-class Line(dict[str, Value]):
-    """A line of a list: in JSON its fields are in the order of their names and `<>&` are escapes, as Docker has it."""
-
-    __slots__ = ()
-
-
 ABSENT: Mapping[str, Value] = {
     **dict.fromkeys("User WorkingDir StopSignal Variant OsVersion Comment Author Created Platform".split(), ""),
     **dict.fromkeys(
@@ -82,6 +76,9 @@ ABSENT: Mapping[str, Value] = {
     **dict.fromkeys("SizeRw SizeRootFs".split()),
 }
 """Fields that the Engine API leaves out or has as null when they are empty, with what a template sees then."""
+
+
+_TITLED = frozenset(("json", "title", "lower", "upper", "truncate"))
 
 
 class _NoValue:
@@ -116,13 +113,20 @@ class Template:
         _Run(self._tree, value, output).nodes(self._tree.nodes, value)
         return "".join(output)
 
+    def render_titles(self, value: Value) -> str:
+        """Fill in the titles of columns, which Docker leaves as they are whatever is made of the fields."""
+        output: list[str] = []
+        _Run(self._tree, value, output, titles=True).nodes(self._tree.nodes, value)
+        return "".join(output)
+
 
 class _Run:
     """One filling in: the output, and the variables in scope, innermost last."""
 
-    def __init__(self, tree: Tree, root: Value, output: list[str], depth: int = 0) -> None:
+    def __init__(self, tree: Tree, root: Value, output: list[str], depth: int = 0, *, titles: bool = False) -> None:
         self._tree = tree
         self._depth = depth
+        self._titles = titles
         self._output = output
         self._variables: list[tuple[str, Value]] = [("$", root)]
 
@@ -202,8 +206,8 @@ class _Run:
             return self._method(head, command, dot, piped)
         if head.name in {"and", "or"}:
             return self._short_circuit(head.name, command[1:], dot, piped)
-        arguments = [self._operand(operand, dot) for operand in command[1:]]
-        return call(head.name, (*arguments, *piped))
+        arguments = (*(self._operand(operand, dot) for operand in command[1:]), *piped)
+        return arguments[0] if self._titles and arguments and head.name in _TITLED else call(head.name, arguments)
 
     def _method(self, head: Operand, command: Sequence[Operand], dot: Value, piped: tuple[Value, ...]) -> Value:
         """Give a value, or what a method of it makes of the arguments: `.Label "name"`."""
@@ -353,11 +357,6 @@ def to_json(value: Value, *, indent: int | None = None) -> str:
         value = {key: value[key] for key in ordered if not callable(value[key])}
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
     return unsafe.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def escape_html(text: str) -> str:
-    """Write `<>&` of JSON as Go's encoder does where it is not told otherwise."""
-    return re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -580,12 +579,7 @@ FUNCTIONS: dict[str, tuple[int, int | None, Callable[..., Value]]] = {
 
 
 def call(name: str, arguments: Sequence[Value]) -> Value:
-    """Call a function; raises TemplateError for an unknown one, and for wrong arguments."""
-    if name not in FUNCTIONS:
-        raise TemplateError(
-            f'template parsing error: function "{name}" not defined',
-            hint="the functions are and or " + " ".join(FUNCTIONS),
-        )
+    """Call a function that is there; raises TemplateError for wrong arguments."""
     fewest, most, function = FUNCTIONS[name]
     if len(arguments) < fewest or (most is not None and len(arguments) > most):
         raise fault(

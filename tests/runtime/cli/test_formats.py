@@ -34,6 +34,12 @@ def test_other_columns_can_be_asked_for(context: Context) -> None:
     assert listed(context, "table {{.Name}}\t{{.ID}}") == "NAME         ID\na\\x1b\\n\\tb   1\nünï          22\n"
 
 
+def test_titles_stay_as_they_are_whatever_is_made_of_the_fields(context: Context) -> None:
+    assert listed(context, "table {{.Name | lower | len}}\t{{json .ID}} {{truncate .ID 1}}").startswith(
+        "4         ID ID\n"
+    )
+
+
 def test_json_is_an_object_a_line(context: Context) -> None:
     assert listed(context, "json") == '{"ID":"1","Name":"a\\u001b\\n\\tb"}\n{"ID":"22","Name":"ünï"}\n'
 

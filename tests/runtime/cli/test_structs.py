@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from runtime.cli.templates import Line, render, to_json
+from runtime.cli.structs import Line
+from runtime.cli.templates import render, to_json
 
 DOCUMENT: dict[str, Any] = {
     "Config": {

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.cli.templateparser import TemplateError
-from runtime.cli.templates import Template, render, to_json
+from runtime.cli.templateparser import FUNCTION_NAMES, TemplateError
+from runtime.cli.templates import FUNCTIONS, Template, render, to_json
 
 DATA = {
     "Id": "sha256:ab",
@@ -161,6 +161,10 @@ def test_the_nearest_field_is_offered() -> None:
     with pytest.raises(TemplateError) as caught:
         render("{{.Confg}}", DATA)
     assert caught.value.hint == "did you mean .Config?"
+
+
+def test_every_function_has_its_name() -> None:
+    assert set(FUNCTION_NAMES) == {"and", "or", *FUNCTIONS}
 
 
 def test_json_is_safe_on_a_terminal() -> None:
