@@ -126,6 +126,19 @@ SCRIPTS: tuple[Script, ...] = (
         """,
     ),
     Script(
+        "life-templates",
+        """
+        create --name @POD@ pbcbox
+        ps -a --filter name=@POD@ --format 'table {{.Names | lower}}\\t{{truncate .Image 3}}\\t{{title .State}}'
+        ps -a --filter name=@POD@ --format 'table {{json .Names}}'
+        ps -a --filter name=@POD@ --format 'tableau {{.Names}}'
+        ps -a --filter name=@POD@-none --format '{{nosuch .Names}}' ~ function "nosuch" not defined
+        ps -a --filter name=@POD@-none --format 'table {{.Names}}\\t{{.Ports}}'
+        inspect -f '{{.Id' @POD@-none ~ unclosed action
+        inspect -f '{{nosuch}}' @POD@-none ~ function "nosuch" not defined
+        """,
+    ),
+    Script(
         "life-health",
         """
         commit -c 'HEALTHCHECK --interval=30s --retries=4 CMD true' -c 'CMD ["sleep", "100"]' @POD@-none @POD@ ~ No such container
