@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import running
 from tests.benchmarks.moving import Costs, elsewhere, move, registry, write_parts
 from tests.benchmarks.tools import Tool
 
@@ -131,12 +132,59 @@ def copy_files(bench: Bench, tool: Tool) -> Measured:
 
 def run_container(bench: Bench, tool: Tool) -> Measured:
     """Run `true` in a new container and remove it."""
-    if tool.name == "buildah":
-        return
     for network in ("none", "default"):
         tool.run(IMAGE, "/bin/true", network=network)
         figures = bench.repeat(lambda network=network: tool.run(IMAGE, "/bin/true", network=network))  # type: ignore[misc]
         yield f"run --rm true, network {network}", figures
+
+
+def execute(bench: Bench, tool: Tool) -> Measured:
+    """Run `true` in a container that runs."""
+    with running.container(tool, "bench-exec", IMAGE, "sleep", "600", options=("--network", "none")) as name:
+        tool.time("exec", name, "true")
+        yield "exec true", bench.repeat(lambda: tool.time("exec", name, "true"))
+
+
+def fleet(bench: Bench, tool: Tool) -> Measured:
+    """Start twenty containers at the same time."""
+    yield (
+        f"{running.FLEET} containers at once, run -d",
+        bench.repeat(lambda: running.start_fleet(tool, IMAGE, running.FLEET)),
+    )
+
+
+def web(bench: Bench, tool: Tool) -> Measured:
+    """Ask a web server for a small page through its published port, each time over a new connection."""
+    with running.web_server(tool, IMAGE) as address:
+        running.ask_often(address, 100)
+        yield (
+            f"{running.REQUESTS} HTTP requests, published port",
+            bench.repeat(lambda: running.ask_often(address, running.REQUESTS)),
+        )
+
+
+def throughput(bench: Bench, tool: Tool) -> Measured:
+    """Send bytes from one container to another one on a network of their own."""
+    with (
+        running.network(tool, "bench-network") as joined,
+        running.source(tool, IMAGE, joined, bench.mebibytes) as address,
+        running.container(tool, "bench-reader", IMAGE, "sleep", "600", options=("--network", joined)) as name,
+    ):
+        running.receive(tool, name, address)
+        yield (
+            f"{bench.mebibytes} MiB between two containers",
+            bench.repeat(lambda: running.receive(tool, name, address)),
+        )
+
+
+def keeper(bench: Bench, tool: Tool) -> Measured:
+    """Weigh the process that looks after a container for as long as it runs."""
+
+    def weigh() -> float:
+        with running.container(tool, "bench-kept", IMAGE, "sleep", "600", options=("--network", "none")) as name:
+            return running.keeper_memory(tool, name)
+
+    yield "who keeps a container, memory", bench.repeat(weigh)
 
 
 def move_images(bench: Bench, tool: Tool) -> Measured:
@@ -166,6 +214,11 @@ CASES: dict[str, Case] = {
     "step": run_step,
     "copy": copy_files,
     "run": run_container,
+    "exec": execute,
+    "fleet": fleet,
+    "web": web,
+    "throughput": throughput,
+    "keeper": keeper,
     "move": move_images,
 }
 TOGETHER = frozenset(("move",))

@@ -15,8 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-_LIMIT = 900
+LIMIT = 900
 """Seconds after which a command that does not end counts as failed."""
+RUNNING = frozenset(("run", "exec", "fleet", "web", "throughput", "keeper"))
+"""Cases that need who runs containers, as buildah does not."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -49,19 +51,37 @@ class Tool:
     def time(self, *words: str) -> float:
         """Run the tool with `words` and return the seconds it took; raises RuntimeError where it fails."""
         start = time.perf_counter()
-        result = subprocess.run(
+        self.output(*words)
+        return time.perf_counter() - start
+
+    def output(self, *words: str) -> str:
+        """Run the tool with `words` and return what it printed; raises RuntimeError where it fails."""
+        process = self.begin(*words)
+        try:
+            printed, told = process.communicate(timeout=LIMIT)
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        if process.returncode != 0:
+            said = (printed + told).decode(errors="replace")[-600:]
+            raise RuntimeError(f"{self.name} {' '.join(words)}: {said}")
+        return printed.decode()
+
+    def attempt(self, *words: str) -> None:
+        """Run the tool with `words`, which may fail."""
+        with suppress(RuntimeError):
+            self.output(*words)
+
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start the tool with `words`; who calls waits for it."""
+        return subprocess.Popen(
             [*self.command, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             env=self._variables(),
-            timeout=_LIMIT,
-            check=False,
         )
-        seconds = time.perf_counter() - start
-        if result.returncode != 0:
-            raise RuntimeError(f"{self.name} {' '.join(words)}: {result.stdout.decode(errors='replace')[-600:]}")
-        return seconds
 
     def _variables(self) -> dict[str, str]:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -136,7 +156,9 @@ class Tool:
 
     def can(self, case: str) -> bool:
         """Tell whether this tool has anything to do with a case."""
-        return case != "move" if self.name == "buildah" else case == "move" or self.keeper is None
+        if self.name == "buildah":
+            return case != "move" and case not in RUNNING
+        return case == "move" or self.keeper is None
 
     def load_base(self, archive: Path, image: str) -> None:
         """Have a root filesystem as an image."""
