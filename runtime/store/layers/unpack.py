@@ -46,6 +46,8 @@ _KINDS: dict[bytes, Kind] = {
     reader.DIRECTORY: "directory",
     reader.FIFO: "fifo",
 }
+_OF_THE_ENTRY = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ERANGE, errno.E2BIG})
+"""What the kernel says of a name, or of an attribute's name or size, that no file system has."""
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -141,7 +143,7 @@ def apply_layer(
             try:
                 unpacker.add(member, tar)
             except OSError as error:
-                if error.errno not in {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}:
+                if error.errno not in _OF_THE_ENTRY:
                     error.add_note(f"unpacking {member.shown!r}")
                     raise
                 raise LayerError(

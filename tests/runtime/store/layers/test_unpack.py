@@ -295,6 +295,9 @@ HOSTILE: dict[str, Entries] = {
     "something in a whiteout": (entry(".wh.a/b"),),
     "a component that is too long": (entry("x" * 300),),
     "a name that is too long": (entry("d/" * 2100 + "f"),),
+    "an attribute without a name": (entry("f", pax_headers={"SCHILY.xattr.": "x"}),),
+    "an attribute whose name is too long": (entry("f", pax_headers={"SCHILY.xattr.user." + "x" * 300: "x"}),),
+    "an attribute that is too large": (entry("f", pax_headers={"SCHILY.xattr.user.x": "x" * 70_000}),),
     "the id that means none": (entry("f", pax_headers={"uid": "4294967295"}),),
 }
 
