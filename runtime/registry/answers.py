@@ -30,6 +30,10 @@ class Unreachable(RegistryError):
     """No connection could be made: another try at once would do no better."""
 
 
+class PlainOnly(Unreachable):
+    """A server answered a TLS greeting with something else."""
+
+
 class Untrusted(RegistryError):
     """TLS could not be agreed upon: a certificate is not trusted, or a client certificate is missing."""
 

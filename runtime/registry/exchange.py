@@ -12,7 +12,7 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError, ProxyError
 
 from runtime.errors import RegistryError
-from runtime.registry.answers import ConnectionCut, Response, Unreachable, Untrusted, brief, chain_of
+from runtime.registry.answers import ConnectionCut, PlainOnly, Response, Unreachable, Untrusted, brief, chain_of
 
 if TYPE_CHECKING:
     from runtime.context import Cancel, Context
@@ -106,7 +106,7 @@ def _broken(chain: list[BaseException], error: BaseException, host: str) -> Regi
     if tls is not None and not isinstance(tls, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         reason = (tls.reason or str(tls)).lower().replace("_", " ")
         if tls.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-            return Unreachable(
+            return PlainOnly(
                 f"{host} does not speak HTTPS",
                 hint=f'if it is meant to be plain HTTP: [registry."{host}"] plain_http = true in config.toml',
             )

@@ -17,6 +17,7 @@ from runtime.errors import RegistryError
 from runtime.registry.answers import (
     HEALING,
     ConnectionCut,
+    PlainOnly,
     Refused,
     Response,
     Unreachable,
@@ -335,6 +336,10 @@ class Transport:
                     if not confused or b"https" not in response.whole(65536).lower():
                         return scheme
                 failures.append(Unreachable(f"{endpoint.host} speaks HTTPS alone"))
+            except PlainOnly as error:
+                if "http" in endpoint.schemes:  # it came up after it was asked that way, or is about to be
+                    return "http"
+                failures.append(error)
             except (ConnectionCut, Unreachable) as error:
                 failures.append(error)
         cuts = [error for error in failures if isinstance(error, ConnectionCut)]

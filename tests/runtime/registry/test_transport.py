@@ -15,6 +15,7 @@ import pytest
 from frozen import replace
 from runtime.context import Context
 from runtime.errors import Cancelled, RegistryError
+from runtime.registry.answers import PlainOnly
 from runtime.registry.credentials import Credentials
 from runtime.registry.hosts import Endpoint, Hosts
 from runtime.registry.transport import Body, ConnectionCut, Response, Timing, Transport, Tries, Unreachable
@@ -198,6 +199,18 @@ def test_a_cancelled_context_ends_a_connection_attempt(context: Context, transpo
 def test_a_refused_connection_is_told_at_once(transport: Transport) -> None:
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1: connection refused"):
         transport.request("GET", Endpoint(host="127.0.0.1:1", schemes=("http",)), "/x")
+
+
+def test_a_server_that_came_up_between_two_looks_is_found(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [Unreachable("connection refused"), PlainOnly("it does not speak HTTPS")]
+
+    def fail(*_: object, **__: object) -> Response:
+        raise failures.pop(0)
+
+    monkeypatch.setattr(transport, "_exchange", fail)
+    assert transport.origin(Endpoint(host="127.0.0.1:1", schemes=("http", "https"))) == "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize("host", ["registry.invalid", "registry.invalid:5000"])
