@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,9 @@ import pytest
 
 from runtime.registry.server.records import LIFETIME, Records
 from runtime.registry.server.serve import Settings
+from runtime.registry.server.storage import Storage
+from runtime.registry.server.uploads import Uploads
+from runtime.registry.server.workers import Workers
 from runtime.store import Store
 from runtime.store.collect import collect
 from runtime.store.projection import expected_index
@@ -164,3 +168,19 @@ def test_a_blob_that_has_gone_from_the_disk_is_unknown(client: Client) -> None:
     client.store.blobs.path(digest_of(encode(image(b"{}", b"1")))).unlink()
     assert client.get(f"/v2/a/blobs/{digest_of(b'1')}").code == "BLOB_UNKNOWN"
     assert client.get("/v2/a/manifests/v").code == "MANIFEST_UNKNOWN"
+
+
+def test_an_upload_to_which_nothing_came_for_a_day_ends(client: Client) -> None:
+    left, current = client.begin("a"), client.begin("a")
+    for place in (left, current):
+        assert client.call("PATCH", place, b"half").status == 202
+    directory = client.store.layout.root / "registry" / "uploads"
+    long_ago = time.time_ns() - LIFETIME - 10**9
+    with client.store.database.write() as connection:
+        connection.execute("UPDATE registry_uploads SET started = ?", (long_ago,))
+    os.utime(directory / left.rpartition("/")[2], ns=(long_ago, long_ago))
+    with Workers() as workers:
+        Uploads(Storage(client.store), workers).sweep(time.time_ns() - LIFETIME)
+    assert client.get(left).code == "BLOB_UPLOAD_UNKNOWN"
+    assert client.get(current).headers["Range"] == "0-3"
+    assert [path.name for path in directory.iterdir()] == [current.rpartition("/")[2]]
