@@ -348,7 +348,7 @@ def _ports(text: str) -> list[str]:
 def _absolute(text: str) -> str:
     """Make the relative host path of a `-v` absolute; it begins with a point."""
     source, colon, rest = text.partition(":")
-    if colon and (source in (".", "..") or source.startswith(("./", "../"))):
+    if colon and source.startswith("."):
         return f"{os.path.abspath(source)}:{rest}"
     return text
 

@@ -27,6 +27,7 @@ from tests.integration.differential_run import (
     network_scripts,
     object_scripts,
     stream_scripts,
+    volume_scripts,
 )
 from tests.integration.differential_run.scripts import IMAGE, Outcome, Script, play
 from tests.integration.programs import Program
@@ -44,6 +45,7 @@ SCRIPTS = tuple(
         further_scripts,
         life_scripts,
         network_scripts,
+        volume_scripts,
     )
     for script in scripts.SCRIPTS
 )
