@@ -11,6 +11,7 @@ import stat as stat_module
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from errno import ENXIO
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,7 +135,12 @@ class DirectoryContext:
 
     def open(self, path: bytes) -> int:
         parent, _, name = path.rpartition(b"/")
-        return os.open(name, _FILE, dir_fd=self._open_directory(parent))
+        try:
+            return os.open(name, _FILE, dir_fd=self._open_directory(parent))
+        except OSError as error:
+            if error.errno != ENXIO:
+                raise
+            return os.open(os.devnull, _FILE)  # a socket, which is an empty file
 
     def file_digest(self, path: bytes) -> bytes:
         parent, _, name = path.rpartition(b"/")

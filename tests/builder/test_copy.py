@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import stat
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -61,6 +62,13 @@ def test_a_directory_arrives_whole(bench: Bench) -> None:
         *("x/ 755 0:0", "x/e/ 755 0:0", "x/f 644 0:0", "x/h 644 0:0", "x/l 0:0 -> f"),
         *("x/sub/ 755 0:0", "x/sub/g 644 0:0"),
     ]
+
+
+def test_a_socket_arrives_as_an_empty_file(bench: Bench) -> None:
+    os.mknod(bench.directory / "s", stat.S_IFSOCK | 0o600)
+    (bench.directory / "s").chmod(0o750)
+    assert bench.copy("s", to="/x") == ["x 750 0:0"]
+    assert bench.copy(".", to="/x")[-1:] == ["x/s 750 0:0"]
 
 
 def test_hard_links_and_times_are_kept(bench: Bench) -> None:
