@@ -13,6 +13,7 @@ from runtime.containers.security import read_security
 from runtime.errors import UsageError
 from runtime.oci.runtimespec import resolve_capabilities
 
+_MOST_SHARES = 262_144
 _LEAST_MEMORY = 6 << 20
 _IPC_SYSCTLS = frozenset(
     "kernel.msgmax kernel.msgmnb kernel.msgmni kernel.sem kernel.shmall kernel.shmmax kernel.shmmni "
@@ -92,6 +93,8 @@ def _check_memory(host: HostConfig) -> None:
         raise UsageError("You should always set the Memory limit when using Memoryswap limit, see usage")
     if 0 < swap < memory:
         raise UsageError("Minimum memoryswap limit should be larger than memory limit, see usage")
+    if 0 < host.get("MemoryReservation", 0) < _LEAST_MEMORY:
+        raise UsageError("Minimum memory reservation allowed is 6MB")
     if memory and host.get("MemoryReservation", 0) > memory:
         raise UsageError("Minimum memory limit can not be less than memory reservation limit, see usage")
     if not 0 <= host.get("MemorySwappiness", 0) <= 100:
@@ -114,6 +117,10 @@ def _check_cpu(host: HostConfig) -> None:
         raise UsageError("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if host.get("CpuShares", 0) < 0:
         raise UsageError(f"invalid CPU shares ({host['CpuShares']}): value must be a positive integer")
+    if host.get("CpuShares") == 1:
+        raise UsageError("the minimum allowed cpu-shares is 2", hint="1024 is the share of who asks for none")
+    if host.get("CpuShares", 0) > _MOST_SHARES:
+        raise UsageError(f"the maximum allowed cpu-shares is {_MOST_SHARES}")
     runtime, real = host.get("CpuRealtimeRuntime", 0), host.get("CpuRealtimePeriod", 0)
     if real and runtime > real:
         raise UsageError("cpu real-time runtime cannot be higher than cpu real-time period")
