@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import sys
+from contextlib import suppress
 from io import BufferedReader, BufferedWriter
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.human import human_size
 from runtime.context import Context
-from runtime.errors import NotFound, PybuildError
+from runtime.errors import NotFound, PybuildError, StoreError
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
@@ -52,7 +53,8 @@ def run(args: Arguments, context: Context) -> int:
             told = _out(containers, container, source[1], target[1], follow=follow, keep=keep)
         else:
             told = _into(containers, container, source[1], target[1], follow=follow)
-        containers.record_event(container, "archive-path" if source[0] else "extract-to-dir")
+        with suppress(StoreError):  # what is copied is copied, also from a full disk
+            containers.record_event(container, "archive-path" if source[0] else "extract-to-dir")
     if told and not args.switch("quiet") and sys.stderr.isatty():
         context.stderr.write(told + "\n")
     return 0
