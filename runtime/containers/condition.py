@@ -47,7 +47,7 @@ def write_condition(directory_fd: int, condition: Condition) -> None:
 def read_condition(directory: Path) -> Condition:
     """Return what the monitor said last; where it has said nothing, that nothing happened."""
     try:
-        with open(directory / "condition", encoding="ascii") as file:
+        with open(directory / "condition", encoding="utf-8") as file:
             restarting, restarts, health, failing = file.read().split()
         return Condition(
             restarting=restarting == "1",

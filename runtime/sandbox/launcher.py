@@ -206,8 +206,8 @@ def enter(request: dict[str, Any], stdio: tuple[int, int, int], target: int, cgr
 def _others(target: int) -> int:
     """Give the flags of those of a container's namespaces that are not this process's own: joining these needs a right
     that nobody has where they belong to the machine."""
-    with open(f"/proc/self/fdinfo/{target}", encoding="ascii") as file:
-        pid = next(line for line in file if line.startswith("Pid:")).split()[1]
+    with open(f"/proc/self/fdinfo/{target}", "rb") as file:
+        pid = int(next(line for line in file if line.startswith(b"Pid:")).split()[1])
     flags = sys.CLONE_NEWNS
     for name, flag in _PLACES.items():
         if os.readlink(f"/proc/self/ns/{name}") != os.readlink(f"/proc/{pid}/ns/{name}"):

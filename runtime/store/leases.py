@@ -32,8 +32,8 @@ _START_TIME_FIELD = 19
 
 def boot_mark() -> str:
     """Give the first eight digits of this boot's id."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        return file.read(8)
+    with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+        return file.read(8).decode()
 
 
 def start_time(pid: int | str) -> str | None:
