@@ -191,7 +191,7 @@ def start_names(document: dict[str, Any], pid: int) -> None:
     """
     import json  # lazy: only where a container joins its first network with names while it runs
 
-    from runtime.network import interpreters
+    from runtime import interpreters
 
     container = os.pidfd_open(pid)
     names: list[int] = []
@@ -206,7 +206,7 @@ def start_names(document: dict[str, Any], pid: int) -> None:
 
 def keep(users: int, locks: str, key: str, pid: int) -> None:
     """Keep `users_fd` open as long as process `pid` lives, for a container whose monitor has none. Raises OSError."""
-    from runtime.network import interpreters  # lazy: only where one without a network gets one while it runs
+    from runtime import interpreters  # lazy: only where one without a network gets one while it runs
 
     container = os.pidfd_open(pid)
     try:

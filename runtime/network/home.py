@@ -172,7 +172,7 @@ def _start(context: Context, lock: _Lock, stack: ExitStack) -> Home:
 
 def _spawn(context: Context, plan: str, adopted: int | None) -> bytes:
     """Start a holder; returns its first words."""
-    from runtime.network import interpreters  # lazy: only where there is none yet
+    from runtime import interpreters  # lazy: only where there is none yet
 
     reader, writer = os.pipe2(os.O_CLOEXEC)
     handed = [writer] if adopted is None else [writer, adopted]

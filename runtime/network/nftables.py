@@ -5,6 +5,7 @@ one of the same name and kind in family ip6, with longer addresses and without w
 
     map ports     { type inet_proto . inet_service : ipv4_addr . inet_service }
     map addressed { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
+    set open      { type ipv4_addr . inet_proto . inet_service }    only where it is routed
     chain guard       { type filter hook prerouting priority raw; policy accept;
         iifname BRIDGE ip daddr 127.0.0.0/8 drop }
     chain prerouting  { type nat hook prerouting priority dstnat; policy accept;     and `output`, the same
@@ -14,7 +15,7 @@ one of the same name and kind in family ip6, with longer addresses and without w
         iifname BRIDGE oifname != BRIDGE drop                   only for an internal network
         oifname BRIDGE ct state established,related accept
         oifname BRIDGE ct status dnat accept
-        ip daddr . meta l4proto . th dport @addressed accept    instead of all about dnat, where it is routed
+        ip daddr . meta l4proto . th dport @open accept         instead of all about dnat, where it is routed
         meta l4proto icmp accept                                the same
         iifname BRIDGE oifname BRIDGE accept                    drop, where its containers are kept apart (icc=false)
         iifkind != bridge accept                                where it is open to others (nat-unprotected)
@@ -116,8 +117,8 @@ _TYPE_ADDRESS, _TYPE_ADDRESS6, _TYPE_PROTOCOL, _TYPE_SERVICE = 7, 8, 12, 13
 """What nft calls ipv4_addr, ipv6_addr, inet_proto and inet_service, six bits each; the kernel only keeps them for it.
 """
 
-PORTS, ADDRESSED = "ports", "addressed"
-"""The maps of published ports: those of all addresses of the host, and those of one."""
+PORTS, ADDRESSED, OPEN = "ports", "addressed", "open"
+"""The maps of published ports: those of all addresses of the host, and those of one. The set of those of containers."""
 
 
 class Family:
@@ -266,6 +267,7 @@ def new_table(
         Message(_kind(NFT_MSG_NEWTABLE), create, _header(number) + text(NFTA_TABLE_NAME, name), about),
         _map(family, name, PORTS, 1, (_TYPE_PROTOCOL, _TYPE_SERVICE)),
         _map(family, name, ADDRESSED, 2, (family.kind, _TYPE_PROTOCOL, _TYPE_SERVICE)),
+        *([_set(family, name, OPEN, 3)] if manner.routed else ()),
         *(_base_chain(number, name, *chain) for chain in chains),
         *(_rule(name, chain, rule, family=number) for chain, rule in rules),
     ]
@@ -288,17 +290,31 @@ def new_gate(name: str) -> list[Message]:
 
 
 def new_port(table: str, where: tuple[int, int, int], to: tuple[int, int], family: Family = IPV4) -> Message:
-    """Publish a port: `where` is (the host's address, 0 for all; protocol number; port), `to` (address, port)."""
+    """Publish a port: `where` is (the host's address, 0 for all; protocol number; port), `to` (address, port).
+
+    Where both are the same, others may ask for it at the container itself, in a routed network.
+    """
+    about = f"port {where[2]} cannot be published"
+    if (where[0], where[2]) == to:
+        return Message(_kind(NFT_MSG_NEWSETELEM), NLM_F_CREATE, _element(family, table, OPEN, where, b""), about)
     value = to[0].to_bytes(family.size, "big") + _port(to[1])
     data = nested(NFTA_SET_ELEM_DATA, attribute(NFTA_DATA_VALUE, value))
-    about = f"port {where[2]} cannot be published"
-    return Message(_kind(NFT_MSG_NEWSETELEM), NLM_F_CREATE, _element(family, table, where, data), about)
+    element = _element(family, table, _map_of(where), where, data)
+    return Message(_kind(NFT_MSG_NEWSETELEM), NLM_F_CREATE, element, about)
 
 
-def delete_port(table: str, where: tuple[int, int, int], family: Family = IPV4) -> Message:
-    """Publish a port no longer; one that is not, or whose table is gone, is no error (but undoes its transaction)."""
+def delete_port(table: str, where: tuple[int, int, int], family: Family = IPV4, *, own: bool = False) -> Message:
+    """Publish a port no longer; one that is not, or whose table is gone, is no error (but undoes its transaction).
+
+    `own`: it is one of a container itself.
+    """
     about = f"port {where[2]} cannot be freed"
-    return Message(_kind(NFT_MSG_DELSETELEM), 0, _element(family, table, where, b""), about, (errno.ENOENT,))
+    element = _element(family, table, OPEN if own else _map_of(where), where, b"")
+    return Message(_kind(NFT_MSG_DELSETELEM), 0, element, about, (errno.ENOENT,))
+
+
+def _map_of(where: tuple[int, int, int]) -> str:
+    return ADDRESSED if where[0] else PORTS
 
 
 def delete_table(name: str, family: int = NFPROTO_IPV4) -> Message:
@@ -431,7 +447,7 @@ def _openings(family: Family) -> tuple[tuple[bytes, ...], ...]:
     address = _payload(NFT_REG_1, NFT_PAYLOAD_NETWORK_HEADER, family.destination, family.size)
     protocol = _expression("meta", _be32(1, family.behind), _be32(2, NFT_META_L4PROTO))
     port = _payload(family.behind + 1, NFT_PAYLOAD_TRANSPORT_HEADER, _DESTINATION_PORT, 2)
-    known = _expression("lookup", text(1, ADDRESSED), _be32(2, NFT_REG_1), _be32(3, NFT_REG_1))
+    known = _expression("lookup", text(1, OPEN), _be32(2, NFT_REG_1))
     icmp = _expression("meta", _be32(1, NFT_REG_1), _be32(2, NFT_META_L4PROTO))
     icmp += _compare(NFT_CMP_EQ, bytes([_PROTO_ICMP if family is IPV4 else _PROTO_ICMP6]))
     return (address, protocol, port, known), (icmp,)
@@ -458,12 +474,21 @@ def _map(family: Family, table: str, name: str, number: int, key: tuple[int, ...
     return Message(_kind(NFT_MSG_NEWSET), NLM_F_CREATE, body, f"map {name} of nftables table {table} cannot be made")
 
 
-def _element(family: Family, table: str, where: tuple[int, int, int], data: bytes) -> bytes:
+def _set(family: Family, table: str, name: str, number: int) -> Message:
+    """Make a set of addresses with protocol and port."""
+    kind = (family.kind << 6 | _TYPE_PROTOCOL) << 6 | _TYPE_SERVICE
+    body = _header(family.number) + text(NFTA_SET_TABLE, table) + text(NFTA_SET_NAME, name)
+    body += _be32(NFTA_SET_FLAGS, 0) + _be32(NFTA_SET_KEY_TYPE, kind) + _be32(NFTA_SET_KEY_LEN, family.size + 8)
+    body += _be32(NFTA_SET_ID, number)
+    return Message(_kind(NFT_MSG_NEWSET), NLM_F_CREATE, body, f"set {name} of nftables table {table} cannot be made")
+
+
+def _element(family: Family, table: str, name: str, where: tuple[int, int, int], data: bytes) -> bytes:
     address, protocol, port = where
     key = (address.to_bytes(family.size, "big") if address else b"") + bytes((protocol, 0, 0, 0)) + _port(port)
     element = nested(NFTA_LIST_ELEM, nested(NFTA_SET_ELEM_KEY, attribute(NFTA_DATA_VALUE, key)), data)
     body = _header(family.number) + text(NFTA_SET_ELEM_LIST_TABLE, table)
-    body += text(NFTA_SET_ELEM_LIST_SET, ADDRESSED if address else PORTS)
+    body += text(NFTA_SET_ELEM_LIST_SET, name)
     return body + nested(NFTA_SET_ELEM_LIST_ELEMENTS, element)
 
 

@@ -76,6 +76,8 @@ def _drop(rules: Nftables, key: str, forwards: list[Forward], family: Family) ->
     for table in rules.tables(f"pybuild_{key}", family.number):
         for where, _ in forwards:
             rules.commit([nftables.delete_port(table, where, family)])
+            if where[0]:
+                rules.commit([nftables.delete_port(table, where, family, own=True)])
 
 
 def _forget_flows(forwards: list[Forward], family: Family) -> None:

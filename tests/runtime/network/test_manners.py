@@ -9,6 +9,7 @@ from runtime.network.bridge import Design
 from runtime.network.nftables import Manner
 from runtime.network.rtnetlink import Rtnetlink
 from tests.runtime.network.machines import KEY, OUTSIDE, SUBNET, UPLINK, ask, choose, document, ip, server, sleeper
+from tests.runtime.network.test_bridge import nft
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin]
 
@@ -85,3 +86,14 @@ def test_a_link_has_the_further_addresses_that_are_asked_for(container: int) -> 
     extra = {"link_local": [(0xA9FE0105, 16, False), (0xFE80 << 112 | 5, 64, True)], "address6": 0}
     attach.attach({**document(_ensure()), **extra}, container)
     assert "169.254.1.5/16" in ip("-o", "-4", "addr", "show", "eth0", pid=container)
+
+
+def test_nft_shows_what_a_routed_network_takes(machine: int) -> None:
+    _ensure(manner=Manner(routed=True))
+    portrules.put(KEY, bridge.table_name(KEY), CONTAINER, [((CONTAINER, TCP, 81), 81)])
+    shown = nft("list", "table", "ip", bridge.table_name(KEY))
+    assert "elements = { 10.200.4.2 . tcp . 81 }" in shown
+    rules = [line.strip() for line in shown.splitlines() if "oifname" in line]
+    name = bridge.default(KEY).name
+    assert f'oifname "{name}" ip daddr . meta l4proto . th dport @open accept' in rules
+    assert f'oifname "{name}" accept' not in rules
