@@ -72,7 +72,7 @@ def _document(kind: str, action: str, actor: str, attributes: dict[str, str], mo
     return document | {
         "Type": kind,
         "Action": action,
-        "Actor": {"ID": actor, "Attributes": attributes},
+        "Actor": {"ID": actor, "Attributes": dict(sorted(attributes.items()))},
         "scope": "local",
         "time": moment // 1_000_000_000,
         "timeNano": moment,

@@ -83,6 +83,7 @@ class Volumes:
                         "INSERT INTO volumes(name, created, labels, anonymous) VALUES(?, ?, ?, ?)",
                         (name, self.store.context.now(), json.dumps(dict(labels or {})), anonymous),
                     )
+                    announce(connection, self.store.context.now(), "volume", "create", name, {"driver": "local"})
             return data
 
     def list(self) -> tuple[Volume, ...]:
@@ -118,7 +119,6 @@ class Volumes:
         self.use(name, labels=labels, anonymous=anonymous)
         with self.store.database.write() as connection:
             connection.execute("UPDATE volumes SET options = ? WHERE name = ?", (json.dumps(dict(options)), name))
-            announce(connection, self.store.context.now(), "volume", "create", name, {"driver": "local"})
         made = self.get(name)
         if made is None:
             raise NotFound(f"get {name}: no such volume")  # removed by somebody else at this moment

@@ -148,6 +148,25 @@ def test_a_missing_source_is_made_whenever_the_container_starts(box: Program) ->
     assert f"error while creating mount source path '{place}/file/below'" in message
 
 
+def test_a_relative_source_begins_with_a_point(box: Program) -> None:
+    for name in (".hidden", "plain"):
+        box.directory(name, {"f": name})
+    for source in ("./plain", ".hidden", "./.hidden/../plain", "."):
+        found = shell(box, "-v", f"{source}:/x:ro", command="ls -A /x")
+        assert found == sorted(path.name for path in (box.home / source).iterdir())
+
+
+def test_events_tell_who_mounts_a_volume(box: Program) -> None:
+    shell(box, "-v", "vol:/v:ro", command="true")
+    words = ("--since", "10m", "--until", "0s", "--filter", "volume=vol")
+    form = "{{.Action}} {{json .Actor.Attributes}}"
+    told = [line.partition(" ") for line in box.text("events", *words, "--format", form).splitlines()]
+    assert [action for action, _, _ in told] == ["create", "mount", "unmount"]
+    mounted = json.loads(told[1][2])
+    assert list(mounted) == ["container", "destination", "driver", "propagation", "read/write"]
+    assert (mounted["destination"], mounted["read/write"]) == ("/v", "false")
+
+
 def test_old_programs_find_what_is_mounted(box: Program) -> None:
     assert shell(box, command="readlink /etc/mtab; grep -c ' / ' /etc/mtab") == ["/proc/mounts", "1"]
     box("run", "--network", "none", "--name", "one", "box", "true")
