@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
-from runtime.containers.execute import container_view
+from runtime.containers.view import container_view
 from runtime.oci.changes import apply_changes
 from runtime.oci.documents import History, decode_config
 from runtime.oci.times import rfc3339

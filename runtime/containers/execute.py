@@ -15,10 +15,6 @@ from runtime.containers.terminal import window
 from runtime.containers.variables import environment
 from runtime.errors import Conflict
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from runtime.store.view import MergedView
-
 
 class Command(Frozen):
     """What `exec` runs. `env` are `NAME=VALUE`; an empty `user` or `cwd` is the container's own."""
@@ -30,19 +26,6 @@ class Command(Frozen):
     tty: bool = False
     stdin: bool = False
     privileged: bool = False
-
-
-def container_view(containers: Containers, container: Container) -> MergedView:
-    """Read a container's own tree, its changes over its image, without a mount."""
-    from runtime.store.view import MergedView
-
-    snapshots = containers.store.snapshots
-    directory = containers.directory(container.id)
-    if (directory / "rootfs").is_dir():
-        return MergedView((directory / "rootfs",))
-    image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
-    lower = snapshots.stack(image.chain_id) if image.chain_id is not None else ()
-    return MergedView((directory / "upper", *lower))
 
 
 def describe(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runtime.containers.security import filter_of, read_security
 from runtime.containers.users import find_identity
+from runtime.containers.view import container_view
 from runtime.oci.runtimespec import User, container_spec, resolve_capabilities
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 def first_process(containers: Containers, container: Container, user: str, *, privileged: bool) -> Process:
     """Return it for a user, or the container's own. Raises NotFound for one that the container does not know."""
-    from runtime.containers.execute import container_view  # lazy: needs this module
-
     config, host = container.config, container.host_config
     with container_view(containers, container) as view:
         identity = find_identity(view, user or config.get("User", ""), host.get("GroupAdd") or ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.containers.start import interpreter
+from runtime import interpreters
 from runtime.context import Context, Layout
 from runtime.errors import PybuildError
 
@@ -14,7 +14,7 @@ def command(context: Context, container_id: str) -> list[str]:
     """Return the words that remove one container of this context's root, in the namespaces of whoever runs them."""
     layout = context.layout
     told = (str(layout.root), str(layout.run), layout.key, context.rootless, container_id)
-    return interpreter(f"from runtime.containers.reaper import main; main(*{told!r})")
+    return interpreters.command(f"from runtime.containers.reaper import main; main(*{told!r})")
 
 
 def main(root: str, run: str, key: str, rootless: bool, container_id: str) -> None:

@@ -9,8 +9,8 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 
+from runtime import interpreters
 from runtime.containers import processfile, protocol
 from runtime.errors import Conflict
 from runtime.store.leases import boot_mark, start_time
@@ -23,13 +23,7 @@ if TYPE_CHECKING:
     from runtime.network.publish import Published, Reserved
     from runtime.store.images import Image
 
-_PACKAGES = str(Path(__file__).resolve().parents[2])
 _CONTROL = 3
-
-
-def interpreter(code: str) -> list[str]:
-    """Return the words that run `code` with this program's packages and nothing else of Python's surroundings."""
-    return [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {_PACKAGES!r}); {code}"]
 
 
 class MonitorProcess:
@@ -65,7 +59,7 @@ def monitor_process() -> Iterator[MonitorProcess]:
     try:
         pid = os.posix_spawn(
             sys.executable,
-            interpreter(f"from runtime.containers.monitor import main; main({_CONTROL})"),
+            interpreters.command(f"from runtime.containers.monitor import main; main({_CONTROL})"),
             {},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), _CONTROL),
