@@ -11,7 +11,7 @@ from runtime.containers.records import Container, Containers
 from runtime.containers.removal import remove
 from runtime.containers.start import MonitorProcess, start
 from runtime.containers.terminal import window
-from runtime.errors import Conflict, NotFound, PybuildError
+from runtime.errors import Cancelled, Conflict, NotFound, PybuildError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,13 +112,25 @@ def _start(
 ) -> None:
     try:
         start(containers, container, image, alive, monitor, attached=attached, window=size)
-    except BaseException:
+    except BaseException as error:
         monitor.control.close()  # the monitor ends when it gets no plan
         if not made:
+            if isinstance(error, PybuildError) and not isinstance(error, Cancelled):
+                _note(containers, container, error.message)
             raise
         with suppress(NotFound, Conflict):
             remove(containers, container.id, volumes=True)  # it was made for this run, and nothing ran in it
         raise
+
+
+def _note(containers: Containers, container: Container, reason: str) -> None:
+    """Record why a container that does not run could not be started; one that never ran has the status of that."""
+    with containers.database.write() as connection:
+        connection.execute(
+            "UPDATE containers SET error = ?, exit_code = CASE state WHEN 'created' THEN 128 ELSE exit_code END"
+            " WHERE id = ? AND state IN ('created', 'exited')",
+            (reason, container.id),
+        )
 
 
 def _conclude(containers: Containers, container: Container, outcome: Outcome, monitor: MonitorProcess) -> int:

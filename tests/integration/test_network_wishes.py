@@ -233,6 +233,21 @@ def test_a_network_that_is_no_more_can_be_left(box: Program) -> None:
     assert list(_networks(box, "one")) == ["bridge"]
 
 
+def test_a_container_that_could_not_be_started_says_why(box: Program) -> None:
+    port = free_ports()
+    state = ("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}", "one")
+    box("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SLEEP)
+    box("create", "--name", "one", "-p", f"{port}:80", "box", "sh", "-c", "exit 7")
+    assert b"port is already allocated" in box("start", "one", status=1).stderr
+    assert box.text(*state).startswith(f"created 128 Bind for 0.0.0.0:{port} failed")
+    box("rm", "-f", "web")
+    box("start", "-a", "one", status=7)
+    assert box.text(*state) == "exited 7"
+    box("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SLEEP)
+    box("start", "one", status=1)
+    assert box.text(*state).startswith("exited 7 Bind for")
+
+
 def test_an_ended_container_still_tells_where_it_was(box: Program) -> None:
     number = box.text("network", "create", "net")
     container = box.text(
