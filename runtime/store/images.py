@@ -26,6 +26,7 @@ from runtime.oci.fields import MANIFEST_LIMIT
 from runtime.oci.references import DEFAULT_TAG, Reference, parse_reference
 from runtime.store.compression import Compression
 from runtime.store.layerblobs import LayerBlobs
+from runtime.store.leases import pinned_by
 from runtime.store.projection import encode_descriptor, project, stored_descriptor
 
 TYPE_CHECKING = False
@@ -132,11 +133,17 @@ class ImageStore:
         return found or self._prefixed(text.removeprefix("sha256:"))
 
     def get(self, image_id: Digest) -> Image:
-        """Read an image by its whole id; raises NotFound."""
+        """Read an image by its whole id, also one that was removed and that a container holds; raises NotFound."""
         row = self._database.one("SELECT * FROM images WHERE id = ?", image_id)
-        if row is None:
+        if row is not None:
+            return self._image(row)
+        if not pinned_by(self._database, "image", image_id) or not self._store.blobs.has(image_id):
             raise NotFound(f"No such image: {image_id}")
-        return self._image(row)
+        config = decode_config(self._store.blobs.read(image_id, MANIFEST_LIMIT))
+        size = self._size(config)
+        return Image(
+            id=image_id, config=config, names=(), digests=(), manifest=None, size=size, recorded=0, tagged=0, sequence=0
+        )
 
     def list(self) -> tuple[Image, ...]:
         """Read all images, the latest that came first."""

@@ -31,7 +31,8 @@ def remove_image(store: Store, text: str, *, force: bool = False) -> Removed:
     """Remove a name, and with its last one the image; by id the image with its names.
 
     What it alone needed is left to `collect`. Raises NotFound; Conflict where a container uses the image, or where an
-    id stands for an image with names in several repositories, unless `force`; a running container is never overruled.
+    id stands for an image with names in several repositories, unless `force`. A stopped container keeps what it needs
+    of an image that went; of one that a running container uses, the name alone goes.
     Of several commands that remove one name, one does, and the others find none.
     """
     with store.images.changing():
@@ -56,7 +57,7 @@ def _remove(store: Store, text: str, force: bool) -> Removed:
         _refuse_last_name(store, image, text, force)
     gone = (reference, *_digests_left_alone(image, reference))
     left = [name for name in references if name not in gone]
-    if left:
+    if left or (force and any(_is_running(store, user) for user in containers_of(store, image))):
         store.images.untag(*gone)
         return Removed(untagged=gone, deleted=None)
     _refuse_used(store, image, force)

@@ -139,6 +139,33 @@ SCRIPTS: tuple[Script, ...] = (
         """,
     ),
     Script(
+        "life-forced",
+        """
+        run --name @POD@-base pbcbox sh -c 'echo kept > /a'
+        commit @POD@-base @POD@:image
+        create --name @POD@ @POD@:image cat /a
+        run -d --name @POD@-runs @POD@:image sleep 100
+        rmi @POD@:image ~ must force
+        tag @POD@:image @POD@:other
+        rmi -f @POD@:image
+        rmi -f @POD@:other
+        ps -a --filter name=@POD@ --format '{{.Names}} {{.Image}}'
+        rm -f @POD@-runs
+        commit @POD@-base @POD@:second
+        create --name @POD@-second @POD@:second cat /a
+        rmi -f @POD@:second
+        images -q @POD@
+        inspect -f '{{.Config.Image}} {{.State.Status}}' @POD@-second
+        ps -a --filter name=@POD@-second --format '{{.Names}} {{.Image}}'
+        start -a @POD@-second
+        $ @PROGRAM@ cp @POD@-second:/a - | tar xOf -
+        restart -t 0 @POD@-second
+        wait @POD@-second
+        logs @POD@-second
+        rm @POD@-second
+        """,
+    ),
+    Script(
         "life-health",
         """
         commit -c 'HEALTHCHECK --interval=30s --retries=4 CMD true' -c 'CMD ["sleep", "100"]' @POD@-none @POD@ ~ No such container

@@ -104,16 +104,20 @@ def test_the_last_name_stays_while_a_container_uses_the_image(store: Store, make
     with pytest.raises(Conflict, match=r"must be forced\) - image is being used by stopped container"):
         remove_image(store, image.id)
     assert told(remove_image(store, "app:1", force=True)) == (["app:1"], True)
+    assert store.images.list() == ()
+    assert store.images.get(image.id).config == image.config  # for its container
+    with pytest.raises(NotFound):
+        store.images.require(image.id)
 
 
 def test_a_running_container_is_never_overruled(store: Store, make_image: MakeImage) -> None:
     image = make_image([], "app:1")
     descriptor = use(store, image, running=True)
-    for text in ("app:1", image.id):
-        with pytest.raises(Conflict, match="cannot be forced"):
-            remove_image(store, text, force=True)
+    with pytest.raises(Conflict, match="cannot be forced"):
+        remove_image(store, image.id, force=True)
+    assert told(remove_image(store, "app:1", force=True)) == (["app:1"], False)
     os.close(descriptor)
-    assert store.images.require("app:1").id == image.id
+    assert store.images.require(image.id).names == ()
 
 
 def test_another_name_can_go_while_a_container_uses_the_image(store: Store, make_image: MakeImage) -> None:
