@@ -6,8 +6,7 @@ absent has Docker's default. (Docker Engine API, `ContainerCreate`: Config and H
 
 from __future__ import annotations
 
-from typing import TypedDict
-
+from frozen import TypedDict
 from runtime.containers.quantities import Ulimit
 from runtime.network.settings import EndpointSettings
 

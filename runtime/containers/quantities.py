@@ -8,13 +8,8 @@ from __future__ import annotations
 import re
 import signal
 
+from frozen import TypedDict
 from runtime.errors import UsageError
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypedDict
-else:
-    TypedDict = dict
 
 _SIZE = r"(-?\d+(?:\.\d*)?|\.\d+) ?([kKmMgGtTpP]?)(?:[iI]?[bB])?"
 """Patterns are compiled where they are asked for: together they would take a millisecond of every command."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from frozen import TypedDict
 
 
 class EndpointSettings(TypedDict, total=False):

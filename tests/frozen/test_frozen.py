@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from frozen import Frozen, asdict, field, replace
+from frozen import Frozen, TypedDict, asdict, field, replace
 
 
 class Point(Frozen):
@@ -119,3 +119,15 @@ def test_the_package_loads_nothing() -> None:
     program = "import sys; before = set(sys.modules); import frozen; print(*sorted(set(sys.modules) - before))"
     loaded = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=True, cwd=".")
     assert set(loaded.stdout.split()) - {"__future__"} == {"frozen"}
+
+
+class Document(TypedDict, total=False):
+    Name: str
+    Size: int
+
+
+def test_a_typed_dict_is_a_dict_and_knows_its_fields() -> None:
+    made = Document(Name="a")
+    assert type(made) is dict
+    assert made == {"Name": "a"}
+    assert list(Document.__annotations__) == ["Name", "Size"]
