@@ -119,3 +119,47 @@ def test_a_container_that_is_restarted_over_and_over_runs_on_while_others_look(b
     for look in looks:
         look.communicate(timeout=60)
     box("rm", "-f", "one")
+
+
+def test_after_a_start_of_the_machine_all_that_ran_is_known_and_what_is_to_run_runs(box: Program) -> None:
+    box("network", "create", "own")
+    for name, words in (
+        ("always", ("--restart", "always", "-v", "/kept")),
+        ("once", ("-p", "127.0.0.1::80")),
+        ("gone", ("--rm", "-v", "/x")),
+        ("stopped", ("--restart", "unless-stopped")),
+    ):
+        box("run", "-d", "--name", name, "--network", "own", *words, *FOREVER)
+    box("stop", "-t", "0", "stopped")
+    for monitor in [box.monitor_of(name) for name in ("always", "once", "gone")]:
+        kill(monitor)  # nobody looks in between
+    with suppress(FileNotFoundError, ValueError):  # of a user alone
+        kill(int((box.root / "locks" / "network.holder").read_text().partition("-")[0]))
+    (box.home / "boot").write_text("11111111-2222-3333-4444-555555555555\n")
+    mount = f"mount --bind {box.home}/boot /proc/sys/kernel/random/boot_id"
+    new = ("unshare", "--mount", "--propagation", "slave", "sh", "-c", f'{mount} && exec "$@"', "sh")
+
+    def later(*words: str) -> str:
+        line = [*new, *box.command(*words)]
+        return subprocess.run(
+            line, capture_output=True, text=True, check=True, timeout=120, cwd=box.home
+        ).stdout.strip()
+
+    state = "{{.Name}} {{.State.Status}} {{.State.ExitCode}} {{.State.Error}}"
+    assert later("inspect", "-f", state, "always", "once", "stopped").splitlines() == [
+        "/always exited 255 the machine was started anew while it ran",
+        "/once exited 255 the machine was started anew while it ran",
+        "/stopped exited 137",
+    ]
+    assert later("ps", "-aq", "--filter", "name=gone") == ""
+    assert len(later("volume", "ls", "-q").split()) == 1
+    assert "sound" in later("system", "check", "--repair")
+    assert later("system", "start") == "always"
+    assert later("ps", "--format", "{{.Names}}") == "always"
+    assert later("exec", "always", "echo", "answer") == "answer"
+    assert later("start", "once") == "once"
+    assert "1 packets received" in later("exec", "once", "ping", "-c", "1", "always")
+    later("rm", "-fv", "always", "once", "stopped")
+    later("network", "rm", "own")
+    later("ps", "-a")
+    assert not settle(box)
