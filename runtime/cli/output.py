@@ -22,6 +22,26 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+_ESCAPED = {"\\": "\\\\", '"': '\\"', "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r"}
+_ESCAPED |= {"\t": "\\t", "\v": "\\v"}
+
+
+def quoted(text: str) -> str:
+    """Return text in double quotes as Go's `%q` does; bytes that are no text as they were written."""
+    if text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    return '"' + "".join(_ESCAPED.get(sign) or (sign if sign.isprintable() else _number(sign)) for sign in text) + '"'
+
+
+def _number(sign: str) -> str:
+    code = ord(sign)
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no text
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
 def complain(stream: TextIO, message: str, hint: str | None = None) -> None:
     """Print one error message and what to do about it."""
     stream.write(f"pybuild: {printable(message)}\n")

@@ -6,6 +6,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.formats import write_list
 from runtime.cli.human import calendar_time, human_duration, human_size, since
+from runtime.cli.output import quoted
 from runtime.containers.condition import read_condition
 from runtime.containers.records import Container, Containers, network_names
 from runtime.context import Context
@@ -104,7 +105,7 @@ def row_of(containers: Containers, container: Container, state: str, whole: bool
         names = [name if len(name) <= _LONGEST_MOUNT else name[: _LONGEST_MOUNT - 1] + "…" for name in names]
     return {
         "ID": container.id if whole else container.short_id,
-        "Command": f'"{command}"',
+        "Command": quoted(command),
         "CreatedAt": calendar_time(container.created),
         "RunningFor": since(container.created, now),
         "Status": _status(containers, container, state, now),

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from runtime.cli.output import quoted
 from runtime.cli.structs import Line, left_out, structure, typed
 from runtime.cli.templateparser import (
     Action,
@@ -516,7 +517,7 @@ def _formatted(verb: str, flags: str, precision: str | None, value: Value) -> st
         text = text if precision is None else text[: int(precision or 0)]
         return f"+{text}" if "+" in flags and number and not text.startswith("-") else text
     if verb == "q" and isinstance(value, str):
-        return to_json(value)
+        return quoted(value)
     if verb == "q" and isinstance(value, Sequence):
         return "[" + " ".join(_formatted("q", "", None, item) for item in value) + "]"
     if verb == "t" and isinstance(value, bool):
