@@ -164,7 +164,9 @@ class Serving:
             if not containers.is_running(container):
                 containers.reconcile()
                 ended = containers.get(identity) or container
-                raise self._failed(containers, service, vertex, f"ended with status {ended.exit_code}")
+                # Its monitor has left word of the end and may still see to the network: the row comes later.
+                code = containers.last_word(ended).code if ended.state == "running" else ended.exit_code
+                raise self._failed(containers, service, vertex, f"ended with status {code}")
             waited = (context.now() - began) / 1e9
             state = _state(containers, container, service)
             if state is None:
