@@ -253,7 +253,8 @@ def _describe(
                 raise UsageError(f"volume {point['Name']} is empty when it is mounted: there is no {mount.subpath}")
             if mount.read_only:
                 made["options"] = [*words_of(made), "ro"]
-            return _same_memory(made, containers, point["Name"]) if made["type"] == "tmpfs" else made
+            starts = identity is not None
+            return _same_memory(made, containers, point["Name"]) if starts and made["type"] == "tmpfs" else made
         if mount.subpath:
             words = ["ro", "rro"] if mount.read_only else []
             return layers({"path": source}, mount.target, subpath=f"/{mount.subpath}", options=words)

@@ -112,6 +112,10 @@ def test_containers_that_run_share_the_memory_of_a_volume(box: Program) -> None:
     box("wait", "second")
     assert box.text("logs", "second") == "back"
     assert box.text("exec", "first", "cat", "/m/f") == "hello"
+    box.directory("given", {"f": "copied"})
+    box("create", "--name", "third", "-v", "memory:/m", "box", "true")
+    box("cp", "given/f", "third:/etc/copied")  # through the mounts of one that does not run
+    box("rm", "third")
     box("rm", "-f", "first", "second")
     assert shell(box, "-v", "memory:/n", command="ls /n") == []
 
