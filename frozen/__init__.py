@@ -14,7 +14,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, ClassVar, TypedDict, TypeVar, dataclass_transform
+    from typing import Any, ClassVar, NamedTuple, TypedDict, TypeVar, dataclass_transform
 
     _F = TypeVar("_F", bound="Frozen")
 else:
@@ -22,6 +22,23 @@ else:
     def dataclass_transform(**_options):
         """Stand in for typing's decorator, which only type checkers need."""
         return lambda cls: cls
+
+    class _NamedTupleType(type):
+        def __new__(mcs, name, bases, namespace):
+            if not bases:
+                return super().__new__(mcs, name, bases, namespace)
+            from collections import namedtuple  # lazy: of hardly any module that stands on this one
+
+            fields = namespace["__annotations__"]
+            defaults = [namespace[field] for field in fields if field in namespace]
+            made = namedtuple(name, fields, defaults=defaults, module=namespace["__module__"])
+            for key, value in namespace.items():
+                if key not in fields:
+                    setattr(made, key, value)
+            return made
+
+    class NamedTuple(metaclass=_NamedTupleType):
+        """Stand in for typing's, whose import is 3 ms."""
 
     class TypedDict:
         """Stand in for typing's, which evaluates all annotations, 2 ms for a hundred; called, it gives a dict."""
@@ -32,7 +49,7 @@ else:
             return dict(*items, **fields)
 
 
-__all__ = ["Frozen", "TypedDict", "asdict", "field", "replace"]
+__all__ = ["Frozen", "NamedTuple", "TypedDict", "asdict", "field", "replace"]
 
 _MISSING: Any = object()
 

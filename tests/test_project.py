@@ -83,6 +83,12 @@ def test_what_is_over_at_once_loads_no_typing(tmp_path: Path, words: str) -> Non
     assert not modules & {*FOREIGN - {"socket"}, "typing"}
 
 
+def test_what_makes_and_starts_containers_loads_no_typing() -> None:
+    names = "runtime.cli.run, runtime.containers.create, runtime.containers.foreground, runtime.containers.bundle"
+    script = f"import sys, {names}; print('typing' in sys.modules)"
+    assert run(sys.executable, "-I", "-c", script) == "False\n"
+
+
 @pytest.mark.root
 def test_a_cached_build_loads_neither_parser_nor_network(tmp_path: Path) -> None:
     context = tmp_path / "context"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from runtime.containers.images import find_image
 from runtime.errors import NotFound
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.cli.arguments import Arguments
     from runtime.context import Context

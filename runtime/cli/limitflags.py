@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from runtime.cli.arguments import Arguments
 from runtime.containers.documents import HostConfig, ThrottleDevice, WeightDevice
 from runtime.containers.quantities import parse_cpus, parse_size, parse_swap
 from runtime.errors import UsageError
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _T = TypeVar("_T")
 
 _SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation"}
 _SHORT = {"memory": "-m, ", "cpu-shares": "-c, "}

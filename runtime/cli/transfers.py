@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
 
 from runtime.cli.declare import Flag
 from runtime.cli.human import human_size
@@ -16,7 +15,10 @@ from runtime.cli.output import one_line
 from runtime.oci.digests import hex_of
 from runtime.registry.events import BlobProgress, Event, Phase, Sink, TransferStarted, nowhere
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from runtime.cli.arguments import Arguments
     from runtime.context import Context
     from runtime.registry.credentials import CredentialSource

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from runtime.containers.documents import HostConfig
 from runtime.containers.mounts import Mount, check_source, make_source, wanted_mounts
@@ -26,7 +25,10 @@ from runtime.oci.runtimespec import (
 )
 from runtime.sandbox.rootfs import in_user_namespace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.network.plan import Plan
     from runtime.store.images import Image
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import cast
 
 from runtime.containers.documents import Config, HostConfig
 from runtime.containers.namespaces import check_modes
@@ -53,7 +52,8 @@ def normal_capabilities(host: HostConfig) -> HostConfig:
     changed: dict[str, list[str]] = {}
     for field in ("CapAdd", "CapDrop"):
         words = []
-        for word in cast("list[str]", host.get(field) or []):
+        given: list[str] = host.get(field) or []  # type: ignore[assignment]  # of both fields
+        for word in given:
             name = word.upper()
             name = name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
             try:
@@ -63,7 +63,7 @@ def normal_capabilities(host: HostConfig) -> HostConfig:
             words.append(name)
         if words:
             changed[field] = list(dict.fromkeys(words))
-    return cast(HostConfig, {**host, **changed})
+    return {**host, **changed}  # type: ignore[typeddict-item]  # lists of words, as above
 
 
 def check_sysctl(name: str) -> None:

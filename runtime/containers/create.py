@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, cast
 
 from runtime.containers.checks import check_config, normal_capabilities
 from runtime.containers.documents import Config, Healthcheck, HostConfig, MountPoint
@@ -22,6 +21,7 @@ from runtime.errors import NotFound, UsageError
 from runtime.store.layers.tree import write_metadata, write_open
 from runtime.store.leases import add_pins
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.oci.documents import ContainerConfig
     from runtime.store.images import Image
@@ -34,7 +34,7 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
     An entrypoint that was asked for drops the image's command; `[""]` stands for none at all. Of a health check each
     field that was not asked for is the image's.
     """
-    config = cast(Config, dict(asked))
+    config = asked.copy()
     own = list(asked.get("Env") or ())
     names = {entry.partition("=")[0] for entry in own}
     config["Env"] = own + [entry for entry in image.env if entry.partition("=")[0] not in names]
@@ -58,7 +58,8 @@ def merge_config(asked: Config, image: ContainerConfig) -> Config:
         given = {name: value for name, value in (asked.get("Healthcheck") or {}).items() if value}
         merged = {**image.healthcheck.raw, **given}
         order = ("Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
-        config["Healthcheck"] = cast(Healthcheck, {name: merged[name] for name in order if name in merged})
+        check: Healthcheck = {name: merged[name] for name in order if name in merged}  # type: ignore[assignment]
+        config["Healthcheck"] = check
     return config
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from runtime.containers.condition import read_condition, read_journal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
 

@@ -5,15 +5,18 @@ What is in the store never leads to a connection, unless the policy says so.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from runtime.errors import NotFound, PybuildError, ReferenceInvalid, RegistryError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from runtime.oci.platforms import Platform
     from runtime.oci.references import Reference
     from runtime.store import Store
     from runtime.store.images import Image
+else:
+    Protocol = object
 
 PULL_POLICIES = ("missing", "always", "never", "newer")
 _SHORT_ID = 12

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from runtime.containers import announcing
 from runtime.containers.records import Container, Containers
@@ -34,6 +33,7 @@ from runtime.network.ways import way_out
 from runtime.oci.shortsha import hex_sha256
 from runtime.oci.times import rfc3339
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 

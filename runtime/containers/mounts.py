@@ -6,13 +6,18 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
 
 from frozen import Frozen
 from runtime.containers.documents import Config, HostConfig, MountDocument
 from runtime.errors import NotFound, PybuildError, UsageError
 
-Kind = Literal["bind", "volume", "tmpfs", "image"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal
+
+    Kind = Literal["bind", "volume", "tmpfs", "image"]
+else:
+    Kind = str
 
 VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")

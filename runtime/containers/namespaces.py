@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
 
 from frozen import Frozen
 from runtime.containers.documents import HostConfig
 from runtime.errors import Conflict, UsageError
 from runtime.oci.runtimespec import bind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
 
@@ -57,7 +57,7 @@ def resolved(containers: Containers, host: HostConfig) -> HostConfig:
     if not named:
         return host
     ids = {field: _OTHER + containers.find(mode.removeprefix(_OTHER)).id for field, mode in named.items()}
-    return cast(HostConfig, {**host, **ids})
+    return {**host, **ids}  # type: ignore[typeddict-item]  # fields of words
 
 
 def spaces_of(containers: Containers, host: HostConfig) -> Spaces:

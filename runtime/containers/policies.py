@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from runtime.containers.quantities import parse_size
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.containers.documents import Healthcheck, HostConfig
     from runtime.containers.records import Container, Containers

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import DocumentError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from runtime.errors import NetworkError
 from runtime.network import bridge, home, leases, namespaces, resolv, subnets
 from runtime.store.leases import boot_mark, is_alive, own_name, start_time
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from runtime.network.networks import Network
     from runtime.network.pools import Pool

@@ -10,13 +10,13 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from runtime.errors import NetworkError
 from runtime.network.holderfile import HOLDER, living
 from runtime.network.namespaces import HERE
 from runtime.store.leases import boot_mark, is_alive, start_time
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from frozen import Frozen, field, replace
 from runtime.errors import Conflict, NetworkError, NotFound, UsageError
 from runtime.network import bridge, home, namespaces, nftables, options, pools, subnets
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.network.rtnetlink import Link, Rtnetlink
     from runtime.store import Store

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
 
 from frozen import Frozen
 from runtime.errors import UsageError
@@ -17,7 +16,10 @@ from runtime.network.attach import DNS_ADDRESS
 from runtime.network.endpoints import Endpoint, Lease
 from runtime.network.ways import way_out
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.context import Context
     from runtime.network.publish import Published, Reserved
     from runtime.network.settings import EndpointSettings

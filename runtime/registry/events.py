@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 from frozen import Frozen
 
-Phase = Literal[
-    "waiting", "downloading", "downloaded", "extracting", "complete", "exists", "preparing", "uploading", "uploaded"
-]
-"""Where a blob stands: on its way here up to `complete`, on its way out up to `uploaded`; `exists` needs no way."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Phase = Literal[
+        "waiting", "downloading", "downloaded", "extracting", "complete", "exists", "preparing", "uploading", "uploaded"
+    ]
+    """Where a blob stands: on its way here up to `complete`, on its way out up to `uploaded`; `exists` needs no way."""
+else:
+    Phase = str
 
 
 class TransferStarted(Frozen):
@@ -34,8 +39,8 @@ class BlobProgress(Frozen):
     """The repository that the registry took it from, where it did (`uploaded`)."""
 
 
-Event: TypeAlias = TransferStarted | BlobProgress
-Sink: TypeAlias = Callable[[Event], None]
+Event = TransferStarted | BlobProgress
+Sink = Callable[[Event], None]
 """Takes events from any thread."""
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
 
 from runtime.sandbox import syscalls, userns
 from runtime.store.leases import boot_mark, is_alive, start_time
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from runtime.context import Context
     from runtime.sandbox.userns import IdMap

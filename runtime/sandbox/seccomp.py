@@ -11,12 +11,14 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 from struct import pack
-from typing import TYPE_CHECKING, Any
 
 from runtime.errors import SandboxError
 from runtime.sandbox import profile
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from runtime.context import Context
 
 _RECIPE = 1  # raise it when this module makes other programs of the same profile

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from errno import EINVAL, ENOSPC, EPERM
-from typing import TYPE_CHECKING
 
 from frozen import Frozen
 from runtime.errors import SandboxError
 from runtime.sandbox import syscalls
 from runtime.sandbox.privileges import CAPABILITIES, permitted
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn

@@ -24,7 +24,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 from frozen import Frozen, replace
 from runtime.errors import DigestMismatch, StoreError
@@ -33,7 +32,10 @@ from runtime.store.layers.walk import opened
 from runtime.store.trees import remove_tree
 from runtime.store.view import MergedView
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     # imported where a layer is made or read: a build that changes nothing only looks layers up
     from runtime.context import Cancel
     from runtime.store.database import Row

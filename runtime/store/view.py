@@ -12,11 +12,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, NamedTuple
 
+from frozen import NamedTuple
 from runtime.errors import StoreError
 from runtime.store.layers.tree import Metadata, read_metadata
 from runtime.store.layers.walk import DIRECTORY_FLAGS, FILE_FLAGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import BinaryIO
 
 ImagePath = PurePosixPath | bytes | str
 """A path in an image, from its root, with or without a leading slash."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from frozen import Frozen, TypedDict, asdict, field, replace
+from frozen import Frozen, NamedTuple, TypedDict, asdict, field, replace
 
 
 class Point(Frozen):
@@ -131,3 +131,24 @@ def test_a_typed_dict_is_a_dict_and_knows_its_fields() -> None:
     assert type(made) is dict
     assert made == {"Name": "a"}
     assert list(Document.__annotations__) == ["Name", "Size"]
+
+
+class Place(NamedTuple):
+    """Where."""
+
+    line: int
+    column: int = 1
+
+    @property
+    def shown(self) -> str:
+        return f"{self.line}:{self.column}"
+
+
+def test_a_named_tuple_has_fields_defaults_and_methods() -> None:
+    place = Place(3)
+    assert place == (3, 1)
+    assert place._replace(column=2).shown == "3:2"
+    assert (Place.__name__, Place.__module__, Place.__doc__) == ("Place", __name__, "Where.")
+    line, column = place
+    assert (line, column) == (3, 1)
+    assert pickle.loads(pickle.dumps(place)) == place

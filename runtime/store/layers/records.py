@@ -16,8 +16,8 @@ from __future__ import annotations
 import errno
 import os
 from functools import lru_cache
-from typing import NamedTuple
 
+from frozen import NamedTuple
 from runtime.errors import StoreError
 
 RECORD = "user.pybuild.stat"

@@ -14,12 +14,18 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, NamedTuple
 
+from frozen import NamedTuple
 from runtime.store.layers import records
 from runtime.store.layers.records import StandIn, get_xattr
 
-Kind = Literal["file", "directory", "symlink", "character", "block", "fifo", "socket", "whiteout"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal["file", "directory", "symlink", "character", "block", "fifo", "socket", "whiteout"]
+else:
+    Kind = str
 
 _KINDS: Mapping[int, Kind] = {
     stat.S_IFREG: "file",
