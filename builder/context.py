@@ -316,6 +316,8 @@ def read_ignore_file(directory: Path, dockerfile: Path | None) -> tuple[Path, Ig
     candidates = [] if dockerfile is None else [dockerfile.with_name(dockerfile.name + ".dockerignore")]
     for path in (*candidates, directory / ".dockerignore"):
         try:
+            if not stat_module.S_ISREG(os.stat(path).st_mode):
+                raise PybuildError(f"{path} is no regular file", hint="an ignore file has a pattern a line")
             text = path.read_bytes().decode("utf-8", "surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
             continue

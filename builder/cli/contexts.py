@@ -40,8 +40,11 @@ def read_dockerfile(wanted: str | None, directory: str, context: Context) -> Sou
         return _from_stream(None, context)
     path = Path(wanted) if wanted is not None else _default(Path(directory))
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            data = _read_all(fd, context)
+        finally:
+            os.close(fd)
     except FileNotFoundError as error:
         raise NotFound(
             f"failed to read dockerfile: open {path}: no such file or directory", hint=_hint(wanted, directory)
@@ -62,12 +65,16 @@ def _from_stream(wanted: str | None, context: Context) -> SourceText:
 
 
 def _read_standard_input(context: Context) -> bytes:
-    """Read all of it, at most one byte more than a Dockerfile may have; an interruption ends the wait for more."""
     stream = sys.stdin.buffer
     try:
         fd = stream.fileno()
     except OSError:
         return stream.read(LARGEST + 1)
+    return _read_all(fd, context)
+
+
+def _read_all(fd: int, context: Context) -> bytes:
+    """Read up to the end, or somewhat more than a Dockerfile may have; an interruption ends the wait for a pipe."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     poll.register(context.cancel.fd, select.POLLIN)
@@ -75,7 +82,10 @@ def _read_standard_input(context: Context) -> bytes:
     while sum(map(len, pieces)) <= LARGEST:
         poll.poll()
         context.cancel.check()
-        piece = os.read(fd, 1 << 16)
+        try:
+            piece = os.read(fd, 1 << 16)
+        except BlockingIOError:  # the standard input may be one that does not block, too
+            continue
         if not piece:
             break
         pieces.append(piece)

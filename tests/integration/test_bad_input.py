@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
@@ -271,3 +272,15 @@ def test_a_read_only_root_is_told(box: Program) -> None:
     finally:
         subprocess.run(["umount", "-l", box.home], check=True)
     assert box.text("images", "--format", "{{.Repository}}") == "box"
+
+
+def test_a_pipe_is_a_dockerfile_and_no_ignore_file(box: Program) -> None:
+    context = box.directory("pipes", {"a": "a"})
+    os.mkfifo(context / "pipe", 0o644)
+    build = shlex.join(box.command("build", "-q", "-f", context / "pipe", context))
+    script = f"echo FROM box > {context}/pipe & exec {build}"
+    result = subprocess.run(["sh", "-c", script], capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True)
+    assert result.stdout.startswith(b"sha256:")
+    os.mkfifo(context / ".dockerignore")
+    (context / "Dockerfile").write_text("FROM box\nCOPY a /\n")
+    assert ".dockerignore is no regular file" in complaint(box, "build", context)
