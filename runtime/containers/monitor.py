@@ -358,9 +358,9 @@ class Monitor:
 
     def execute(self, client: Client, payload: bytes) -> None:
         """Leave a further command to a process of its own, forked from this one: the client is that one's."""
-        from runtime.containers.execution import execute  # lazy: most containers have no further command
-
         if os.fork() == 0:
+            from runtime.containers.execution import execute  # lazy: most containers have no further command
+
             execute(self, client, payload)
         del self.clients[client.fd]
         client.sock.close()
