@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -117,6 +117,15 @@ class Program:
         """Give a tree to this user."""
         if self.user:
             subprocess.run(["chown", "-R", f"{self.user}:", str(path)], check=True)
+
+
+def swept(program: Program) -> Iterator[Program]:
+    """Give the program, and at the end remove all containers, their volumes and unused networks: for fixtures."""
+    yield program
+    ids = program.text("ps", "-aq").split()
+    if ids:
+        program("rm", "-fv", *ids)
+    program("network", "prune", "-f")
 
 
 def kill(pid: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import NET, NET6, Program
+from tests.integration.programs import NET, NET6, Program, swept
 from tests.integration.test_published_ports import SERVER, _get, _is_free
 from tests.ports import free_ports
 
@@ -19,16 +19,11 @@ SLEEP = ("sleep", "100")
 
 
 @pytest.fixture
-def box(pybuild: Program, busybox: Path) -> Iterator[Program]:
+def box(box: Program) -> Iterator[Program]:
     """Return the program, as root and as a user, with an image `box`; containers are removed at the end."""
     if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
         pytest.skip("the kernel has no IPv6")
-    pybuild("import", "-", "box", input=busybox.read_bytes())
-    yield pybuild
-    ids = pybuild.text("ps", "-aq").split()
-    if ids:
-        pybuild("rm", "-f", *ids)
-    pybuild("network", "prune", "-f")
+    yield from swept(box)
 
 
 def _endpoint(box: Program, container: str, network: str) -> dict[str, object]:

@@ -8,11 +8,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import NET, Program
+from tests.integration.programs import NET, Program, swept
 from tests.integration.test_published_ports import SERVER, _get, _is_free
 from tests.ports import free_ports
 
@@ -33,14 +32,9 @@ MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 
 
 @pytest.fixture
-def box(pybuild: Program, busybox: Path) -> Iterator[Program]:
+def box(box: Program) -> Iterator[Program]:
     """Return the program, as root and as a user, with an image `box`; containers are removed at the end."""
-    pybuild("import", "-", "box", input=busybox.read_bytes())
-    yield pybuild
-    ids = pybuild.text("ps", "-aq").split()
-    if ids:
-        pybuild("rm", "-f", *ids)
-    pybuild("network", "prune", "-f")
+    yield from swept(box)
 
 
 def _links(box: Program, container: str) -> list[str]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import NET, Program
+from tests.integration.programs import NET, Program, swept
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
@@ -16,14 +15,9 @@ SLEEP = ("sleep", "100")
 
 
 @pytest.fixture
-def box(pybuild: Program, busybox: Path) -> Iterator[Program]:
+def box(box: Program) -> Iterator[Program]:
     """Return the program, as root and as a user, with an image `box`; containers are removed at the end."""
-    pybuild("import", "-", "box", input=busybox.read_bytes())
-    yield pybuild
-    ids = pybuild.text("ps", "-aq").split()
-    if ids:
-        pybuild("rm", "-f", *ids)
-    pybuild("network", "prune", "-f")
+    yield from swept(box)
 
 
 def _address(box: Program, container: str, network: str) -> str:

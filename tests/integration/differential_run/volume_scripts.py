@@ -33,7 +33,7 @@ SCRIPTS = (
         run --rm --tmpfs /full --tmpfs /priv --tmpfs /t @POD@:i stat -c '%u:%g %a' /full /priv /t
         run --rm --mount type=tmpfs,dst=/full --tmpfs /priv:mode=711 @POD@:i stat -c '%a' /full /priv
         run --rm --read-only -v @POD@-p:/w -v /an @POD@:i sh -c 'touch /w/x /an/x && echo made; touch /x' ~ Read-only
-        run --rm -v @POD@-q:/work/dir -w /work/dir/sub @POD@:i sh -c 'pwd; stat -c %a .'
+        run --rm -v @POD@-q:/srv/dir -w /srv/dir/sub @POD@:i sh -c 'pwd; stat -c %a .'
         """,
     ),
     Script(

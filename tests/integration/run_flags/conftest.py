@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import Program
+from tests.integration.programs import Program, swept
 
 
 @pytest.fixture
-def box(pybuild: Program, busybox: Path) -> Iterator[Program]:
+def box(box: Program) -> Iterator[Program]:
     """Return the program, as root and as a user, with an image `box`; containers are removed at the end."""
-    pybuild("import", "-", "box", input=busybox.read_bytes())
-    yield pybuild
-    ids = pybuild.text("ps", "-aq").split()
-    if ids:
-        pybuild("rm", "-fv", *ids)
+    yield from swept(box)
