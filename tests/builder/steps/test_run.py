@@ -53,12 +53,26 @@ def _until(name: str) -> str:
 
 
 def _when_begun(box: Bench, work: Callable[[Path], object]) -> threading.Thread:
-    """Do something, on a thread, once a step has made the file `begun` in the common directory; it is given that."""
+    """Do something, on a thread, once a step has made the file `begun` in the common directory; it is given that.
+
+    Where that cannot be done the build is cancelled, as its step would wait for ever.
+    """
+
+    def find() -> Path | None:
+        # Not `glob`: it fails where a directory that it was about to read has gone.
+        for directory, _, names in os.walk(box.context.layout.root):
+            if "begun" in names:
+                return Path(directory, "begun")
+        return None
 
     def wait() -> None:
-        while not (found := list(box.context.layout.root.glob("**/begun"))):
-            time.sleep(0.02)
-        work(found[0])
+        try:
+            while (found := find()) is None:
+                time.sleep(0.02)
+            work(found)
+        except BaseException:
+            box.context.cancel.set(2)
+            raise
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
