@@ -12,7 +12,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Verb
 from runtime.cli.output import printable
 from runtime.context import Context
-from runtime.errors import Conflict, UsageError
+from runtime.errors import UsageError
 
 VERB = Verb(
     name="top",
@@ -31,13 +31,14 @@ def run(args: Arguments, context: Context) -> int:
     """Print one line a process; options are those of the host's ps(1), by default what `ps -ef` shows."""
     from runtime.containers.groups import pids
     from runtime.containers.records import Containers
+    from runtime.containers.refusals import not_running
     from runtime.store import Store
 
     with Store.open(context) as store:
         containers = Containers(store)
         container = containers.find(args.words[0])
         if not containers.is_running(container):
-            raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
+            raise not_running(container)
         found = pids(containers, container)
     rows = [_TITLES, *filter(None, map(_row, found))] if not args.words[1:] else _by_ps(args.words[1:], found)
     for row in rows:

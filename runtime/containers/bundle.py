@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
+from runtime.containers.cgroup import cgroup_name
 from runtime.containers.documents import HostConfig
 from runtime.containers.mounts import Mount, check_source, make_source, wanted_mounts
 from runtime.containers.namespaces import spaces_of
 from runtime.containers.records import Container, Containers
-from runtime.containers.removal import cgroup_name
 from runtime.containers.security import Security, filter_of, read_security
 from runtime.containers.users import Identity, find_identity
 from runtime.containers.variables import environment

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from frozen import Frozen
 from runtime.containers import processfile, protocol
 from runtime.containers.client import Outcome, Session
-from runtime.containers.lifecycle import connect, refuse_restarting
+from runtime.containers.lifecycle import connect
 from runtime.containers.protocol import frame
 from runtime.containers.records import Container, Containers
+from runtime.containers.refusals import not_running, refuse_restarting
 from runtime.containers.terminal import window
 from runtime.containers.variables import environment
 from runtime.errors import Conflict
@@ -79,7 +80,7 @@ def execute(
         )
     sock = connect(containers, container) if running else None
     if sock is None:
-        raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
+        raise not_running(container)
     attached = 0 if detach else protocol.OUT | protocol.ERR | (protocol.IN if command.stdin else 0)
     identity = containers.store.context.token(64)
     words = f"{command.args[0]} {' '.join(command.args[1:])}"

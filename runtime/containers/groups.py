@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from frozen import Frozen
-from runtime.containers.lifecycle import refuse_restarting
-from runtime.containers.removal import cgroup_name
+from runtime.containers.cgroup import cgroup_name
+from runtime.containers.refusals import not_running, refuse_restarting
 from runtime.errors import Conflict, PybuildError
 from runtime.sandbox.cgroups import hierarchies, write
 
@@ -81,7 +81,7 @@ def pause(containers: Containers, container: Container, *, for_now: bool = False
         raise Conflict(f"Container {container.id} is already paused", hint=f"pybuild unpause {container.name}")
     refuse_restarting(containers, container)
     if state != "running":
-        raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
+        raise not_running(container)
     mark = containers.directory(container.id) / "paused"
     mark.write_text(containers.store.owner)
     if not _freeze(containers, container, frozen=True):

@@ -13,9 +13,13 @@ from runtime.containers import protocol
 from runtime.containers.exits import read_exit
 from runtime.containers.protocol import Frames, frame, number
 from runtime.containers.quantities import parse_signal
-from runtime.containers.records import Container, Containers
-from runtime.errors import Conflict, PybuildError
+from runtime.containers.refusals import not_running
+from runtime.errors import PybuildError
 from runtime.store.leases import is_alive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
 
 DEFAULT_STOP_TIMEOUT = 10
 """Seconds between the stop signal and SIGKILL."""
@@ -42,15 +46,6 @@ def connect(containers: Containers, container: Container) -> socket.socket | Non
     return sock
 
 
-def refuse_restarting(containers: Containers, container: Container) -> None:
-    """Raise Conflict for a container that waits until it is started again."""
-    if containers.state(container) == "restarting":
-        raise Conflict(
-            f"Container {container.id} is restarting, wait until the container is running",
-            hint=f"`pybuild logs {container.name}` shows why it ends",
-        )
-
-
 def stop_signal(container: Container) -> int:
     """Return the number of the signal that asks this container to end."""
     return parse_signal(container.config.get("StopSignal") or "SIGTERM")
@@ -66,7 +61,7 @@ def kill(containers: Containers, container: Container, signal_number: int) -> No
     """Send a signal to the container's first process. Raises Conflict where it does not run."""
     sock = connect(containers, container) if containers.is_running(container) else None
     if sock is None:
-        raise Conflict(f"container {container.id} is not running", hint=f"pybuild start {container.name}")
+        raise not_running(container)
     with sock, suppress(BrokenPipeError):  # one that ended at this moment
         sock.sendall(frame(protocol.SIGNAL, number(signal_number, 1)))
     containers.record_event(container, "kill", signal=str(signal_number))

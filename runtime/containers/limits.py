@@ -75,7 +75,7 @@ def _check(containers: Containers, container: Container, changes: HostConfig) ->
 
 def _apply(containers: Containers, container: Container) -> None:
     from runtime.containers.bundle import resources_of
-    from runtime.containers.removal import cgroup_name
+    from runtime.containers.cgroup import cgroup_name
     from runtime.oci.runtimespec import container_spec
     from runtime.sandbox.cgroups import change
     from runtime.sandbox.failure import LaunchFailure

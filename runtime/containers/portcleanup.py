@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from runtime.containers.records import Container, Containers
 from runtime.network import home, namespaces, portrules, publish
 from runtime.network.nftables import IPV6
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
 
 
 def free_ports(containers: Containers, container: Container) -> None:

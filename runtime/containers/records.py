@@ -353,7 +353,7 @@ class Containers:
             if container.state == "created" and not (self.directory(container.id) / _STARTING).exists():
                 continue  # `create --rm` made it: it waits for its start
             if self.conclude(container.id) and container.auto_remove:
-                from runtime.containers.removal import remove  # lazy: needs this module
+                from runtime.containers.removal import remove  # lazy: only where one ended
 
                 with suppress(Conflict, NotFound):
                     remove(self, container.id)
@@ -373,7 +373,7 @@ class Containers:
         """Remove the control group of a container that nobody holds; False where somebody does."""
         with self._at_rest(container_id, 0) as resting:
             if resting:
-                from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
+                from runtime.containers.cgroup import kill_cgroup  # lazy: only after a kill
 
                 kill_cgroup(self, container_id)
             return resting
@@ -471,7 +471,7 @@ class Containers:
         how = read_exit(self.directory(container.id))
         if how is not None:
             return how
-        from runtime.containers.removal import kill_cgroup  # lazy: only after a kill
+        from runtime.containers.cgroup import kill_cgroup  # lazy: only after a kill
 
         kill_cgroup(self, container.id)
         if container.network.get("ports"):

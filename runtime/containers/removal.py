@@ -9,8 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
-from runtime.containers.records import Container, Containers
 from runtime.errors import Conflict, NotFound, PybuildError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from runtime.containers.records import Container, Containers
 
 _PATIENCE = 2.0
 """Seconds to wait for a lock that is held for a moment only, by a command that looks or by an end that is under way."""
@@ -153,25 +156,6 @@ def dismiss(containers: Containers, container_id: str) -> None:
             time.sleep(0.01)
     with suppress(NotFound):
         remove(containers, container_id, force=True, volumes=True)
-
-
-def kill_cgroup(containers: Containers, container_id: str) -> None:
-    """Remove the cgroup that a killed monitor left, with whatever still runs in it."""
-    from runtime.sandbox.cgroups import Cgroup, hierarchies  # lazy: 2 ms
-
-    container = containers.get(container_id)
-    name = cgroup_name(containers, container_id, container.host_config.get("CgroupParent", "") if container else "")
-    groups = [
-        (hierarchy, f"{hierarchy.directory}/{name}") for hierarchy in hierarchies(own=containers.store.context.rootless)
-    ]
-    Cgroup(name, groups).remove()
-
-
-def cgroup_name(containers: Containers, container_id: str, parent: str = "") -> str:
-    """Return the name of a container's cgroup, which says whose it is, below the group that it was to be in."""
-    name = f"pybuild-{containers.store.layout.key}-{container_id}"
-    above = os.path.normpath(f"/{parent}").strip("/")
-    return f"{above}/{name}" if above else name
 
 
 @contextmanager
