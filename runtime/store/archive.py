@@ -76,6 +76,7 @@ def write_archive(store: Store, selected: Sequence[Selected], sink: Sink) -> Non
     """Write the archive of what was selected; nothing is made any more, but each blob is read once."""
     blobs = {digest for item in selected for digest in _closure(store, item)}
     index, manifest = _documents(store, selected)
+    repositories = _repositories(store, selected)
     tar = ArchiveWriter(sink)
     tar.directory("blobs/")
     for algorithm in sorted({algorithm_of(digest) for digest in blobs}):
@@ -86,6 +87,8 @@ def write_archive(store: Store, selected: Sequence[Selected], sink: Sink) -> Non
     tar.file("index.json", index)
     tar.file("manifest.json", manifest)
     tar.file("oci-layout", LAYOUT)
+    if repositories:
+        tar.file("repositories", repositories)
     tar.end()
 
 
@@ -142,7 +145,22 @@ def _documents(store: Store, selected: Sequence[Selected]) -> tuple[bytes, bytes
             }
         )
     index = Index(manifests=tuple(descriptors)).encode()
-    return index, json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    return index, _document(entries)
+
+
+def _repositories(store: Store, selected: Sequence[Selected]) -> bytes:
+    """Make the document by which archives named images before `manifest.json`: scripts still read names out of it."""
+    tops: dict[str, dict[str, str]] = {}
+    for item in selected:
+        layers = store.images.read_manifest(item.manifest).layers
+        for name in item.names:
+            if name.tag is not None and layers:
+                tops.setdefault(name.familiar_name, {})[name.tag] = hex_of(layers[-1].digest)
+    return _document(tops) if tops else b""
+
+
+def _document(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _annotated(descriptor: Descriptor, name: Reference | None) -> Descriptor:

@@ -116,6 +116,8 @@ def test_an_archive_is_an_oci_layout_and_a_docker_archive(store: Store, archive:
     assert docker["RepoTags"] == ["app:1", "example.com/x/app:2"]
     assert sha256_of(files[docker["Config"]]) == store.images.require("app:1").id
     assert all(name in files for name in docker["Layers"])
+    top = docker["Layers"][-1].rpartition("/")[2]
+    assert json.loads(files["repositories"]) == {"app": {"1": top}, "example.com/x/app": {"2": top}}
     for name, data in files.items():
         if name.startswith("blobs/"):
             assert hex_of(sha256_of(data)) == name.rpartition("/")[2]
@@ -125,6 +127,7 @@ def test_an_image_saved_by_its_id_has_no_name(store: Store, other: Store, archiv
     image = store.images.require("app:1")
     loaded = load(other, io.BytesIO(saved(store, hex_of(image.id)[:12])))
     assert [(item.image.id, item.names) for item in loaded] == [(image.id, ())]
+    assert "repositories" not in files_of(saved(store, hex_of(image.id)))
 
 
 def test_a_repository_without_tag_means_all_its_tags(store: Store, other: Store, make_image: MakeImage) -> None:
