@@ -77,13 +77,14 @@ class Execution(Monitor):
                 pass  # a full disk, or the container is being removed
 
     def done(self, code: int) -> None:
-        """Take the mark away and leave word of the end."""
-        if "id" in self.plan:
-            try:
-                os.unlink(f"execs/{self.plan['id']}")
-            except OSError:
-                return
-            self._write("exec_die", exitCode=str(code))
+        """Leave word of the end and take the mark away, in this order: who finds no mark finds the word."""
+        if "id" not in self.plan or not os.path.exists(mark := f"execs/{self.plan['id']}"):
+            return
+        self._write("exec_die", exitCode=str(code))
+        try:
+            os.unlink(mark)
+        except OSError:
+            pass  # the container is being started anew or removed
 
     def _write(self, action: str, **attributes: str) -> None:
         """Append to the container's journal, if the container is not being removed."""
