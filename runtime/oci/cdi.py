@@ -77,6 +77,8 @@ def _devices(path: Path) -> Iterator[CdiDevice]:
                 annotations={**annotations, **(entry.get("annotations") or {})},
                 edits=(document.get("containerEdits") or {}, entry.get("containerEdits") or {}),
             )
+    except FileNotFoundError:
+        return  # it was there a moment ago
     except ModuleNotFoundError as error:
         raise PybuildError(
             f"{path} is YAML, which needs the Python package pyyaml", hint="install it: pip install 'pybuild[all]'"
