@@ -87,6 +87,8 @@ def create(
     view = containers.store.snapshots.view(containers.store.images.unpacked(image))
     find_identity(view, config.get("User", ""), host.get("GroupAdd") or ())  # its errors belong here
     container_id = context.token(64)
+    while container_id[:12].isdecimal():  # some programs take a host name of digits for a number
+        container_id = context.token(64)
     if not config.get("Hostname"):
         shared = "host" in (host.get("UTSMode"), host.get("NetworkMode"))
         config["Hostname"] = os.uname().nodename if shared else container_id[:12]
