@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
-from enum import Enum
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import TypeAlias
 
-from frozen import Frozen
 from grammar.errors import DockerfileError
 from grammar.expansion import SPACES
+from grammar.ignorepatterns import WORD, CharacterClass, Repeated, Token, Wild, alternatives, may_be_slow
 
 _LONGEST_PATH = 4096
 """PATH_MAX of Linux: no file's path is longer, so no regular expression sees one."""
@@ -30,50 +28,6 @@ _DEEP = 16
 
 _MANY_STARS = 2
 """With more of them a backtracking expression could take more than quadratic time."""
-
-
-class Wild(Enum):
-    """What a pattern has besides characters and classes."""
-
-    ONE = "?"
-    STAR = "*"
-    ANYWHERE = "**/"
-    """Nothing, or anything that ends with a slash."""
-    REST = "**"
-    """Anything at all."""
-    START = "^"
-    """Where the path begins, as in a regular expression."""
-    OR = "|"
-    """Between alternatives, as in a regular expression; it is gone once they are apart."""
-    BOUNDARY = "\\b"
-    """The beginning or the end of a word, as in a regular expression."""
-    NO_BOUNDARY = "\\B"
-
-
-class CharacterClass(Frozen, kw_only=False):
-    """`[a-z]`, `[^abc]`: ranges of characters, both ends included."""
-
-    negated: bool
-    ranges: tuple[tuple[str, str], ...]
-
-    def __contains__(self, character: str) -> bool:
-        return any(low <= character <= high for low, high in self.ranges) != self.negated
-
-
-Token: TypeAlias = str | Wild | CharacterClass
-
-_SIGNS: Mapping[str, Token] = {"|": Wild.OR, "^": Wild.START}
-_DIGITS = (("0", "9"),)
-_WORD = (*_DIGITS, ("A", "Z"), ("_", "_"), ("a", "z"))
-_BLANKS = (("\t", "\n"), ("\f", "\r"), (" ", " "))
-_ESCAPES: dict[str, Token] = {
-    **dict(zip("aftnrv", "\a\f\t\n\r\v", strict=True)),
-    **{letter: CharacterClass(False, ranges) for letter, ranges in (("d", _DIGITS), ("w", _WORD), ("s", _BLANKS))},
-    **{letter: CharacterClass(True, ranges) for letter, ranges in (("D", _DIGITS), ("W", _WORD), ("S", _BLANKS))},
-    "b": Wild.BOUNDARY,
-    "B": Wild.NO_BOUNDARY,
-}
-"""What a backslash before a letter is: Docker hands it to a regular expression, so that `\\d` is a digit."""
 
 
 class IgnoreFile:
@@ -227,14 +181,14 @@ class _Positions:
     @cached_property
     def boundaries(self) -> int:
         """The positions at which a word begins or ends."""
-        inside = self.mask(_ESCAPES["w"])
+        inside = self.mask(WORD)
         return inside ^ inside << 1
 
     def mask(self, wanted: Token) -> int:
         """Return the positions before a character that is, or is in, `wanted`."""
         mask = self._masks.get(wanted)
         if mask is None:
-            assert not isinstance(wanted, Wild)
+            assert isinstance(wanted, str | CharacterClass)
             bits = ("1" if character in wanted else "0" for character in reversed(self.text))
             mask = self._masks[wanted] = int("0" + "".join(bits), 2)
         return mask
@@ -246,7 +200,9 @@ class _Positions:
         if token is Wild.ONE:
             return (reached & self.others) << 1
         if token is Wild.STAR:
-            return ((reached & self.others) + self.others ^ self.others) | reached
+            return _run(reached, self.others)
+        if isinstance(token, Repeated):
+            return self._repeat(token, reached)
         lowest = (reached & -reached).bit_length() - 1
         if lowest < 0:
             return 0
@@ -254,11 +210,29 @@ class _Positions:
             return (self.end << 1) - (1 << lowest)
         if token is Wild.START:
             return reached & 1
+        if token is Wild.END:
+            return reached & self.end
         if token is Wild.BOUNDARY:
             return reached & self.boundaries
         if token is Wild.NO_BOUNDARY:
             return reached & ~self.boundaries
         return reached | self.slashes >> lowest << lowest + 1
+
+    def _repeat(self, repeated: Repeated, reached: int) -> int:
+        for _ in range(repeated.least):
+            reached = self.step(repeated.token, reached) if reached else 0
+        if repeated.most is None:
+            return _run(reached, self.others if repeated.token is Wild.ONE else self.mask(repeated.token))
+        found = further = reached
+        for _ in range(repeated.most - repeated.least):
+            further = self.step(repeated.token, further) if further else 0
+            found |= further
+        return found
+
+
+def _run(reached: int, wanted: int) -> int:
+    """Return the positions that any number of wanted characters leads to: a carry runs through all that adjoin."""
+    return ((reached & wanted) + wanted ^ wanted) | reached
 
 
 @lru_cache(maxsize=1)
@@ -277,8 +251,9 @@ class _Pattern:
     @cached_property
     def source(self) -> str | None:
         """Return the pattern as the text of a regular expression, or None if that could take long to match."""
-        stars = sum(token in (Wild.STAR, Wild.ANYWHERE, Wild.REST) for token in self.tokens)
-        return None if stars > _MANY_STARS else "".join(_as_expression(token) for token in self.tokens)
+        if may_be_slow(self.tokens, _MANY_STARS):
+            return None
+        return "".join(_as_expression(token) for token in self.tokens)
 
     @cached_property
     def _expression(self) -> re.Pattern[str] | None:
@@ -326,6 +301,9 @@ def _as_expression(token: Token) -> str:
     if isinstance(token, CharacterClass):
         ranges = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in token.ranges)
         return f"[{'^' if token.negated else ''}{ranges}]"
+    if isinstance(token, Repeated):
+        most = "" if token.most is None else token.most
+        return f"(?:{_as_expression(token.token)}){{{token.least},{most}}}"
     return _EXPRESSIONS[token]
 
 
@@ -335,6 +313,7 @@ _EXPRESSIONS = {
     Wild.ANYWHERE: "(?:.*/)?",
     Wild.REST: ".*",
     Wild.START: r"\A",
+    Wild.END: r"\Z",
     Wild.BOUNDARY: r"(?a:\b)",
     Wild.NO_BOUNDARY: r"(?a:\B)",
 }
@@ -353,7 +332,7 @@ def _read(line: str) -> list[_Pattern]:
         cleaned = text
     if includes and (not text or cleaned == "/"):
         raise DockerfileError(f'illegal exclusion pattern: "{line}"', hint="write a path or pattern behind the !")
-    return [_Pattern(tokens=tokens, includes=includes) for tokens in _alternatives(cleaned, line)]
+    return [_Pattern(tokens=tokens, includes=includes) for tokens in alternatives(cleaned, line)]
 
 
 def _read_pattern(text: str) -> list[_Pattern]:
@@ -362,102 +341,4 @@ def _read_pattern(text: str) -> list[_Pattern]:
     includes = cleaned.startswith("!")
     if cleaned == "!":
         raise DockerfileError(f'illegal exclusion pattern: "{text}"', hint="write a path or pattern behind the !")
-    return [_Pattern(tokens=tokens, includes=includes) for tokens in _alternatives(cleaned[includes:], text)]
-
-
-def _alternatives(pattern: str, line: str) -> list[tuple[Token, ...]]:
-    """Return what `pattern` may be, each once: one thing, unless Docker makes a regular expression with a `|` of it.
-
-    There `|` and `^` mean what they mean in one; and as only its first alternative is held to the beginning of the path
-    and only the last to its end, `*.log|*.tmp` is all that begins with `*.log` or ends with `*.tmp`.
-    """
-    core = pattern[2:] if pattern.startswith("**") else pattern.removesuffix("**")
-    if not re.search(r"[*?\\\[\]]", core):
-        return [tuple(_tokens(pattern, line, {}))]
-    tokens = _tokens(pattern.removeprefix("\ufeff"), line, _SIGNS)
-    found: list[list[Token]] = [[]]
-    for token in tokens:
-        if token is Wild.OR:
-            found[-1].append(Wild.REST)
-            found.append([Wild.REST])
-        else:
-            found[-1].append(token)
-    return list(dict.fromkeys(map(tuple, found)))
-
-
-def _tokens(pattern: str, line: str, signs: Mapping[str, Token]) -> list[Token]:
-    """Return the tokens of a pattern; `signs` are further characters that stand for something."""
-    tokens: list[Token] = []
-    position = 0
-    while position < len(pattern):
-        character = pattern[position]
-        position += 1
-        if character in signs:
-            tokens.append(signs[character])
-        elif character == "*" and pattern.startswith("*", position):
-            position += 1
-            position += pattern.startswith("/", position)
-            tokens.append(Wild.ANYWHERE if position < len(pattern) else Wild.REST)
-        elif character == "*":
-            tokens.append(Wild.STAR)
-        elif character == "?":
-            tokens.append(Wild.ONE)
-        elif character == "[":
-            group, position = _class(pattern, position, line)
-            tokens.append(group)
-        elif character == "\\":
-            character, position = _escaped(pattern, position, line)
-            tokens.append(_escape(character, line))
-        else:
-            tokens.append(character)
-    if _matches_ends(pattern):
-        tokens[0] = Wild.REST
-    return tokens
-
-
-def _escape(character: str, line: str) -> Token:
-    token = _ESCAPES.get(character)
-    if token is not None:
-        return token
-    if not character.isascii() or character.isalnum():
-        raise _bad(line, f"\\{character} means nothing; between directories stands a /")
-    return character
-
-
-def _matches_ends(pattern: str) -> bool:
-    """Return whether `**name` stands for all paths that end in `name`: so it is if nothing in it is special."""
-    return pattern.startswith("**") and pattern[2:3] not in ("", "/") and not re.search(r"[*?\\\[\]]", pattern[2:])
-
-
-def _class(pattern: str, position: int, line: str) -> tuple[CharacterClass, int]:
-    """Read a character class from behind its bracket; return it and the place behind the closing one."""
-    negated = pattern.startswith("^", position)
-    position += negated
-    ranges: list[tuple[str, str]] = []
-    while not (ranges and pattern.startswith("]", position)):
-        low, position = _member(pattern, position, line)
-        high = low
-        if pattern.startswith("-", position):
-            high, position = _member(pattern, position + 1, line)
-        if high < low:
-            raise _bad(line, f"the range {low}-{high} is the wrong way round")
-        ranges.append((low, high))
-    return CharacterClass(negated, tuple(ranges)), position + 1
-
-
-def _member(pattern: str, position: int, line: str) -> tuple[str, int]:
-    """Read one character of a class; `-` and `]` need a backslash."""
-    character = pattern[position : position + 1]
-    if character in ("", "-", "]"):
-        raise _bad(line, "close the bracket; - and ] in it need a backslash")
-    return _escaped(pattern, position + 1, line) if character == "\\" else (character, position + 1)
-
-
-def _escaped(pattern: str, position: int, line: str) -> tuple[str, int]:
-    if position >= len(pattern):
-        raise _bad(line, "a backslash needs a character behind it")
-    return pattern[position], position + 1
-
-
-def _bad(line: str, hint: str) -> DockerfileError:
-    return DockerfileError(f"syntax error in pattern: {line}", hint=hint)
+    return [_Pattern(tokens=tokens, includes=includes) for tokens in alternatives(cleaned[includes:], text)]

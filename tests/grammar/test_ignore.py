@@ -99,7 +99,53 @@ CASES = [
     ("/", "a", False),
     ("é*", "éa", True),
     ("\ufeffa", "a", True),
+    ("a[*]", "a[]", True),  # between brackets a star is what it is for Docker outside of them: [^/]*
+    ("a[*]", "a^/[]", True),
+    ("a[*]", "a*", False),
+    ("a[?]", "a/]", True),
+    ("a[?]", "a?", False),
+    ("a[^?]", "a?", False),
+    ("a[**/b]", "a.", True),
+    (r"a[\d]", "a7", True),
+    (r"a[\d]", "ad", False),
+    (r"a[\d-z]", "a-", True),
+    (r"a[^\W]", "a_", True),
+    ("a[[:alpha:]]", "aq", True),
+    ("a[[:alpha:]7]", "a7", True),
+    ("a[[:^alpha:]]", "aq", False),
+    ("a[.]b", "a.b", True),
+    ("?{2}", "ab", True),  # what else is special in a regular expression and is no sign of a pattern's
+    ("?{2}", "a", False),
+    ("a{1,2}?", "aab", True),
+    ("a{1,}?", "aaaab", True),
+    ("a{,2}?", "a{,2}b", True),
+    ("{2}a?", "ab", True),
+    (r"\x61\142", "ab", True),
+    (r"a\Q*", "a[^/]*$", True),
+    (r"\Q+\E?", r"\+a", True),
+    (r"\Aa?", "ab", True),
+    (r"a\z?", "ab", False),
+    ("a*[-b]", "ax-", True),  # Go looks no further than at what stands before the star
+    ("a*[]b]", "a]", True),
+    ("a*\\", "ax$y", True),
     ("", "a", False),
+]
+
+BAD_EXPRESSIONS = [
+    *(
+        "[[:nope:]]",
+        "a[[:alpha:]",
+        r"[a-\d]",
+        r"[\b]",
+        "*{2}",
+        "a{2}{2}?",
+        "?{1001}",
+        "?{3,2}",
+        "?|{2}",
+        r"?\p",
+        "*[-a]",
+        "a*[a",
+    ),
 ]
 
 SEQUENCES = [
@@ -129,13 +175,35 @@ def test_the_last_match_decides(patterns: list[str], path: str, expected: bool) 
 
 
 @pytest.mark.parametrize(
-    "pattern", ["!", " ! ", "!/", "[", "[]", "[]a]", "[a", "[a-", "[-a]", "[^", "a\\", "[b-a]", "src\\gen", "\\é"]
+    "pattern",
+    [
+        "!",
+        " ! ",
+        "!/",
+        "[",
+        "[]",
+        "[]a]",
+        "[a",
+        "[a-",
+        "[-a]",
+        "[^",
+        "a\\",
+        "[b-a]",
+        "src\\gen",
+        "\\é",
+        *BAD_EXPRESSIONS,
+    ],
 )
 def test_a_bad_pattern_is_named_with_its_line(pattern: str) -> None:
     with pytest.raises(DockerfileError) as caught:
         IgnoreFile(["# comment", "", pattern])
     assert caught.value.line == 3
     assert pattern.strip() in caught.value.message
+
+
+def test_repeats_without_end_are_refused() -> None:
+    with pytest.raises(DockerfileError, match="syntax error in pattern"):
+        IgnoreFile(["a{1000}?" * 4000])
 
 
 def test_the_context_itself_is_never_left_out() -> None:
@@ -162,7 +230,8 @@ def test_a_walk_may_skip_what_nothing_brings_back(patterns: list[str], directory
     assert IgnoreFile(patterns).may_reinclude_below(directory) is expected
 
 
-SIGNS = st.text(alphabet="abdwB/*?!.[]^|-\\ #", max_size=8)
+PIECES = (*"ab[]^*?|\\", "{2}", "{1,}", "[:alpha:]", r"\Q", r"\E", r"\z", r"\A", r"\x61", r"\d")
+SIGNS = st.text(alphabet="abdwB/*?!.[]^|-\\ #", max_size=8) | st.lists(st.sampled_from(PIECES)).map("".join)
 PATH = st.lists(st.text(alphabet="ab.*", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join)
 
 

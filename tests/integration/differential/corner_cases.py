@@ -60,6 +60,9 @@ EXCLUDED: Mapping[str, str | Special] = {
     "d/!x": "!",
     "d/#h": "#",
 }
+BRACKETS: Mapping[str, str | Special] = dict.fromkeys(
+    ("a1", "ad", "a*", "a?", "a[", "a[]", "a-", "a.", "a]", "a\\", "ab", "aab", "a{2}b", "ax-", "é"), ""
+)
 TAKEN_BACK: Mapping[str, str | Special] = {
     "docs/x.md": "1",
     "docs/s/y.md": "2",
@@ -314,6 +317,13 @@ CORNERS: tuple[Case, ...] = (
         "COPY . /o",
         {".dockerignore": "a\\d\nbuild\\bin\n\\w.x\n", "a1": "", "ad": "", "buildbin": "", "q.x": "", "-.x": ""},
     ),
+    *(
+        Case(f"ignore-brackets-{number}", "FROM scratch\nCOPY . /o/", {**BRACKETS, ".dockerignore": f"{line}\n"})
+        for number, line in enumerate(
+            ("a[*]", "a[?]", "a[^*]", r"a[\d]", r"a[\w.]", "a[[:alpha:]]", "a[**/b]", "a*[-b]", "?{2}b", r"\x61?"), 1
+        )
+    ),
+    Case("exclude-brackets", "COPY --exclude=a[*] --exclude=*[[:digit:]] . /o/", BRACKETS),
     *(
         Case(f"ignore-taken-back-{number}", "FROM scratch\nCOPY . /o/", {**TAKEN_BACK, ".dockerignore": lines})
         for number, lines in enumerate(
