@@ -32,7 +32,7 @@ while True:
 _ASK = """
 import socket, sys
 try:
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), 2) as connection:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), float(sys.argv[3])) as connection:
         print(connection.recv(100).decode(), end="")
 except OSError as error:
     print(type(error).__name__, end="")
@@ -76,10 +76,19 @@ def ip(*words: str, pid: int | None = None) -> str:
     return subprocess.run((*before, "ip", *words), check=True, capture_output=True, text=True).stdout
 
 
-def ask(address: str, *, pid: int, port: int = PORT) -> str:
-    """Connect from the namespace of `pid`; returns what the server says, or the name of the error."""
-    command = ("nsenter", "-n", "-t", str(pid), sys.executable, "-I", "-S", "-c", _ASK, address, str(port))
+def ask(address: str, *, pid: int, port: int = PORT, seconds: float = 60) -> str:
+    """Connect from the namespace of `pid`; returns what the server says, or the name of the error.
+
+    Where nobody is to be reached, few `seconds` say so.
+    """
+    words = (_ASK, address, str(port), str(seconds))
+    command = ("nsenter", "-n", "-t", str(pid), sys.executable, "-I", "-S", "-c", *words)
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def silent(address: str, *, pid: int, port: int = PORT) -> bool:
+    """Tell whether nothing at all comes back from there."""
+    return ask(address, pid=pid, port=port, seconds=2) in ("TimeoutError", "OSError")
 
 
 @contextmanager

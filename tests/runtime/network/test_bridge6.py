@@ -14,7 +14,7 @@ from runtime.network import attach, bridge, portrules, rtnetlink
 from runtime.network.bridge import Bridge, Design, bridge_name
 from runtime.network.nftables import IPV6, NFPROTO_IPV6, Manner, Nftables
 from runtime.network.rtnetlink import Rtnetlink
-from tests.runtime.network.machines import KEY, PORT, ask, choose, document, eventually, ip, sleeper
+from tests.runtime.network.machines import KEY, PORT, ask, choose, document, eventually, ip, silent, sleeper
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin]
 
@@ -78,7 +78,7 @@ def test_a_container_goes_out_under_the_machines_address_and_is_not_reached_from
         assert ask(OUTSIDE, pid=container) == UPLINK
     ip("-6", "route", "add", f"{SUBNET}/64", "via", UPLINK, pid=far)
     with server(container):
-        assert ask(f"{SUBNET}2", pid=far) == "TimeoutError"
+        assert silent(f"{SUBNET}2", pid=far)
 
 
 def test_without_masquerade_a_container_is_seen_itself(far: int, container: int) -> None:
@@ -110,14 +110,14 @@ def test_containers_reach_each_other_unless_they_are_kept_apart(far: int, contai
         assert ask(f"{SUBNET}2", pid=other) == f"{SUBNET}3"
         _attach(found, third, 4, apart=True)
         _attach(found, fourth, 5, apart=True)
-        assert ask(f"{SUBNET}4", pid=fourth) in ("TimeoutError", "OSError")
+        assert silent(f"{SUBNET}4", pid=fourth)
 
 
 def test_an_internal_bridge_has_no_way_out(far: int, container: int) -> None:
     found, _ = bridge.ensure(_design(internal=True), choose)
     _attach(found, container)
     with server(far):
-        assert ask(OUTSIDE, pid=container) == "TimeoutError"
+        assert silent(OUTSIDE, pid=container)
 
 
 def test_nothing_is_left_of_either_version(far: int) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -117,12 +117,13 @@ def connected(mode: str, home: Path, *, resolv_conf: Path | None = None) -> Iter
                 os.kill(int(answer), signal.SIGKILL)
 
 
-def helpers_of(pid: int) -> list[int]:
+def helpers_of(pid: int, container: int) -> list[int]:
     """List the keeper and the helper that a process has started, and what they started."""
     found = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        if not Path(f"/proc/{child}/cmdline").read_bytes().startswith(b"sleep\0"):
-            found += [int(child), *helpers_of(int(child))]
+    with suppress(FileNotFoundError, ProcessLookupError):  # what a helper has for a moment at its start
+        for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+            if child != container:
+                found += [child, *helpers_of(child, container)]
     return found
 
 
@@ -140,13 +141,13 @@ def test_a_container_reaches_the_outside_but_not_the_loopback_of_the_host(
         container = int(answer)
         assert ask(OUTSIDE, pid=container) == UPLINK
         for address in ("127.0.0.1", "10.0.2.2"):
-            assert "Error" in ask(address, pid=container, port=82)
+            assert "Error" in ask(address, pid=container, port=82, seconds=2)
 
 
 def test_nothing_of_the_helper_outlives_the_container(helper: str, home: Path, machine: int) -> None:
     with connected(helper, home) as (process, answer):
         assert answer.isdecimal()
-        helpers = helpers_of(process.pid)
+        helpers = helpers_of(process.pid, int(answer))
         assert len(helpers) >= 2, "the keeper, the helper, and what that has for a moment at its start"
         os.kill(int(answer), signal.SIGKILL)
         assert eventually(lambda: not any(is_alive(pid) for pid in helpers))
@@ -154,7 +155,7 @@ def test_nothing_of_the_helper_outlives_the_container(helper: str, home: Path, m
 
 def test_nothing_of_the_helper_outlives_its_caller(helper: str, home: Path, machine: int) -> None:
     with connected(helper, home) as (process, answer):
-        helpers = helpers_of(process.pid)
+        helpers = helpers_of(process.pid, int(answer))
         assert len(helpers) >= 2, "the keeper, the helper, and what that has for a moment at its start"
         process.kill()
         assert eventually(lambda: not any(is_alive(pid) for pid in helpers))
@@ -162,17 +163,20 @@ def test_nothing_of_the_helper_outlives_its_caller(helper: str, home: Path, mach
 
 
 def test_a_killed_keeper_takes_its_helper_with_it(helper: str, home: Path, machine: int) -> None:
-    with connected(helper, home) as (process, _):
-        keeper, *others = helpers_of(process.pid)
+    with connected(helper, home) as (process, answer):
+        keeper, *others = helpers_of(process.pid, int(answer))
         assert others
         os.kill(keeper, signal.SIGKILL)
         assert eventually(lambda: not any(is_alive(pid) for pid in others))
 
 
 def test_the_helper_holds_no_file_of_its_caller(helper: str, home: Path, machine: int) -> None:
-    with connected(helper, home) as (process, _):
-        for pid in filter(is_alive, helpers_of(process.pid)):
-            open_files = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+    with connected(helper, home) as (process, answer):
+        for pid in helpers_of(process.pid, int(answer)):
+            open_files = set()
+            with suppress(FileNotFoundError, ProcessLookupError):
+                for entry in os.listdir(f"/proc/{pid}/fd"):
+                    open_files.add(os.readlink(f"/proc/{pid}/fd/{entry}"))
             assert "/etc/passwd" not in open_files
             assert not any(name.startswith("pipe:") and name in pipes_of(process.pid) for name in open_files)
 

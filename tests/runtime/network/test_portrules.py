@@ -126,7 +126,7 @@ def test_a_container_does_not_reach_the_hosts_loopback(connected: int) -> None:
             ),
             check=False,
         )
-        assert "Error" in ask("127.0.0.1", pid=connected, port=PORT + 1)
+        assert "Error" in ask("127.0.0.1", pid=connected, port=PORT + 1, seconds=2)
 
 
 def test_what_a_dead_container_left_gives_way(connected: int) -> None:
@@ -159,7 +159,7 @@ def test_an_attendant_withdraws_the_ports_when_the_container_ends(container: int
     poll = select.poll()
     ended = os.pidfd_open(attendants[0])
     poll.register(ended, select.POLLIN)
-    assert poll.poll(5000)
+    assert poll.poll(60_000)
     os.close(ended)
     attach.leave(made, attendants)
     with Nftables() as rules:
