@@ -147,11 +147,14 @@ class ScriptedServer:
         return answer.cut is None and length == len(answer.body)
 
     def _chosen(self, request: Request) -> Answer:
-        for fault in self._faults:
-            if fault.times > 0 and fault.method == request.method and fault.part in request.path:
-                fault.times -= 1
-                return fault.answer if isinstance(fault.answer, Answer) else fault.answer(request)
-        return self._handler(request)
+        answer: Answer | Handler = self._handler
+        with self._lock:
+            for fault in self._faults:
+                if fault.times > 0 and fault.method == request.method and fault.part in request.path:
+                    fault.times -= 1
+                    answer = fault.answer
+                    break
+        return answer if isinstance(answer, Answer) else answer(request)
 
 
 def _read(reader: object) -> Request | None:

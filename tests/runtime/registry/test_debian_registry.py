@@ -235,7 +235,7 @@ def test_wrong_words_of_login_are_refused(alone: Context) -> None:
         (("login", "-u", "a", "-p", "b", "--password-stdin", "r.example"), "mutually exclusive"),
         (("login", "r.example"), "Cannot perform an interactive login from a non TTY device"),
         (("login", "-u", "a", "--password-stdin", "a b"), "is no registry"),
-        (("search", "--limit", "0", "x"), "outside the range"),
+        (("search", "--limit", "101", "x"), "outside the range"),
         (("search", "--filter", "x=y", "x"), "invalid filter"),
     ):
         done = pybuild(alone, *words, stdin="secret\n")

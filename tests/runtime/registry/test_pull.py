@@ -86,6 +86,15 @@ def test_an_image_is_pulled_named_and_unpacked(
     assert pulled.image.manifest.digest == sample.digest
 
 
+def test_the_name_of_nothing_is_reserved(store: Store, make_transport: Callable[..., Transport]) -> None:
+    with session_for(store, make_transport) as session:
+        for text in ("scratch", "library/scratch:1", f"docker.io/scratch@sha256:{'0' * 64}"):
+            with pytest.raises(NotFound, match="'scratch' is a reserved name"):
+                pull(store, parse_reference(text), session)
+        with pytest.raises(NotFound, match="'scratch' is a reserved name"):
+            list(pull_all(store, parse_reference("scratch"), session))
+
+
 def test_docker_schema_2_is_kept_byte_for_byte(store: Store, registry: MemoryRegistry, fetch: Pull) -> None:
     sample = add_image(registry, "team/app", docker=True)
     pulled = fetch()
@@ -412,9 +421,9 @@ def test_a_failed_blob_stops_the_others(registry: MemoryRegistry, server: Script
         failed.set()
         return Answer(404)
 
-    def hold(request: Request) -> Answer:
+    def hold(_request: Request) -> Answer:
         failed.wait()
-        return registry(request)
+        return Answer(200, body=bytes(9), cut=1, stall=1000)  # none of them would ever end
 
     server.fault("GET", f"/blobs/{digest_of(sample.layers[0])}", fail, times=99)
     for layer in sample.layers[1:]:

@@ -58,7 +58,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request; an iterator is sent in chunks, without a length."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
         try:
             connection.request(method, path, body, {**self.headers, **(headers or {})})
             response = connection.getresponse()
@@ -151,13 +151,13 @@ def served(context: Context, settings: Settings) -> Iterator[Client]:
         thread = threading.Thread(target=work)
         thread.start()
         try:
-            ready.wait(30)
+            ready.wait(60)
             if failures:
                 raise failures[0]
             yield Client(urls[0], store)
         finally:
             stop.set(15)
-            thread.join(30)
+            thread.join(60)
         assert not thread.is_alive()
         if failures:
             raise failures[0]

@@ -23,7 +23,7 @@ ABSENT = "sha256:" + "0" * 64
 
 def eventually(said: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not said():
         assert time.monotonic() < deadline
         time.sleep(0.05)

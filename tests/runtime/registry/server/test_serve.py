@@ -83,7 +83,7 @@ def run(context: Context) -> Iterator[Run]:
 def until_kept(context: Context, place: str, size: int) -> None:
     """Wait until so many bytes of an upload are on the disk."""
     upload = context.layout.root / "registry/uploads" / place.rpartition("/")[2]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (upload.exists() and upload.stat().st_size >= size):
         assert time.monotonic() < deadline, "nothing comes"
         time.sleep(0.01)
@@ -106,7 +106,7 @@ def test_it_says_where_it_listens_and_ends_with_success(run: Run) -> None:
     assert process.first.startswith("listening on http://127.0.0.1:")
     assert process.call("GET", "/v2/").status == 200
     process.popen.send_signal(signal.SIGTERM)
-    assert process.popen.communicate(timeout=30) == ("", "")
+    assert process.popen.communicate(timeout=60) == ("", "")
     assert process.popen.returncode == 0
 
 
@@ -117,14 +117,14 @@ def test_a_stop_lets_open_requests_end_and_takes_no_new_ones(run: Run, context: 
     with half_sent(process, place, data, MIB) as connection:
         until_kept(context, place, MIB // 2)
         process.popen.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         with pytest.raises(ConnectionRefusedError):
             while time.monotonic() < deadline:
                 socket.create_connection((process.host, process.port)).close()
                 time.sleep(0.02)
         connection.sendall(data[MIB:])
         assert connection.recv(100).startswith(b"HTTP/1.1 202")
-    process.popen.communicate(timeout=30)
+    process.popen.communicate(timeout=60)
     assert process.popen.returncode == 0
     again = run()
     assert again.call("PUT", f"{place}?digest={digest_of(data)}", b"").status == 201
@@ -192,7 +192,7 @@ def test_a_certificate_makes_it_speak_tls(run: Run, tmp_path: Path, missing: Cal
     process = run("--tls-cert", str(certificate), "--tls-key", str(key))
     assert process.url.startswith("https://")
     context = ssl.create_default_context(cafile=str(certificate))
-    connection = http.client.HTTPSConnection(process.host, process.port, context=context, timeout=30)
+    connection = http.client.HTTPSConnection(process.host, process.port, context=context, timeout=60)
     data = os.urandom(3 * MIB)
     connection.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(data)}", data)
     answer = connection.getresponse()
@@ -262,22 +262,22 @@ def test_without_its_libraries_the_verb_says_which_command_installs_them(context
 def test_a_connection_on_which_no_request_comes_is_given_up(
     start: StartRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runtime.registry.server.serve._HEAD", 0.5)
+    monkeypatch.setattr("runtime.registry.server.serve._HEAD", 1.0)
     client = start()
-    with (
-        socket.create_connection((client.host, client.port), timeout=30) as silent,
-        socket.create_connection((client.host, client.port), timeout=30) as slow,
-        socket.create_connection((client.host, client.port), timeout=30) as used,
-    ):
+    with socket.create_connection((client.host, client.port), timeout=60) as used:
         used.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert used.recv(4096).startswith(b"HTTP/1.1 200")
-        slow.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
-        with suppress(ConnectionError):
-            while not select.select([slow], [], [], 0.1)[0]:
-                slow.sendall(b"X-A: b\r\n")
-        for connection in (silent, slow):
+        with (
+            socket.create_connection((client.host, client.port), timeout=60) as silent,
+            socket.create_connection((client.host, client.port), timeout=60) as slow,
+        ):
+            slow.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n")
             with suppress(ConnectionError):
-                assert connection.recv(4096) == b""
+                while not select.select([slow], [], [], 0.1)[0]:
+                    slow.sendall(b"X-A: b\r\n")
+            for connection in (silent, slow):
+                with suppress(ConnectionError):
+                    assert connection.recv(4096) == b""
         used.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert used.recv(4096).startswith(b"HTTP/1.1 200"), "one that was used may be used again"
 
