@@ -20,7 +20,7 @@ def test_answers_come_in_the_order_of_the_items(count: int) -> None:
 
 
 def test_two_calls_are_at_work_at_once() -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
 
     def meet(_: str) -> int:
         return both.wait()
@@ -30,7 +30,7 @@ def test_two_calls_are_at_work_at_once() -> None:
 
 
 def test_what_fails_is_told_wherever_it_failed() -> None:
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
 
     def fail(word: str) -> str:
         both.wait()

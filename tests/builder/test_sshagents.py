@@ -56,12 +56,12 @@ def agent_socket(path: Path, answer: bytes) -> Iterator[list[bytes]]:
         thread.start()
         yield asked
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
+        thread.join(60)
 
 
 def ask(path: Path, message: bytes) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(5)
+        connection.settimeout(60)
         connection.connect(os.fspath(path))
         connection.sendall(message)
         return connection.recv(65536)

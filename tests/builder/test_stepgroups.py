@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from runtime.oci.runtimespec import Resources
 from runtime.sandbox.cgroups import hierarchies
 from tests.builder.benches import Bench
 
+_PARENT = f"pybuild-test-{os.getpid()}"
 LIMITED = Resources(memory=64 << 20, swap=64 << 20, pids=200, cpu_quota=50_000, cpu_period=100_000)
 MEMORY = "FROM localhost/base\nRUN x=$(head -c 200000000 /dev/zero | tr '\\0' x); echo ${#x}\n"
 
@@ -40,9 +42,9 @@ def test_a_step_that_wants_more_memory_than_it_may_have_is_killed(bench: Bench) 
 @pytest.mark.cgroup
 def test_limits_are_no_part_of_a_key(bench: Bench) -> None:
     text = "FROM localhost/base\nRUN echo x >/x\n"
-    bench.build(text, options=BuildOptions(network="none", limits=LIMITED, cgroup_parent="pybuild-test/deep"))
-    assert groups(bench.context, "pybuild-test/deep") == []
-    assert not any(Path(found.directory, "pybuild-test").exists() for found in hierarchies())
+    bench.build(text, options=BuildOptions(network="none", limits=LIMITED, cgroup_parent=f"{_PARENT}/deep"))
+    assert groups(bench.context, f"{_PARENT}/deep") == []
+    assert not any(Path(found.directory, _PARENT).exists() for found in hierarchies())
     assert bench.build(text, options=BuildOptions(network="none")).executed == 0
 
 
@@ -50,25 +52,25 @@ def test_limits_are_no_part_of_a_key(bench: Bench) -> None:
 @pytest.mark.cgroup
 def test_a_parent_that_was_there_before_stays(context: Context) -> None:
     place = Path(next(found.directory for found in hierarchies() if "memory" in found.controllers or not found.key))
-    (place / "pybuild-own").mkdir()
+    (place / _PARENT).mkdir()
     try:
-        with step_group(context, "pybuild-own/new") as name, step_group(context, "pybuild-own/new"):
+        with step_group(context, f"{_PARENT}/new") as name, step_group(context, f"{_PARENT}/new"):
             assert (place / name).is_dir()
-        assert (place / "pybuild-own").exists()
-        assert not (place / "pybuild-own/new").exists()
+        assert (place / _PARENT).exists()
+        assert not (place / _PARENT / "new").exists()
     finally:
-        (place / "pybuild-own").rmdir()
+        (place / _PARENT).rmdir()
 
 
 @pytest.mark.root
 @pytest.mark.cgroup
 def test_what_a_killed_build_left_is_swept(context: Context) -> None:
-    with step_group(context, "pybuild-swept") as name:
+    with step_group(context, _PARENT) as name:
         mark = next((context.layout.run / "groups").iterdir())
         mark.rename(mark.with_name("1-0-0-dead"))
         sweep_groups(context)
-        assert groups(context, "pybuild-swept") == []
-    assert name.startswith(f"pybuild-swept/pybuild-{context.layout.key}-step-")
+        assert groups(context, _PARENT) == []
+    assert name.startswith(f"{_PARENT}/pybuild-{context.layout.key}-step-")
 
 
 @pytest.mark.parametrize(("text", "parent"), [("/a/b/", "a/b"), ("a", "a"), ("/", ""), (".", "")])

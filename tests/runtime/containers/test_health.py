@@ -48,7 +48,7 @@ class Checked:
             for fd in (health.result, health.output):
                 if fd >= 0:
                     poller.register(fd, select.POLLIN)
-            ready = dict(poller.poll(20_000))
+            ready = dict(poller.poll(60_000))
             assert ready
             if health.output in ready:
                 health.drain()

@@ -239,6 +239,7 @@ def test_the_container_outlives_its_starter_and_the_log_goes_on(starter: Starter
 def test_a_client_that_reads_nothing_stops_the_output_and_loses_none(starter: Starter) -> None:
     size = 8 << 20
     starter.start(SH, "-c", f"head -c {size} /dev/zero; echo done >&2")
+    _await(starter, b"\0")
     time.sleep(0.5)
     assert (starter.directory / "log").stat().st_size < 4 << 20
     _, streams = starter.until(protocol.EXITED)
@@ -360,5 +361,5 @@ def test_orphans_of_the_container_are_collected(starter: Starter) -> None:
 def test_everything_is_closed_after_the_end(starter: Starter) -> None:
     starter.start(SH, "-c", "exit 0")
     starter.until(protocol.EXITED)
-    assert select.select([starter.sock], [], [], 10)[0]
+    assert select.select([starter.sock], [], [], 60)[0]
     assert starter.next() == (0, b"")

@@ -134,7 +134,7 @@ def test_sweep_removes_dead_groups_and_keeps_living_ones() -> None:
 @pytest.mark.root
 @pytest.mark.cgroup
 def test_sweep_leaves_other_roots_alone() -> None:
-    group = cgroups.create("pybuild-eeeeeeeeee-x", {}, rootless=False)
+    group = cgroups.create(f"pybuild-eeeeeeeeee-{os.getpid()}", {}, rootless=False)
     assert group
     assert cgroups.sweep(KEY, set()) == []
     group.remove()

@@ -108,7 +108,7 @@ def test_rules_are_written_as_version_1_reads_them() -> None:
 def group(missing: Callable[[str], None]) -> Iterator[Path]:
     for mount in (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified")):
         if (mount / "cgroup.controllers").exists():
-            path = mount / "pybuild-ffffffffff-devices"
+            path = mount / f"pybuild-ffffffffff-{os.getpid()}"
             path.mkdir()
             yield path
             path.rmdir()
