@@ -50,11 +50,12 @@ def load_graph(
     with suppress(OSError, pickle.PickleError, EOFError, AttributeError, ImportError, ValueError, TypeError):
         graph: InstructionGraph = pickle.loads(path.read_bytes())
         return graph
+    from grammar.encoding import check_commands, is_sound, made_sound
     from grammar.graph import build_graph
     from grammar.parser import parse  # lazy: 60 ms
 
     graph = build_graph(
-        parse(text),
+        parse(text) if is_sound(text) else made_sound(parse(text)),
         target,
         build_args,
         platform,
@@ -63,6 +64,7 @@ def load_graph(
         named_contexts=names,
         stage_contexts=stages,
     )
+    check_commands(graph)
     with suppress(OSError):  # the next build parses again
         _keep(context, path, graph)
     return graph

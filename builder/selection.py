@@ -42,8 +42,10 @@ def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selec
     The last component's link is followed, by name or by pattern. With `parents` none is that stands behind the pivot,
     which is `/./`, and `**` stands for any number of directories there; else both are what they are in a path. Raises
     NotFound for a plain path that is not there, with the nearest name that is, and for a link that a pattern finds and
-    that leads nowhere; UsageError for a pattern that is none.
+    that leads nowhere; UsageError for a pattern that is none, and for what no path can be.
     """
+    if "\0" in word:
+        raise UsageError(f"{word!r} is no path: it has a zero byte")
     if parents:
         return tuple(_select_with_parents(tree, word))
     if not has_wildcards(word):

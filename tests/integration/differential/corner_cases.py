@@ -303,6 +303,12 @@ CORNERS: tuple[Case, ...] = (
     ),
     Case("several-to-one-1", "COPY a.txt b.txt /o0\nCOPY *.txt /o1\nCOPY d a.txt /o2\nADD a.txt b.txt /o3", TREE),
     Case("several-to-one-2", 'COPY nope* a.txt /o0\nCOPY ["a.txt","b.txt","/o1"]', TREE),
+    Case(
+        "bytes-that-are-no-text",
+        "ENV a=\udce9 b=$a\nARG c=\udcff\nRUN printf $c$a > /o\nWORKDIR /\udce9/\udcc0\udcaf\nLABEL l=\udcfe\n"
+        "COPY f ./\udcff/\nCOPY <<A <<'B' ./\n\udce9\nA\n\udce9\nB\nUSER \udce9\nVOLUME /\udce9\nMAINTAINER \udce9",
+        {"f": "f"},
+    ),
     Case("expose-words-with-operands", 'ENV A=1\nEXPOSE 80${A:+90} 70${A:-x}\nEXPOSE 1"2${A:-0}"'),
     Case("heredoc-with-blanks-before-the-name", "RUN cat << E > /o\nx\nE\nRUN echo '<<- E' > /p"),
     Case(
@@ -372,6 +378,9 @@ CORNER_FAULTS: tuple[Case, ...] = (
     Case("fault-several-with-a-directory", "COPY a.txt d /x", TREE),
     Case("fault-unused-stage-with-a-bad-name", "FROM localhost/nothing: AS x\nFROM BASE", whole=True),
     Case("fault-expose-of-no-address", "EXPOSE a:1:2"),
+    Case("fault-zero-byte-in-a-source", "COPY f\0 /o", NASTY),
+    Case("fault-run-of-bytes-that-are-no-text", "RUN echo \udce9"),
+    Case("fault-heredoc-run-of-bytes-that-are-no-text", "RUN <<E\necho \udce9\nE"),
     Case("fault-mount-without-fields", "RUN --mount= true"),
     Case("fault-heredoc-with-a-blank-behind-the-dash", "RUN cat <<- E\nx\nE"),
 )

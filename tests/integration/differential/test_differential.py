@@ -66,8 +66,8 @@ def make_archive(members: Sequence[Member], compression: str) -> bytes:
 
 
 def make_context(base: Path, case: Case) -> Path:
-    """Write a case's Dockerfile and files; every file has a time of its own, long ago."""
-    (base / "Dockerfile").write_text(case.text)
+    """Write a case's Dockerfile (surrogates stand for bytes) and files; every file has a time of its own, long ago."""
+    (base / "Dockerfile").write_bytes(case.text.encode(errors="surrogateescape"))
     for name, file in case.files.items():
         special = file if isinstance(file, Special) else Special(file)
         path = base / name
