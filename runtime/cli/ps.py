@@ -123,13 +123,16 @@ def row_of(containers: Containers, container: Container, state: str, whole: bool
 
 
 def image_of(containers: Containers, container: Container, known: dict[str, str | None], whole: bool) -> str:
-    """Return the image as it was named, or its id where that name has become another's or nobody's."""
+    """Return the image as it was named, or its id where that name has become another's or nobody's.
+
+    A digest is left out unless the `whole` name is wanted.
+    """
     name = container.config.get("Image", "")
     if name not in known:
         found = containers.store.images.resolve(name)
         known[name] = None if found is None else found.id
     if known[name] == container.image:
-        return name
+        return name if whole else name.partition("@")[0]
     number = str(container.image)
     return number if whole else number.partition(":")[2][:12]
 

@@ -49,8 +49,8 @@ def run(args: Arguments, context: Context) -> int:
     from runtime.registry.transport import Transport
 
     limit = args.integer("limit")
-    limit = 25 if limit is None else limit
-    if not 1 <= limit <= _MOST:
+    limit = limit if limit is not None and limit > 0 else 25  # Docker's 0 is no limit of the user's
+    if limit > _MOST:
         raise UsageError(f"Limit {limit} is outside the range of [1, {_MOST}]")
     wanted = [_filter(text) for text in args.texts("filter")]
     domain, term = split_domain(args.words[0])

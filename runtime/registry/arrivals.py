@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from runtime.errors import Cancelled, PybuildError, RegistryError
+from runtime.errors import Cancelled, DigestMismatch, RegistryError, StoreError
 from runtime.registry.events import BlobProgress, Phase, Sink
 from runtime.registry.transport import Body
 
@@ -187,8 +187,9 @@ class _Section:
 def download(store: Store, repository: Repository, descriptor: Descriptor, arrival: Arrival, progress: Sink) -> None:
     """Bring a blob into the store unless it is there; one process does, and the others look again.
 
-    What an interrupted command left of it is not fetched again. Raises DigestMismatch, RegistryError, StoreError for a
-    full disk, Cancelled; what came stays for the next command then, unless something was wrong with what came.
+    What an interrupted command left of it is not fetched again, unless it turns out to be wrong; nobody reads the blob
+    before that is known. Raises DigestMismatch, RegistryError, StoreError for a full disk, Cancelled; what came stays
+    for the next command then, unless something was wrong with what came.
     """
     digest = descriptor.digest
 
@@ -198,43 +199,57 @@ def download(store: Store, repository: Repository, descriptor: Descriptor, arriv
     with store.locked("blob", digest):
         if store.blobs.has(digest):
             report(descriptor.size, "downloaded")
-        else:
+        elif not _go_on(store, repository, descriptor, report):
             with store.blobs.resumed(digest, descriptor.size) as writer:
-                resumed = writer.size > 0
                 arrival.begin(writer.open())
                 try:
                     _fetch(repository, descriptor, writer, arrival, report)
                 except BaseException as error:
                     arrival.abandon()
-                    cause = arrival.cause_of(error)
-                    if not isinstance(cause, RegistryError | Cancelled):  # the bytes were wrong, or the disk is full
+                    # The bytes were wrong, or the disk is full.
+                    if not isinstance(arrival.cause_of(error), RegistryError | Cancelled):
                         writer.discard()
-                        if resumed and isinstance(cause, PybuildError):
-                            cause.hint = "what an earlier command left of it is gone; try again"
                     raise
     arrival.end(lambda: store.blobs.open(digest), store.blobs.size(digest))
+
+
+def _go_on(store: Store, repository: Repository, descriptor: Descriptor, report: Callable[[int, Phase], None]) -> bool:
+    """Bring the rest of a blob that an interrupted command began; False where it has to be brought as a whole."""
+    with store.blobs.resumed(descriptor.digest, descriptor.size) as writer:
+        if writer.size == 0:
+            return False
+        try:
+            _fetch(repository, descriptor, writer, None, report)
+        except DigestMismatch:
+            writer.discard()
+            return False
+        except StoreError:
+            writer.discard()
+            raise
+        return True
 
 
 def _fetch(
     repository: Repository,
     descriptor: Descriptor,
     writer: BlobWriter,
-    arrival: Arrival,
+    arrival: Arrival | None,
     report: Callable[[int, Phase], None],
 ) -> None:
     """Write a blob from where the writer is, verify it, and give it its name."""
     digest, offset = descriptor.digest, writer.size
     with repository.blob(digest, descriptor.size, offset=offset, verify=False, urls=descriptor.urls) as stream:
         report(offset, "downloading")
-        arrival.advance(offset)
         shown = offset
         while data := stream.read(_STEP):
             writer.write(data)
-            arrival.advance(writer.size)
+            if arrival is not None:
+                arrival.advance(writer.size)
             if writer.size - shown >= _STEP:
                 shown = writer.size
                 report(shown, "downloading")
         writer.verify()
         report(descriptor.size, "downloaded")
-        arrival.advance(writer.size, verified=True)
+        if arrival is not None:
+            arrival.advance(writer.size, verified=True)
         writer.commit()

@@ -42,6 +42,8 @@ _ROOM = 1 << 30
 """Bytes that any layer may unpack to."""
 _RATIO = 256
 """Times its own size that a larger layer may unpack to; real ones stay below 30."""
+_EMPTY = "docker.io/library/scratch"
+"""What a registry cannot have."""
 _SLICE = 0.1
 """Seconds between two looks at the cancellation."""
 _REFERRERS = 256
@@ -74,6 +76,7 @@ def pull(
     has that speaks of the image is kept with it. Raises NotFound, RegistryError,
     DigestMismatch, LayerError, StoreError, Cancelled; the store is as it was then, but for whole blobs and layers.
     """
+    _refuse_reserved(reference)
     reference = reference.tagged()
     target = str(reference.digest or reference.tag)
     repository = session.repository(reference)
@@ -98,9 +101,15 @@ def pull_all(
     progress: Sink = nowhere,
 ) -> Iterator[Pulled]:
     """Pull all tags of a repository, one after the other in the registry's order."""
+    _refuse_reserved(reference)
     for tag in session.repository(reference).tags():
         name = replace(reference, tag=tag, digest=None)
         yield pull(store, name, session, platform=platform, referrers=referrers, progress=progress)
+
+
+def _refuse_reserved(reference: Reference) -> None:
+    if reference.name == _EMPTY:
+        raise NotFound("'scratch' is a reserved name", hint="it stands for nothing at all, and for that in FROM alone")
 
 
 def _unchanged(store: Store, reference: Reference, repository: Repository, platform: Platform | None) -> Pulled | None:

@@ -42,8 +42,11 @@ def image_filter(store: Store, filters: Sequence[str], allowed: Sequence[str] = 
 
 
 def _dangling(_store: Store, values: Sequence[str]) -> Test:
+    """Both choose an image that has digests alone, as in Docker."""
     wanted = {_boolean("dangling", value) for value in values}
-    return lambda image: (not image.names) in wanted
+    return lambda image: bool(
+        (True in wanted and not image.names) or (False in wanted and (image.names or image.digests))
+    )
 
 
 def _label(_store: Store, values: Sequence[str]) -> Test:

@@ -38,9 +38,11 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with subprocess.Popen(
         [program, "serve", str(directory / "config.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        _wait_for(host)
-        yield host
-        process.terminate()
+        try:
+            _wait_for(host)
+            yield host
+        finally:
+            process.kill()
 
 
 def _wait_for(host: str) -> None:
@@ -95,6 +97,16 @@ def test_push_says_what_docker_says(box: Program, registry: str) -> None:
     line = result.stdout.decode().strip()
     assert line.startswith(f"latest: digest: {digest} size: ")
     assert box.text("push", "-q", name) == f"{name}:latest"
+
+
+def test_a_container_of_a_digest_is_listed_without_it(box: Program, pushed: str) -> None:
+    box("pull", pushed)
+    digest = json.loads(box.text("inspect", pushed))[0]["RepoDigests"][0]
+    container = box.text("create", "--network", "none", digest, "true")
+    words = ("ps", "-a", "--filter", f"id={container}", "--format", "{{.Image}}")
+    assert box.text(*words) == digest.partition("@")[0]
+    assert box.text(*words, "--no-trunc") == digest
+    box("rm", container)
 
 
 def test_run_pulls_what_is_missing_and_says_so(box: Program, pushed: str) -> None:

@@ -53,6 +53,15 @@ def test_a_filter_chooses(images: Store, filters: tuple[str, ...], names: list[s
     assert chosen(images, *filters) == names
 
 
+def test_an_image_that_has_a_digest_alone_dangles_and_does_not(store: Store, make_image: MakeImage) -> None:
+    digest = f"one@sha256:{'1' * 64}"
+    image = make_image([{"a": b"1"}])
+    store.images.add_digest(image, parse_reference(digest))
+    for value in ("true", "false"):
+        wanted = image_filter(store, [f"dangling={value}"])
+        assert wanted(store.images.require(image.id)), value
+
+
 @pytest.mark.parametrize("text", ["x", "colour=red", "dangling=maybe", "until=yesterday", "reference=["])
 def test_a_wrong_filter_is_refused(images: Store, text: str) -> None:
     if text == "reference=[":
