@@ -212,9 +212,9 @@ def _attached(args: Arguments) -> frozenset[str]:
     detached = args.given("detach") and args.switch("detach")
     if asked and detached:
         raise UsageError("conflicting options: cannot specify both --attach and --detach")
-    if asked or detached:
-        return frozenset(asked)
-    return frozenset(("stdout", "stderr", *(("stdin",) if args.switch("interactive") else ())))
+    if detached:
+        return frozenset()
+    return frozenset((*(asked or ("stdout", "stderr")), *(("stdin",) if args.switch("interactive") else ())))
 
 
 def _assignments(lines: Iterable[str], environ: Mapping[str, str]) -> dict[str, str | None]:

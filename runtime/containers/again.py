@@ -40,8 +40,12 @@ def claim(containers: Containers, container: Container) -> int:
 
 
 def start_detached(containers: Containers, container: Container) -> None:
-    """Start the container and leave it to its monitor; one that runs is fine. Raises StartFailed."""
+    """Start the container, leave it to its monitor; one that runs is fine. Raises StartFailed, Conflict if paused."""
     if containers.is_running(container):
+        if containers.state(container) == "paused":
+            raise Conflict(
+                "cannot start a paused container, try unpause instead", hint=f"pybuild unpause {container.name}"
+            )
         return
     with monitor_process() as monitor:
         try:

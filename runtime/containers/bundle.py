@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from runtime.containers.cgroup import cgroup_name
 from runtime.containers.documents import HostConfig
 from runtime.containers.mounts import Mount, check_source, make_source, wanted_mounts
-from runtime.containers.namespaces import spaces_of
+from runtime.containers.namespaces import owner_of, spaces_of
 from runtime.containers.records import Container, Containers
 from runtime.containers.security import Security, filter_of, read_security
 from runtime.containers.users import Identity, find_identity
@@ -200,15 +200,17 @@ def _own_files(
 ) -> list[dict[str, object]]:
     """Write the files that every container has of its own and describe their mounts; the user's mounts come first."""
     config = container.config
-    directory = containers.directory(container.id) / "files"
+    owner = owner_of(containers, container)
+    directory = containers.directory(owner.id) / "files"
     texts = {"resolv.conf": plan.resolv_conf, "hostname": f"{config.get('Hostname', '')}\n", "hosts": plan.hosts}
     described = []
     for file_name, text in texts.items():
         target = f"/etc/{file_name}"
-        if target in taken:
-            continue
         if shared is not None:
-            described.append(bind(str(containers.directory(shared.id) / "files" / file_name), target))
+            if target not in taken:
+                placed = next((mount for mount in owner.mounts if mount.get("Destination") == target), None) or {}
+                source = str(placed.get("Source") or directory / file_name)
+                described.append(bind(source, target, readonly=not placed.get("RW", True)))
             continue
         fd = os.open(directory / file_name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
@@ -216,6 +218,8 @@ def _own_files(
             os.fchmod(fd, 0o644)
         finally:
             os.close(fd)
+        if target in taken:
+            continue
         read_only = container.host_config.get("ReadonlyRootfs", False)
         described.append(bind(str(directory / file_name), target, readonly=read_only))
     return described

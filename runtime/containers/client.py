@@ -213,7 +213,7 @@ class Session:
                 self._on_started(int.from_bytes(payload, "big"))
             if self._until_started:
                 self._outcome = Outcome(kind="started")
-        elif kind in (protocol.EXITED, protocol.FAILED):
+        elif kind in (protocol.EXITED, protocol.FAILED) and self._outcome is None:  # its start may be all we wait for
             self._outcome = Outcome(
                 kind="exited" if kind == protocol.EXITED else "failed",
                 code=payload[0],

@@ -46,6 +46,8 @@ def describe(
         first = first_process(containers, container, command.user, privileged=command.privileged)
     variables = environment(containers, container, first["home"], tty=command.tty)
     own = {entry.partition("=")[0]: entry for entry in (*variables, *command.env)}
+    if own["HOME"] == "HOME=":
+        own["HOME"] = f"HOME={first['home']}"
     process = {
         **first["process"],
         "args": list(command.args),

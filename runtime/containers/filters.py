@@ -76,7 +76,8 @@ def _one(containers: Containers, name: str, values: list[str]) -> Test:
                 (read_condition(containers.directory(container.id)).health_in(state) or "none") in values
             )
         case "network":
-            return lambda container, _state: any(name in values for name in network_names(container))
+            wanted_networks = {*values, *_networks(containers, values)}
+            return lambda container, _state: not wanted_networks.isdisjoint(network_names(container))
         case "volume":
             return lambda container, _state: any(
                 value in (mount.get("Name"), mount.get("Destination"), mount.get("Source"))
@@ -117,6 +118,20 @@ def _ancestor(containers: Containers, values: list[str]) -> Test:
     return lambda container, _state: container.image in images | above
 
 
+def _networks(containers: Containers, values: list[str]) -> Iterable[str]:
+    """Give the names of the networks whose ids begin as one of the values does."""
+    beginnings = tuple(value for value in values if re.fullmatch("[0-9a-f]+", value))
+    if not beginnings:
+        return ()
+    from runtime.containers.membership import predefined_id  # lazy: only where an id was given
+    from runtime.network.networks import PREDEFINED, Networks
+
+    store = containers.store
+    ids = {name: predefined_id(store, name) for name in PREDEFINED}
+    ids |= {network.name: network.id for network in Networks(store).all()}
+    return (name for name, number in ids.items() if number.startswith(beginnings))
+
+
 def _exposed(container: Container) -> Iterable[str]:
     """Give the container's own ports, of one that has a network: `80/tcp`."""
     if container.host_config.get("NetworkMode") in ("none", "host"):
@@ -137,7 +152,7 @@ def _ports(name: str, value: str) -> Iterable[str]:
     """Give the ports of `80`, `80/udp` or `80-90/tcp`."""
     numbers, _, protocol = value.partition("/")
     first, _, last = numbers.partition("-")
-    if not (first.isdecimal() and (last or first).isdecimal()):
+    if not (first.isdecimal() and (last or first).isdecimal() and int(first) <= int(last or first)):
         raise UsageError(f"invalid filter '{name}={value}'", hint="write a port as 80, 80/udp or 80-90/tcp")
     return (f"{port}/{protocol or 'tcp'}" for port in range(int(first), min(int(last or first), 65535) + 1))
 

@@ -7,6 +7,7 @@ import json
 import os
 
 from runtime.containers.condition import read_condition
+from runtime.containers.namespaces import owner_of
 from runtime.errors import NotFound
 from runtime.oci.runtimespec import MASKED_PATHS, READONLY_PATHS
 from runtime.oci.shortsha import hex_sha256
@@ -110,7 +111,7 @@ def inspect(containers: Containers, container: Container, *, sizes: bool = False
     directory = containers.directory(container.id)
     image = containers.store.images.get(container.image)  # type: ignore[arg-type]  # a digest, as create wrote it
     condition = read_condition(directory)
-    files = directory / "files"
+    files = containers.directory(owner_of(containers, container).id) / "files"
     driver = (container.host_config.get("LogConfig") or {}).get("Type", "json-file")
     document: dict[str, object] = {
         "Id": container.id,

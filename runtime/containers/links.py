@@ -22,16 +22,25 @@ _OWN = ("PATH", "HOME", "HOSTNAME", "TERM")
 
 
 def recorded(containers: Containers, texts: Sequence[str]) -> list[str]:
-    """Return `NAME[:ALIAS]` as a record keeps them. Raises NotFound."""
-    kept = []
+    """Return `NAME[:ALIAS]` as a record keeps them, the first of each alias.
+
+    Raises NotFound, Conflict for one on the host's network.
+    """
+    kept: dict[str, str] = {}
     for text in texts:
         name, _, alias = text.partition(":")
         try:
             other = containers.find(name)
         except PybuildError as error:
             raise NotFound(f"could not get container for {name}: {error.message}", hint=error.hint) from error
-        kept.append(f"{other.id}:{alias or other.name}")
-    return list(dict.fromkeys(kept))
+        if other.host_config.get("NetworkMode") == "host":
+            raise Conflict(
+                "conflicting options: host type networking can't be used with links. This would result in undefined"
+                " behavior",
+                hint=f"in --link {text}: {other.name} is on the host's network and has no address of its own",
+            )
+        kept.setdefault(alias or other.name, other.id)
+    return [f"{number}:{alias}" for alias, number in kept.items()]
 
 
 def shown(containers: Containers, container: Container) -> list[str] | None:
@@ -41,7 +50,10 @@ def shown(containers: Containers, container: Container) -> list[str] | None:
 
 
 def dress(containers: Containers, container: Container, network: Plan) -> None:
-    """Put the links into the plan of a container that is about to start. Raises Conflict for one that does not run."""
+    """Put the links into the plan of a container that is about to start.
+
+    Raises Conflict for one that does not run, or is not on the default network.
+    """
     lines = ""
     for other, alias in _links(containers, container):
         if not containers.is_running(other):
@@ -49,7 +61,12 @@ def dress(containers: Containers, container: Container, network: Plan) -> None:
                 f"Cannot link to a non running container: /{other.name} AS /{container.name}/{alias}",
                 hint=f"pybuild start {other.name}",
             )
-        lines += f"{other.network.get('address')}\t{_names(other, alias)}\n"
+        if not _address(other):
+            raise Conflict(
+                f"container {other.id} not attached to default bridge network",
+                hint=f"pybuild network connect bridge {other.name}, or put both on a network of their own",
+            )
+        lines += f"{_address(other)}\t{_names(other, alias)}\n"
     own = f"\n{network.address}\t"
     before, found, after = network.hosts.partition(own)
     network.hosts = f"{before}\n{lines.rstrip()}{found}{after}" if lines and found else network.hosts + lines
@@ -78,7 +95,7 @@ def remove(containers: Containers, word: str) -> None:
     host = container.host_config
     host["Links"] = [text for text in host["Links"] if text.partition(":")[2] != alias]
     containers.reconfigure(container, host)
-    marks = {(alias, other.short_id) for other in gone}
+    marks = {(alias, _host(other)) for other in gone}
     _rewrite(containers, container, lambda line: "" if tuple(line.split()[1:3]) in marks else f"{line}\n")
 
 
@@ -91,7 +108,7 @@ def refresh(containers: Containers, container: Container, address: str | None) -
     for row in rows:
         other = containers.find(row["id"])
         aliases = [alias for linked, alias in _links(containers, other) if linked.id == container.id]
-        marks = {(alias, container.short_id) for alias in aliases}  # its name may have been another
+        marks = {(alias, _host(container)) for alias in aliases}  # its name may have been another
         _rewrite(containers, other, partial(_readdressed, marks=marks, address=address))
 
 
@@ -122,13 +139,23 @@ def _links(containers: Containers, container: Container) -> Iterator[tuple[Conta
             yield other, alias
 
 
+def _address(other: Container) -> str:
+    """Return the address on the default network of a container that runs; "" where it is not on it."""
+    networks = other.network.get("networks")
+    return str(networks.get("bridge", {}).get("address") or "") if isinstance(networks, dict) else ""
+
+
 def _names(other: Container, alias: str) -> str:
-    return " ".join(dict.fromkeys((alias, other.short_id, other.name)))
+    return " ".join(dict.fromkeys((alias, _host(other), other.name)))
+
+
+def _host(other: Container) -> str:
+    return other.config.get("Hostname") or other.short_id
 
 
 def _told(container: Container, other: Container, alias: str) -> Iterator[str]:
     prefix = alias.replace("-", "_").upper()
-    address = other.network.get("address")
+    address = _address(other)
     ports = sorted(
         ((protocol != "tcp", int(number), protocol) for number, _, protocol in _exposed(other)),
     )

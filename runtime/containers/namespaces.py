@@ -96,6 +96,19 @@ def spaces_of(containers: Containers, host: HostConfig) -> Spaces:
     return Spaces(modes=modes, mounts=tuple(mounts), without=tuple(without))
 
 
+def owner_of(containers: Containers, container: Container) -> Container:
+    """Return whose hosts, hostname and resolv.conf a container has: of the one whose network it shares.
+
+    That one may share another's in turn.
+    """
+    while (mode := container.host_config.get("NetworkMode") or "").startswith(_OTHER):
+        other = containers.get(mode.removeprefix(_OTHER))
+        if other is None:
+            break
+        container = other
+    return container
+
+
 def _running(containers: Containers, mode: str, kind: str) -> Container:
     other = containers.find(mode.removeprefix(_OTHER))
     if not containers.is_running(other):

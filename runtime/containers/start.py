@@ -178,7 +178,9 @@ def _shared_network(containers: Containers, mode: str) -> Container:
     other = containers.find(mode.partition(":")[2])
     if not containers.is_running(other):
         raise Conflict(
-            f"cannot join network of a non running container: {other.id}", hint=f"pybuild start {other.name}"
+            f"cannot join network namespace of a non running container: container {other.name} is"
+            f" {containers.state(other)}",
+            hint=f"pybuild start {other.name}",
         )
     return other
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def environment(containers: Containers, container: Container, home: str, *, tty: bool) -> list[str]:
-    """Return the variables as a command gets them: Docker's own, then the record's, HOME where nobody set it.
+    """Return the variables as a command gets them: Docker's own, then the record's, and HOME where it is not set.
 
     `tty`: whether the command has a terminal.
     """
@@ -27,7 +27,7 @@ def environment(containers: Containers, container: Container, home: str, *, tty:
             variables[name] = value
         else:
             variables.pop(name, None)  # `-e NAME` of a variable that is not set takes it away
-    variables.setdefault("HOME", home)
+    variables["HOME"] = variables.get("HOME") or home
     if not variables.get("PATH", "unset") and not any(entry.startswith("PATH=") for entry in config.get("Env") or ()):
         from runtime.oci.runtimespec import DEFAULT_PATH  # lazy: nearly every container has one of its own
 

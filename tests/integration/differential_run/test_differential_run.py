@@ -26,6 +26,7 @@ from tests.integration.differential_run import (
     list_scripts,
     network_scripts,
     object_scripts,
+    seldom_scripts,
     stream_scripts,
     volume_scripts,
 )
@@ -46,6 +47,7 @@ SCRIPTS = tuple(
         life_scripts,
         network_scripts,
         volume_scripts,
+        seldom_scripts,
     )
     for script in scripts.SCRIPTS
 )

@@ -1,0 +1,93 @@
+"""Scripts of what is seldom done: streams asked for one by one, networks shared in a row, states that are in the way."""
+
+# ruff: noqa: E501  a line of a script is one line
+
+from __future__ import annotations
+
+from tests.integration.differential_run.scripts import Script
+
+SCRIPTS: tuple[Script, ...] = (
+    Script(
+        "seldom-streams",
+        """
+        $ printf typed | @PROGRAM@ run -i -a stdout --name @POD@-a pbcbox cat
+        $ printf typed | @PROGRAM@ run -i -a stderr --name @POD@-b pbcbox sh -c 'cat >&2' 2>&1
+        $ printf typed | @PROGRAM@ run -a stdin -a stdout --name @POD@-c pbcbox cat
+        inspect -f '{{with .Config}}{{.AttachStdin}} {{.AttachStdout}} {{.AttachStderr}} {{.OpenStdin}} {{.StdinOnce}}{{end}}' @POD@-a @POD@-b @POD@-c
+        $ printf typed | @PROGRAM@ run -i -a stdin --name @POD@-d pbcbox cat
+        wait @POD@-d
+        logs @POD@-d
+        """,
+    ),
+    Script(
+        "seldom-variables",
+        """
+        run --rm -e HOME= pbcbox sh -c 'echo $HOME'
+        run --rm -e HOME= -u www pbcbox sh -c 'echo $HOME'
+        run -d --name @POD@ pbcbox sleep 100
+        exec -e HOME= @POD@ sh -c 'echo $HOME'
+        exec -e HOME= -u www @POD@ sh -c 'echo $HOME'
+        exec -e HOME=/h @POD@ sh -c 'echo $HOME'
+        $ printf 'FROM pbcbox\\nENV HOME=\\nRUN echo $HOME >/made\\n' | @PROGRAM@ build -q -t @POD@:built - >/dev/null
+        run --rm @POD@:built cat /made
+        """,
+    ),
+    Script(
+        "seldom-states",
+        """
+        run -d --name @POD@ pbcbox sleep 100
+        exec -d @POD@ true
+        exec -d @POD@ sh -c 'exit 3'
+        exec -d @POD@ sh -c 'exit 4'
+        pause @POD@
+        start @POD@ ~ cannot start a paused container, try unpause instead
+        start -a @POD@
+        unpause @POD@
+        create --name @POD@-new pbcbox
+        run --rm --network container:@POD@-new pbcbox ~ cannot join network namespace of a non running container: container pbc-seldom-states-new is created
+        """,
+    ),
+    Script(
+        "seldom-shared-networks",
+        """
+        run -d --name @POD@-a --hostname first pbcbox sleep 100
+        run -d --name @POD@-b --network container:@POD@-a pbcbox sleep 100
+        run -d --name @POD@-c --network container:@POD@-b pbcbox sleep 100
+        exec @POD@-c sh -c 'hostname; cat /etc/hostname; tail -n1 /etc/hosts | cut -f2'
+        restart -t 0 @POD@-c
+        $ @PROGRAM@ inspect -f '{{.HostsPath}} {{.HostnamePath}} {{.ResolvConfPath}}' @POD@-a @POD@-b @POD@-c | uniq | wc -l
+        $ echo 1.2.3.4 mine >@DIR@/hosts
+        run -d --name @POD@-d -v @DIR@/hosts:/etc/hosts pbcbox sleep 100
+        run --rm --network container:@POD@-d pbcbox cat /etc/hosts
+        """,
+    ),
+    Script(
+        "seldom-links",
+        """
+        run -d --name @POD@-a --hostname first pbcbox sleep 100
+        run -d --name @POD@-b --link @POD@-a:other pbcbox sleep 100
+        exec @POD@-b sh -c 'tail -n2 /etc/hosts | head -n1 | cut -f2'
+        restart -t 0 @POD@-a
+        exec @POD@-b sh -c 'ping -c1 -W5 first >/dev/null && ping -c1 -W5 other >/dev/null && echo found'
+        rm --link @POD@-b/other
+        exec @POD@-b grep first /etc/hosts
+        run -d --name @POD@-h --network host pbcbox sleep 100
+        create --name @POD@-c --link @POD@-h:other pbcbox ~ host type networking can't be used with links
+        """,
+    ),
+    Script(
+        "seldom-filters",
+        """
+        network create @POD@
+        run -d --name @POD@-a --network @POD@ pbcbox sleep 100
+        run -d --name @POD@-b pbcbox sleep 100
+        N := network inspect -f '{{.Id}}' @POD@
+        B := network inspect -f '{{.Id}}' bridge
+        ps --filter name=@POD@ --filter network=@N@ --format '{{.Names}}'
+        ps --filter name=@POD@ --filter network=@N:12@ --format '{{.Names}}'
+        ps --filter name=@POD@ --filter network=@B:12@ --filter network=@POD@ --format '{{.Names}}'
+        ps --filter name=@POD@ --filter network=0123456789abcdef --format '{{.Names}}'
+        ps --filter name=@POD@ --filter expose=80-70
+        """,
+    ),
+)
