@@ -15,6 +15,8 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from http.client import HTTPException
+from http.client import HTTPResponse as PlainResponse
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -38,6 +40,8 @@ BLOCK = 1 << 20
 """Bytes that go from a body to a socket at a time: urllib3's own 16 KiB cost a third of the speed."""
 _POOL = 16
 """Idle connections that are kept to one server."""
+_TRAILERS = 100
+"""Lines that may stand behind a body in chunks, each of 64 KiB at most: as many as http.client lets be a head."""
 _HEAD = 30.0
 """Seconds in which the head of an answer has to be here once it could have begun."""
 
@@ -180,8 +184,20 @@ class _Adapter(HTTPAdapter):
         """Add no CA bundle of requests': the context has all that is trusted."""
 
 
+class _Response(PlainResponse):
+    """One whose chunks have an end, whatever a server sends behind the last one."""
+
+    def _read_and_discard_trailer(self) -> None:
+        for _ in range(_TRAILERS):
+            if self.fp.readline(65537) in (b"\r\n", b"\n", b""):
+                return
+        raise HTTPException(f"more than {_TRAILERS} trailers")
+
+
 def _pool_classes(guard: Guard) -> dict[str, type[ConnectionPool]]:
     class Plain(HTTPConnection):
+        response_class = _Response
+
         def _new_conn(self) -> socket.socket:
             return _open(self, guard)
 
@@ -190,6 +206,8 @@ def _pool_classes(guard: Guard) -> dict[str, type[ConnectionPool]]:
                 return super().getresponse()
 
     class Secure(HTTPSConnection):
+        response_class = _Response
+
         def _new_conn(self) -> socket.socket:
             return _open(self, guard)
 

@@ -71,6 +71,19 @@ def test_a_connection_without_an_answer_is_tried_again(
     assert get(transport, echo) == b"ok"
 
 
+@pytest.mark.parametrize(("lines", "whole"), [(50, True), (150, False)])
+def test_what_stands_behind_the_last_chunk_has_an_end(
+    transport: Transport, echo: ScriptedServer, lines: int, whole: bool
+) -> None:
+    body = b"2\r\nok\r\n0\r\n" + b"Trailer: x\r\n" * lines + b"\r\n"
+    echo.fault("GET", "/x", Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
+    if whole:
+        assert get(transport, echo) == b"ok"
+        return
+    with pytest.raises(ConnectionCut, match="the answer is not HTTP"):
+        get(transport, echo)
+
+
 def test_a_silent_server_is_not_waited_for(transport: Transport, serve: Callable[..., ScriptedServer]) -> None:
     ended = threading.Event()
 
