@@ -173,6 +173,7 @@ def make_repository(directory: Path) -> Git:
     git.bare.parent.mkdir()
     git("init", "-q", "-b", "main")
     git("init", "-q", "--bare", "-b", "main", str(git.bare), at=git.bare.parent)
+    git("config", "receive.autogc", "false", at=git.bare)  # which goes on when the push has ended
     return git
 
 
