@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import re
-import socket
 from collections.abc import Callable, Iterable, Mapping
 
 from runtime.cli.arguments import Arguments
@@ -199,7 +199,7 @@ def read_restart(text: str) -> RestartPolicy:
 
 
 def _attached(args: Arguments) -> frozenset[str]:
-    """Return which streams come to the terminal: those of `--attach`, else the outputs, and with -i the input.
+    """Return which streams come to the terminal: those of `--attach`, else the outputs; with -i the input as well.
 
     None does of a container that is left to its monitor from the beginning.
     """
@@ -296,9 +296,9 @@ def _host_name(text: str) -> str:
 
 def is_address(text: str) -> bool:
     """Tell whether this is an IP address of either version."""
-    for family in (socket.AF_INET, socket.AF_INET6):
+    for family in (_socket.AF_INET, _socket.AF_INET6):
         try:
-            socket.inet_pton(family, text)
+            _socket.inet_pton(family, text)
         except (OSError, ValueError):
             continue
         return True
@@ -315,10 +315,12 @@ _LABEL = "[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?"
 
 
 def _domain(text: str) -> str:
-    """Check a domain to search names in; "." stands for none."""
-    if text != "." and not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", text):
+    """Check a domain to search names in and return it without its last point; "." stands for none."""
+    if text == ".":
+        return text
+    if not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", text) or not re.search("[a-zA-Z]", text):
         raise UsageError(f'invalid argument "{text}" for "--dns-search" flag: {text} is not a valid domain')
-    return text
+    return text.removesuffix(".")
 
 
 def _extra_host(text: str) -> str:

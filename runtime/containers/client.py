@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import select
 import signal
-import socket
 import stat
 from _thread import get_native_id
 from collections.abc import Callable, Iterator
@@ -84,7 +84,7 @@ class Session:
 
     def __init__(
         self,
-        sock: socket.socket,
+        sock: _socket.socket,
         *,
         tty: bool,
         stdin: int | None = None,

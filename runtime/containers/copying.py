@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import marshal
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from runtime.containers import protocol
-from runtime.containers.lifecycle import connect
+from runtime.containers.connection import Connection, connect
 from runtime.containers.protocol import Frames, frame
 from runtime.errors import PybuildError
 
@@ -62,7 +61,7 @@ def opened(
 class _Running:
     """A stream through a monitor's socket."""
 
-    def __init__(self, sock: socket.socket, operation: str, path: str, follow: bool) -> None:
+    def __init__(self, sock: Connection, operation: str, path: str, follow: bool) -> None:
         self._sock = sock
         self._frames = Frames()
         self._output = bytearray()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from frozen import Frozen
 from runtime.containers import processfile, protocol
 from runtime.containers.client import Outcome, Session
-from runtime.containers.lifecycle import connect
+from runtime.containers.connection import connect
 from runtime.containers.protocol import frame
 from runtime.containers.records import Container, Containers
 from runtime.containers.refusals import not_running, refuse_restarting

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import time
 from contextlib import suppress
 
 from runtime.containers import protocol
+from runtime.containers.connection import connect
 from runtime.containers.exits import read_exit
 from runtime.containers.protocol import Frames, frame, number
 from runtime.containers.quantities import parse_signal
@@ -19,6 +19,7 @@ from runtime.store.leases import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from runtime.containers.connection import Connection
     from runtime.containers.records import Container, Containers
 
 DEFAULT_STOP_TIMEOUT = 10
@@ -26,24 +27,6 @@ DEFAULT_STOP_TIMEOUT = 10
 
 _ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that ask for the end where a container names none of its own."""
-
-
-def connect(containers: Containers, container: Container) -> socket.socket | None:
-    """Connect to a container's monitor; None where there is none that answers."""
-    try:
-        directory = os.open(containers.directory(container.id), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        # A socket's path has 108 bytes at most, and a root may lie deep.
-        sock.connect(f"/proc/self/fd/{directory}/socket")
-    except OSError:
-        sock.close()
-        return None
-    finally:
-        os.close(directory)
-    return sock
 
 
 def stop_signal(container: Container) -> int:
@@ -91,7 +74,7 @@ def end(containers: Containers, container: Container, *, signal_number: int = 0,
     return containers.get(container.id) is not None
 
 
-def _end(containers: Containers, container: Container, sock: socket.socket, asked: int, timeout: float) -> None:
+def _end(containers: Containers, container: Container, sock: Connection, asked: int, timeout: float) -> None:
     """Send the signal that asks for the end, await that, and be stronger where it does not come."""
     with suppress(BrokenPipeError):  # it has ended: what it said of that is still to be read
         sock.sendall(frame(protocol.ATTACH, b"\0") + frame(protocol.SIGNAL, number(asked, 1) + b"\1"))
@@ -150,7 +133,7 @@ def wait(containers: Containers, container: Container) -> int:
     return how.code if how else 137 if code is None else code
 
 
-def _await_end(containers: Containers, sock: socket.socket, timeout: float) -> int | None:
+def _await_end(containers: Containers, sock: Connection, timeout: float) -> int | None:
     """Read frames until the last; None after `timeout` seconds (-1: never) or where the monitor died."""
     deadline = time.monotonic() + timeout
     frames = Frames()

@@ -41,7 +41,7 @@ def _tell_policy(containers: Containers, container: Container, host: HostConfig)
     from contextlib import suppress
 
     from runtime.containers import protocol
-    from runtime.containers.lifecycle import connect
+    from runtime.containers.connection import connect
     from runtime.containers.policies import restart_policy
 
     sock = connect(containers, container)

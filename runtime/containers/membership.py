@@ -26,7 +26,7 @@ from runtime.network import (
 from runtime.network.endpoints import DEFAULT_MTU, Endpoint, check_addresses, default_subnet
 from runtime.network.networks import PREDEFINED, Network, Networks
 from runtime.network.nftables import IPV6
-from runtime.network.plan import become_user, names_document
+from runtime.network.plan import asked_of, become_user, names_document
 from runtime.network.rtnetlink import Rtnetlink
 from runtime.network.settings import EndpointSettings
 from runtime.network.ways import way_out
@@ -36,6 +36,7 @@ from runtime.oci.times import rfc3339
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from runtime.network.pools import Pool
     from runtime.store import Store
@@ -197,7 +198,10 @@ def _connect_running(containers: Containers, container: Container, name: str, se
         if container.network.get("mode") == "none":
             attach.keep(users, locks, key, int(container.monitor.partition("-")[0]))  # which does not itself
         with home.required(context) as at:
-            endpoint = Endpoint(store, name, settings, f"container:{container.id}", at)
+            from runtime.containers.start import has_ipv6
+
+            owner, ipv6 = f"container:{container.id}", has_ipv6(container.host_config)
+            endpoint = Endpoint(store, name, settings, owner, at, ipv6=ipv6)
             try:
                 attach.join(endpoint.document, container.pid, at.namespace)
                 endpoint.lease.follow(int(container.monitor.partition("-")[0]))
@@ -226,7 +230,7 @@ def _connect_running(containers: Containers, container: Container, name: str, se
 def _start_names(containers: Containers, container: Container) -> None:
     """See to it that names are answered; an attendant that does so already has the address."""
     context, host = containers.store.context, container.host_config
-    document = {
+    document: dict[str, Any] = {
         "locks": str(context.layout.locks),
         "key": context.layout.key,
         "dns": names_document(context, container.id, host.get("Dns") or ()),
@@ -238,8 +242,15 @@ def _start_names(containers: Containers, container: Container) -> None:
             raise NetworkError(f"names cannot be served: {error.strerror or error}") from error
         return
     path = containers.directory(container.id) / "files" / "resolv.conf"
-    resolver = resolv.for_names(resolv.parse(path.read_text("utf-8", "replace")), attach.DNS_ADDRESS)
-    _overwrite(str(path), str(resolver))
+    if container.network.get("resolver", "") not in ("", hex_sha256(path.read_bytes())):
+        return  # it was changed from inside
+    resolver = resolv.for_container(
+        resolv.host_resolver(),
+        dns=host.get("Dns") or (),
+        dns_search=host.get("DnsSearch") or (),
+        dns_options=host.get("DnsOptions") or (),
+    )
+    _overwrite(str(path), resolv.for_names(resolver, attach.DNS_ADDRESS, asked_of(document["dns"])).document())
 
 
 def _add_host(containers: Containers, container: Container, address: str) -> None:

@@ -144,7 +144,7 @@ def dismiss(containers: Containers, container_id: str) -> None:
     if container is None:
         return
     if containers.is_running(container):
-        from runtime.containers.lifecycle import connect  # lazy: only for those that run
+        from runtime.containers.connection import connect  # lazy: only for those that run
         from runtime.containers.protocol import SIGNAL, frame, number
 
         sock = connect(containers, container)

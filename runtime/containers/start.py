@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import _socket
 import marshal
 import os
-import socket
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from runtime import interpreters
 from runtime.containers import processfile, protocol
 from runtime.errors import Conflict
+from runtime.oci.shortsha import hex_sha256
 from runtime.store.leases import boot_mark, start_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from runtime.containers.documents import Config
+    from runtime.containers.documents import Config, HostConfig
     from runtime.containers.records import Container, Containers
     from runtime.network.plan import Plan
     from runtime.network.publish import Published, Reserved
@@ -29,7 +30,7 @@ _CONTROL = 3
 class MonitorProcess:
     """A monitor that waits for its plan: `pid`, and `control`, the connection to it."""
 
-    def __init__(self, pid: int, control: socket.socket, errors: int) -> None:
+    def __init__(self, pid: int, control: _socket.socket, errors: int) -> None:
         self.pid = pid
         self.control = control
         self._errors = errors
@@ -43,7 +44,7 @@ class MonitorProcess:
         """Hand over what is to be run, with the descriptors that the monitor keeps. The answer is STARTED or FAILED."""
         data = memoryview(protocol.frame(protocol.START, marshal.dumps(plan)))
         with suppress(BrokenPipeError):  # a monitor that died already has no answer, and that is found by reading
-            sent = self.control.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))])
+            sent = self.control.sendmsg([data], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array("i", fds))])
             while sent < len(data):
                 sent += self.control.send(data[sent:])
 
@@ -54,7 +55,7 @@ def monitor_process() -> Iterator[MonitorProcess]:
 
     It is in a session of its own, so that the terminal's signals do not reach it, with an empty environment.
     """
-    ours, theirs = socket.socketpair()
+    ours, theirs = _socket.socketpair()
     errors = os.memfd_create("errors", os.MFD_CLOEXEC)
     try:
         pid = os.posix_spawn(
@@ -123,6 +124,7 @@ def start(
                 dns_options=host.get("DnsOptions") or (),
                 endpoints=host.get("Networks") if shared is None else None,
                 reserved=_reserve_ports(containers, container, stack),
+                ipv6=has_ipv6(host),
             )
         )
         if host.get("Links"):
@@ -167,10 +169,14 @@ def start(
 def host_names(config: Config) -> str:
     """Return the names of a container as its hosts file has them: the full one first."""
     name, domain = config.get("Hostname", ""), config.get("Domainname", "")
-    short, dot, _ = name.partition(".")
-    if domain:
-        return f"{name}.{domain} {name}"
-    return f"{name} {short}" if dot else name
+    full = f"{name}.{domain}" if domain else name
+    short, dot, _ = full.partition(".")
+    return f"{full} {short}" if dot else full
+
+
+def has_ipv6(host: HostConfig) -> bool:
+    """Tell whether a container leaves IPv6 switched on."""
+    return (host.get("Sysctls") or {}).get("net.ipv6.conf.all.disable_ipv6") != "1"
 
 
 def _shared_network(containers: Containers, mode: str) -> Container:
@@ -256,8 +262,9 @@ def _way_options(containers: Containers, container: Container) -> dict[str, str]
 
 
 def _facts(network: Plan) -> dict[str, object]:
-    """Return what `inspect` shows of a container's network."""
+    """Return what `inspect` shows of a container's network, and what its resolv.conf was (membership)."""
     return {
+        "resolver": hex_sha256(network.resolv_conf.encode("utf-8", "surrogateescape")),
         "mode": network.mode,
         "address": network.address,
         "gateway": network.gateway,
