@@ -24,6 +24,8 @@ _SYSTEM = Path("/etc/pybuild/config.toml")
 _DOCKER = Path("/etc/docker/daemon.json")
 _CONTAINERS = Path("/etc/containers/registries.conf")
 _LIMIT = 4 << 20
+_WHEN = ("all", "digest-only", "tag-only")
+"""For which names a mirror of registries.conf is asked."""
 
 
 class Place(Frozen):
@@ -48,6 +50,8 @@ class Rule(Frozen):
     blocked: bool | None = None
     insecure: bool | None = None
     plain_http: bool | None = None
+    alone: bool = False
+    """Whether no rule of the same program with another prefix is asked what this one does not say."""
 
 
 def read_rules(context: Context) -> tuple[tuple[Rule, ...], ...]:
@@ -218,7 +222,7 @@ def _old_rules(tables: Reader) -> Iterator[Rule]:
 
 
 def _containers_rule(table: Reader) -> Rule:
-    """Read one `[[registry]]` (containers-registries.conf(5))."""
+    """Read one `[[registry]]` (containers-registries.conf(5)): only the longest that matches is used there."""
     location = table.optional_text("location")
     prefix = table.optional_text("prefix") or location
     if not prefix:
@@ -233,17 +237,22 @@ def _containers_rule(table: Reader) -> Rule:
         mirrors=mirrors or None,
         blocked=_switch(table, "blocked"),
         insecure=insecure,
+        alone=True,
     )
 
 
 def _containers_mirror(table: Reader, digests_only: bool) -> Place:
     place = read_place(table.text("location"), table.field("location"))
     when = table.optional_text("pull-from-mirror") or ("digest-only" if digests_only else "all")
+    if when not in _WHEN:
+        raise DocumentError(
+            f"{when!a} is none of " + ", ".join(_WHEN), field=table.field("pull-from-mirror"), hint="all is the default"
+        )
     return Place(
         host=place.host,
         path=place.path,
         scheme=place.scheme,
         insecure=table.boolean("insecure"),
-        by_digest=when in ("all", "digest-only"),
-        by_tag=when in ("all", "tag-only"),
+        by_digest=when != "tag-only",
+        by_tag=when != "digest-only",
     )

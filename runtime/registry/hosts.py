@@ -90,10 +90,12 @@ class Hosts:
             )
         found = [] if push or not path else list(self._mirrors(name, by_digest))
         location = self._first(name, lambda rule: rule.location)
+        insecure = self._insecure(name)  # said of the name, wherever it is served
         if location is not None:
-            found.append(self._endpoint(location[1], name, location[0]))
+            insecure = insecure or self._insecure(location[1].host)
+            found.append(self._endpoint(location[1], name, location[0], insecure=insecure))
         else:
-            found.append(self._endpoint(Place(host=domain), name, domain))
+            found.append(self._endpoint(Place(host=domain), name, domain, insecure=insecure))
         return tuple(found)
 
     def elsewhere(self, scheme: str, host: str) -> Endpoint:
@@ -111,19 +113,20 @@ class Hosts:
         said = self._first(name, lambda rule: rule.blocked)
         return said is not None and said[1]
 
-    def schemes(self, domain: str) -> Schemes:
+    def _schemes(self, domain: str, insecure: bool) -> Schemes:
         """Give the schemes to try at a host of which no scheme was said."""
         if (plain := self._first(domain, lambda rule: rule.plain_http)) and plain[1]:
             return ("http",)
         if is_loopback(domain):
             # A TLS server ends a plain request at once, while a plain one may wait for more of a TLS greeting.
             return ("https", "http") if self._certificate_files(domain) else ("http", "https")
-        if self._insecure(domain):
-            return ("https", "http")
-        return ("https",)
+        return ("https", "http") if insecure else ("https",)
 
-    def tls(self, host: str) -> Tls:
-        """Say how to judge the certificate of `host[:port]`; raises RegistryError for half a client certificate."""
+    def tls(self, host: str, *, insecure: bool | None = None) -> Tls:
+        """Say how to judge the certificate of `host[:port]`, where it is not known already whether at all.
+
+        Raises RegistryError for half a client certificate.
+        """
         files = self._certificate_files(host)
         if host == HUB_HOST:
             files += self._certificate_files(DEFAULT_DOMAIN)
@@ -135,25 +138,21 @@ class Hosts:
                 raise RegistryError(f"{file} is of no use without {other.name} beside it")
             if file.suffix == ".cert" and client is None:
                 client = (file, other)
-        return Tls(verify=not self._insecure(host), authorities=authorities, client=client)
+        verify = not (self._insecure(host) if insecure is None else insecure)
+        return Tls(verify=verify, authorities=authorities, client=client)
 
-    def _endpoint(self, place: Place, name: str, prefix: str, *, mirror: bool = False) -> Endpoint:
+    def _endpoint(self, place: Place, name: str, prefix: str, *, insecure: bool, mirror: bool = False) -> Endpoint:
         rest = name[len(prefix) :] if name.startswith(prefix) else "/" + name.partition("/")[2]
         host = HUB_HOST if place.host == DEFAULT_DOMAIN else place.host
-        tls = self.tls(host)
-        if place.insecure:
-            tls = Tls(verify=False, authorities=tls.authorities, client=tls.client)
-        schemes: Schemes = self.schemes(place.host)
+        schemes: Schemes = self._schemes(place.host, insecure)
         if place.scheme:
             schemes = ("http",) if place.scheme == "http" else ("https",)
-        elif place.insecure and schemes == ("https",):
-            schemes = ("https", "http")
         return Endpoint(
             host=host,
             repository="/".join(part for part in (place.path, rest.strip("/")) if part),
             credential=place.host,
             schemes=schemes,
-            tls=tls,
+            tls=self.tls(host, insecure=insecure),
             mirror=mirror,
         )
 
@@ -162,19 +161,26 @@ class Hosts:
         for place in found[1] if found else ():
             asked = place.by_digest if by_digest else place.by_tag
             if asked and not self.blocked(place.host):
-                yield self._endpoint(place, name, found[0] if found else "", mirror=True)
+                insecure = place.insecure or self._insecure(place.host)
+                yield self._endpoint(place, name, found[0] if found else "", insecure=insecure, mirror=True)
 
-    def _insecure(self, host: str) -> bool:
-        said = self._first(host, lambda rule: rule.insecure, networks=True)
+    def _insecure(self, name: str) -> bool:
+        said = self._first(name, lambda rule: rule.insecure, networks=True)
         return said is not None and said[1]
 
     def _first(self, name: str, said: Callable[[Rule], _T | None], *, networks: bool = False) -> tuple[str, _T] | None:
         """Return the first that a rule for `name` says, with the rule's prefix."""
         for rules in self._sources:
+            alone: str | None = None
             for rule in rules:
-                value = said(rule)
-                if value is not None and (_matches(rule.prefix, name) or (networks and _in_network(rule.prefix, name))):
+                if alone not in (None, rule.prefix):
+                    continue
+                matches = _matches(rule.prefix, name)
+                value = said(rule) if matches or (networks and _in_network(rule.prefix, name)) else None
+                if value is not None:
                     return rule.prefix, value
+                if matches and rule.alone:
+                    alone = rule.prefix
         return None
 
     def _certificate_files(self, host: str) -> tuple[Path, ...]:

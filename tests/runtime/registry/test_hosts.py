@@ -142,6 +142,54 @@ def test_registries_conf_is_read(load: Load) -> None:
     assert "https://digests.example/x/app" in urls(hosts.endpoints("r.example", "x/app", by_digest=True))
 
 
+def test_only_the_longest_prefix_of_registries_conf_is_used(load: Load) -> None:
+    hosts = load(
+        containers="""
+        [[registry]]
+        location = "r.example"
+        blocked = true
+        insecure = true
+        [[registry]]
+        location = "r.example/open"
+        [[registry]]
+        location = "r.example/shut"
+        [[registry]]
+        location = "r.example/shut"
+        blocked = true
+        """,
+        docker='{"insecure-registries": ["r.example"]}',
+    )
+    assert urls(hosts.endpoints("r.example", "open/app")) == ["https|http://r.example/open/app"]
+    for path in ("app", "shut/app"):
+        with pytest.raises(RegistryError, match="blocked"):
+            hosts.endpoints("r.example", path)
+
+
+def test_what_is_said_to_be_insecure_is_so_wherever_it_is_served(load: Load) -> None:
+    hosts = load(
+        containers="""
+        [[registry]]
+        prefix = "r.example"
+        location = "10.0.0.5:5000/all"
+        insecure = true
+        [[registry]]
+        location = "r.example/safe"
+        [[registry]]
+        location = "s.example/team"
+        insecure = true
+        """
+    )
+    (moved,), (safe,) = hosts.endpoints("r.example", "app"), hosts.endpoints("r.example", "safe/app")
+    (team,), (other,) = hosts.endpoints("s.example", "team/app"), hosts.endpoints("s.example", "app")
+    assert urls((moved, safe, team, other)) == [
+        "https|http://10.0.0.5:5000/all/app",
+        "https://r.example/safe/app",
+        "https|http://s.example/team/app",
+        "https://s.example/app",
+    ]
+    assert [endpoint.tls.verify for endpoint in (moved, safe, team, other)] == [False, True, False, True]
+
+
 def test_the_old_form_of_registries_conf_is_heeded_and_told_once(load: Load, context: Context) -> None:
     text = """
         [registries.search]
@@ -177,6 +225,10 @@ def test_our_file_comes_before_others(load: Load) -> None:
         ({"own": '[registry."r"]\nmirrors = ["http://u:p@x"]'}, "is no registry"),
         ({"docker": "{"}, r"docker: .*not JSON"),
         ({"containers": "[[registry]]\nblocked = true"}, "needs a prefix"),
+        (
+            {"containers": '[[registry]]\nlocation="r"\n[[registry.mirror]]\nlocation="m"\npull-from-mirror="no"'},
+            "'no' is none of all, digest-only, tag-only",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_named(load: Load, files: dict[str, str], told: str) -> None:
