@@ -123,8 +123,9 @@ def _fields(text: str) -> list[str]:
 def _link(texts: Sequence[str], mode: str, settings: EndpointSettings, host: HostConfig) -> None:
     """Set the links: of a network of the user's they are names that it knows, of the default one more than that."""
     for text in texts:
-        if text.count(":") > 1:
-            raise UsageError(f'invalid argument "{text}" for "--link" flag: bad format for links: {text}')
+        if text.count(":") > 1 or not text:
+            reason = f"bad format for links: {text}" if text else "empty string specified for links"
+            raise UsageError(f'invalid argument "{text}" for "--link" flag: {reason}')
     kind = "host" if mode == "host" else "container" if mode.startswith("container:") else ""
     if kind:
         raise UsageError(
@@ -182,8 +183,6 @@ def _refuse_wishes(mode: str, settings: EndpointSettings) -> None:
             " networks",
             hint="make one: pybuild network create NAME",
         )
-    if settings.get("MacAddress") and mode != "bridge":
-        raise UsageError("conflicting options: mac-address and the network mode")
 
 
 def check_mac(text: str) -> str:

@@ -28,7 +28,14 @@ class Lease:
     """The addresses of one container in one network, and the process that they are leased to."""
 
     def __init__(
-        self, store: Store, subnet: subnets.Subnet, owner: str, network: Network | None, wanted: Wanted
+        self,
+        store: Store,
+        subnet: subnets.Subnet,
+        owner: str,
+        network: Network | None,
+        wanted: Wanted,
+        *,
+        ipv6: bool = True,
     ) -> None:
         self._database = store.database
         self._followed = False
@@ -44,7 +51,7 @@ class Lease:
             wanted=wanted[0],
         )
         self.address6 = 0
-        pool6 = network.pool6 if network and network.ipv6 else None
+        pool6 = network.pool6 if network and network.ipv6 and ipv6 else None
         if pool6 is not None:
             try:
                 self.address6 = leases.take6(
@@ -85,8 +92,13 @@ def _kept_free(pool: Pool | None) -> tuple[int, ...]:
 class Endpoint:
     """One network of one container: the bridge is there, the address leased. `document` is for attach."""
 
-    def __init__(self, store: Store, name: str, settings: EndpointSettings, owner: str, at: home.Home) -> None:
-        """Join network `name`, whose bridge is `at` home. Raises NotFound and NetworkError."""
+    def __init__(
+        self, store: Store, name: str, settings: EndpointSettings, owner: str, at: home.Home, *, ipv6: bool = True
+    ) -> None:
+        """Join network `name`, whose bridge is `at` home. Raises NotFound and NetworkError.
+
+        Without `ipv6` the container has none, whatever the network has.
+        """
         key = store.layout.key
         self.network = network = _find_network(store, name)
         self.name = network.name if network else _BRIDGE
@@ -96,7 +108,7 @@ class Endpoint:
         wanted = check_addresses(network, settings)
         found, mtu = _ensure_bridge(store, self.design, network, at)
         self.gateway, self.prefix = found.gateway, found.prefix
-        self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted)
+        self.lease = Lease(store, (found.network, found.prefix), owner, network, wanted, ipv6=ipv6)
         self.address6 = self.lease.address6
         address = self.lease.address
         four = network is None or network.ipv4

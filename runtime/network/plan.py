@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 
 from frozen import Frozen
 from runtime.errors import UsageError
-from runtime.network import home, janitor, leases, resolv
+from runtime.network import home, janitor, leases, resolv, subnets
 from runtime.network.attach import DNS_ADDRESS
 from runtime.network.endpoints import Endpoint, Lease
 from runtime.network.ways import way_out
@@ -94,23 +94,26 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     dns_options: Sequence[str] = (),
     endpoints: Mapping[str, EndpointSettings] | None = None,
     reserved: Reserved | None = None,
+    ipv6: bool = True,
 ) -> Iterator[Plan]:
     """Plan the network of one container; what was made for it is given back at the end of the block.
 
     `mode`: "bridge" (also "" and "default"), "none", "host", a helper by name (pasta, slirp4netns), or a user's network
     by its name. `endpoints` are the networks to join, `mode` and others, with what
     was asked of each (none: `mode` alone). `reserved` are the ports that are published and their sockets. `owner` is
-    "container:ID" or "step:ID". `hostname` is named in the hosts file. Raises NetworkError where the network cannot be
+    "container:ID" or "step:ID". `hostname` is named in the hosts file. Without `ipv6` the container has switched that
+    off: it gets no address of that version. Raises NetworkError where the network cannot be
     had, with what to do instead; NotFound for a network that there is not; UsageError for an added host or a name
     server that cannot be read. Nothing falls back to another mode by itself.
     """
     wanted = mode if mode not in {"", "default"} else BRIDGE
     joined = dict(endpoints) if endpoints is not None else {wanted: {}}
-    resolver = _Resolving(tuple(add_hosts), hostname, _servers(dns), tuple(dns_search), tuple(dns_options))
+    resolver = _Resolving(tuple(add_hosts), hostname, _servers(dns), tuple(dns_search), tuple(dns_options), ipv6)
     if NONE in joined:
         wanted = NONE  # connected to it later
     if wanted == HOST or (wanted == NONE and (NONE in joined or not joined)):
-        yield resolver.plan(wanted, {"mode": wanted})
+        asked = any(entry.endswith(resolv.HOST_GATEWAY) for entry in add_hosts)
+        yield resolver.plan(wanted, {"mode": wanted}, gateway=_default_gateway(store) if asked else None)
     elif wanted in {PASTA, SLIRP4NETNS}:
         with _helped(context, resolver, wanted, reserved) as made:
             yield made
@@ -160,6 +163,7 @@ class _Resolving(Frozen, kw_only=False):
     dns: tuple[str, ...]
     dns_search: tuple[str, ...]
     dns_options: tuple[str, ...]
+    own_ipv6: bool = True
 
     def plan(
         self,
@@ -170,10 +174,9 @@ class _Resolving(Frozen, kw_only=False):
         gateway: str | None = None,
         ipv6: bool = False,
         forward: str | None = None,
-        named: bool = False,
         more: Sequence[str] = (),
     ) -> Plan:
-        """Make the plan; `named`: names are asked for at DNS_ADDRESS; `more` are further addresses of its own."""
+        """Make the plan; with a name service in `document` that is asked; `more` are further addresses of its own."""
         resolver = resolv.for_container(
             resolv.host_resolver(),
             shares_loopback=mode == HOST,
@@ -183,16 +186,26 @@ class _Resolving(Frozen, kw_only=False):
             dns_search=self.dns_search,
             dns_options=self.dns_options,
         )
-        if named:
-            resolver = resolv.for_names(resolver, DNS_ADDRESS)
+        if "dns" in document:
+            resolver = resolv.for_names(resolver, DNS_ADDRESS, asked_of(document["dns"]))
         if mode == HOST:
             hosts = resolv.host_hosts(self.add_hosts)
         else:
             hosts = resolv.hosts_text(
-                hostname=self.hostname, address=address, add_hosts=self.add_hosts, gateway=gateway, more=more
+                hostname=self.hostname,
+                address=address,
+                add_hosts=self.add_hosts,
+                gateway=gateway,
+                more=more,
+                ipv6=self.own_ipv6,
             )
         return Plan(
-            mode=mode, document=document, resolv_conf=str(resolver), hosts=hosts, address=address, gateway=gateway
+            mode=mode,
+            document=document,
+            resolv_conf=resolver.document(),
+            hosts=hosts,
+            address=address,
+            gateway=gateway,
         )
 
 
@@ -213,7 +226,7 @@ def _bridged(
             at = stack.enter_context(home.required(context))
             points = []
             for name, settings in joined.items():
-                point = Endpoint(store, name, settings, owner, at)
+                point = Endpoint(store, name, settings, owner, at, ipv6=resolver.own_ipv6)
                 stack.callback(point.lease.close)
                 points.append(point)
             made = _connected(context, owner, resolver, points, reserved)
@@ -259,7 +272,6 @@ def _connected(
         address=str(own[0]) if own else None,
         gateway=(way or points[0]).gateway_text if points else None,
         ipv6=way6 is not None,
-        named="dns" in document,
         more=[str(text) for text in own[1:]],
     )
     if points:
@@ -271,6 +283,19 @@ def _connected(
         made.held, made.sockets = tuple(reserved.ports), tuple(sock.fileno() for sock in reserved.sockets)
         made.ports = made.held if way is not None else ()
     return made
+
+
+def _default_gateway(store: Store) -> str:
+    """Return the default bridge's address, which `host-gateway` stands for where no bridge is joined."""
+    from runtime.network.endpoints import default_subnet
+    from runtime.network.rtnetlink import Rtnetlink
+
+    leases.ensure_tables(store.database)
+    subnet = leases.recorded_subnet(store.database)
+    if subnet is None:
+        with Rtnetlink() as links:
+            subnet = default_subnet(store, links)
+    return subnets.dotted(subnet[0] + 1)
 
 
 def _forwarding(reserved: Reserved, way: Endpoint | None) -> dict[str, Any]:
@@ -318,6 +343,12 @@ def names_document(context: Context, container: str, dns: Sequence[str]) -> dict
         "containers": str(layout.containers),
         "container": container,
     }
+
+
+def asked_of(names: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the servers that a name service asks, as a resolv.conf's comment does."""
+    near = names["near"]
+    return tuple(server if server in near else f"host({server})" for server in names["servers"])
 
 
 def become_user(context: Context, locks: str) -> int:

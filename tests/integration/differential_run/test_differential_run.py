@@ -29,6 +29,7 @@ from tests.integration.differential_run import (
     seldom_scripts,
     stream_scripts,
     volume_scripts,
+    wire_scripts,
 )
 from tests.integration.differential_run.scripts import IMAGE, Outcome, Script, play
 from tests.integration.programs import Program
@@ -48,6 +49,7 @@ SCRIPTS = tuple(
         network_scripts,
         volume_scripts,
         seldom_scripts,
+        wire_scripts,
     )
     for script in scripts.SCRIPTS
 )

@@ -52,7 +52,7 @@ def test_ports_are_put_together() -> None:
         (("--network", "net", "--network", "net"), "specified multiple times"),
         (("--ip", "10.9.0.7"), "user defined networks only"),
         (("--network-alias", "a"), "user defined networks"),
-        (("--network", "host", "--mac-address", "02:00:00:00:00:07"), "mac-address and the network mode"),
+        (("--link", ""), "empty string specified for links"),
         (("--network", "net", "--mac-address", "nonsense"), "not a valid mac address"),
         (("--network", "name=net,colour=red"), "invalid field"),
         (("--network", ""), "no name set for network"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,11 @@ def test_nothing_is_done_for_a_container_in_the_hosts_network(context: Context, 
         assert found.document == {"mode": "host"}
         attach.attach(found.document, os.getpid())
         attach.leave(found.document)
+
+
+def test_without_a_network_host_gateway_is_the_default_bridge(context: Context, store: Store) -> None:
+    with plan(context, store, "none", owner="container:a", add_hosts=("me:host-gateway",)) as found:
+        assert re.search(r"(?m)^(\d+\.){3}1\tme$", found.hosts)
 
 
 def test_an_unknown_mode_is_shown_with_those_that_exist(context: Context, store: Store) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import UsageError
 from runtime.network import resolv
-from runtime.network.resolv import Resolver, for_container, host_resolver, hosts_text, parse
+from runtime.network.resolv import Resolver, for_container, for_names, host_resolver, hosts_text, parse
 
 HOST = Resolver(servers=("10.0.0.53", "127.0.0.1", "fd00::53"), search=("lan", "example.com"), options=("ndots:2",))
 
@@ -112,7 +112,8 @@ def test_host_gateway_is_the_bridge() -> None:
         ("db", "bad format"),
         ("db:", "bad format"),
         (":1.2.3.4", "bad format"),
-        ("a b:1.2.3.4", "bad format"),
+        ("a\nb:1.2.3.4", "bad format"),
+        ("a\tb:1.2.3.4", "bad format"),
         ("db:1.2.3", "invalid IP address"),
         ("db:1.2.3.4\n6.6.6.6 evil", "invalid IP address"),
         ("db:host-gateway", "no address of the host"),
@@ -124,7 +125,65 @@ def test_a_wrong_added_host_is_shown_as_written(entry: str, message: str) -> Non
     assert caught.value.hint
 
 
-def test_in_the_hosts_network_the_hosts_own_names_come_first(tmp_path: Path) -> None:
+def test_blanks_give_an_address_several_names() -> None:
+    assert "1.2.3.4\tdb main\n" in hosts_text(hostname="", address=None, add_hosts=("db main:1.2.3.4",), gateway=None)
+
+
+def test_without_ipv6_the_hosts_file_names_none_but_what_was_added() -> None:
+    text = hosts_text(hostname="box", address="10.0.0.2", add_hosts=("six=fd00::5",), gateway=None, ipv6=False)
+    assert text == "127.0.0.1\tlocalhost\nfd00::5\tsix\n10.0.0.2\tbox\n"
+
+
+def test_in_the_hosts_network_the_hosts_own_names_stand_unless_some_are_added(tmp_path: Path) -> None:
     (tmp_path / "hosts").write_text("127.0.0.1 localhost own")
-    text = resolv.host_hosts(("a:1.2.3.4",), tmp_path / "hosts")
-    assert text == "127.0.0.1 localhost own\n1.2.3.4\ta\n"
+    assert resolv.host_hosts((), tmp_path / "hosts") == "127.0.0.1 localhost own"
+    added = resolv.host_hosts(("own:1.2.3.4",), tmp_path / "hosts")
+    assert "127.0.0.1 localhost own" not in added
+    assert added.endswith("\n1.2.3.4\town\n")
+
+
+def _comments(found: Resolver) -> list[str]:
+    return [line[2:] for line in found.document().splitlines()[3:] if line.startswith("#")]
+
+
+def test_the_comments_say_where_each_line_is_from(tmp_path: Path) -> None:
+    (tmp_path / "host").write_text("nameserver 10.0.0.53\noptions ndots:2\n")
+    host = host_resolver(tmp_path / "host", tmp_path / "none")
+    source = f"Based on host file: '{tmp_path}/host'"
+    assert _comments(for_container(host, shares_loopback=True)) == [
+        source,
+        "Overrides: []",
+        "Option ndots from: host",
+    ]
+    asked = for_container(host, dns=("9.9.9.9",), dns_search=("x.y",), dns_options=("ndots:3",))
+    assert _comments(asked) == [
+        f"{source} (legacy)",
+        "Overrides: [nameservers search options]",
+        "Option ndots from: override",
+    ]
+    assert _comments(for_names(for_container(host, dns_options=("edns0",)), "127.0.0.11", ("host(10.0.0.53)",))) == [
+        f"{source} (internal resolver)",
+        "ExtServers: [host(10.0.0.53)]",
+        "Overrides: [options]",
+        "Option ndots from: internal",
+    ]
+
+
+def test_the_comments_say_that_no_server_of_the_host_was_of_use() -> None:
+    assert "Used default nameservers." in _comments(for_container(Resolver(servers=("127.0.0.1",))))
+
+
+def test_a_written_file_is_read_as_what_it_says() -> None:
+    found = for_container(HOST)
+    assert str(parse(found.document())) == str(found)
+    assert [line[:1] for line in found.document().splitlines()[:5]] == ["#", "#", "#", "", "n"]
+
+
+@pytest.mark.parametrize("option", ["ndots", "ndots:", "ndots:x", "ndots:-1"])
+def test_where_names_are_served_a_wrong_ndots_counts_as_none(option: str) -> None:
+    found = for_names(Resolver(options=("edns0", option)), "127.0.0.11")
+    assert found.options == ("edns0", "ndots:0")
+
+
+def test_where_names_are_served_a_sound_ndots_stays() -> None:
+    assert for_names(Resolver(options=("ndots:5",)), "127.0.0.11").options == ("ndots:5",)

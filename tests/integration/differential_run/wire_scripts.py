@@ -1,0 +1,79 @@
+"""Scripts of what containers find of their networks from inside: their files, their names, their links.
+
+Their subnets are of 10.80.0.0/16 and fd00:80::/32.
+"""
+
+from __future__ import annotations
+
+from tests.integration.differential_run.scripts import Script
+
+_FILE = "sh -c 'tail -n +4 /etc/resolv.conf'"
+"""What is written below the head, which names the program."""
+
+SCRIPTS: tuple[Script, ...] = (
+    Script(
+        "wire-resolver",
+        f"""
+        network create @POD@
+        run --rm pbcbox sh -c 'head -n 4 /etc/resolv.conf | cut -c 1'
+        run --rm pbcbox {_FILE}
+        run --rm --network @POD@ pbcbox {_FILE}
+        run --rm --network none pbcbox {_FILE}
+        run --rm --network host --dns 1.2.3.4 --dns-search a.b --dns-option ndots:3 pbcbox {_FILE}
+        run --rm --dns 1.2.3.4 --dns-search a.b --dns-option ndots:3 pbcbox {_FILE}
+        run --rm --dns 1.2.3.4 --dns-search . pbcbox {_FILE}
+        run --rm --dns-option ndots:x pbcbox {_FILE}
+        run --rm --network @POD@ --dns 1.2.3.4 --dns 5.6.7.8 --dns-search . pbcbox {_FILE}
+        run --rm --network @POD@ --dns 2001:db8::1 --dns-search a.b --dns-option ndots:3 pbcbox {_FILE}
+        run --rm --network @POD@ --dns-option attempts:2 --dns-option ndots:-1 pbcbox {_FILE}
+        run --rm --network @POD@ --dns-search a.b. --dns-search c.d pbcbox {_FILE}
+        run --rm --dns-search 1.2.3.4 pbcbox true ~ 1.2.3.4 is not a valid domain
+        run -d --name @POD@-a --dns-search q.r pbcbox sleep 100
+        network connect @POD@ @POD@-a
+        exec @POD@-a {_FILE}
+        run -d --name @POD@-b pbcbox sleep 100
+        exec @POD@-b sh -c 'echo nameserver 7.7.7.7 >/etc/resolv.conf'
+        network connect @POD@ @POD@-b
+        exec @POD@-b cat /etc/resolv.conf
+        """,
+    ),
+    Script(
+        "wire-hosts",
+        """
+        network create @POD@
+        network create --ipv6 --subnet 10.80.2.0/24 --subnet fd00:80:2::/64 @POD@-6
+        run --rm --network @POD@ -h foo.bar --domainname baz pbcbox sh -c 'tail -n1 /etc/hosts | cut -f2'
+        run --rm --add-host 'a b:1.2.3.4' --add-host c=5.6.7.8 pbcbox grep -e '^1[.]2[.]' -e '^5[.]6[.]' /etc/hosts
+        run --rm --network none --add-host a:host-gateway pbcbox sh -c 'tail -n1 /etc/hosts | cut -f2'
+        run --rm --network host --add-host a:1.2.3.4 pbcbox cat /etc/hosts
+        run --rm --network none --sysctl net.ipv6.conf.all.disable_ipv6=1 pbcbox cat /etc/hosts
+        run -d --name @POD@-a --network @POD@-6 --sysctl net.ipv6.conf.all.disable_ipv6=1 pbcbox sleep 100
+        inspect -f '{{json .NetworkSettings.Networks}}' @POD@-a
+        exec @POD@-a sh -c 'cat /etc/hosts; ip addr show eth0 | grep -c inet'
+        run --rm --network @POD@-6 pbcbox nslookup -type=aaaa @POD@-a
+        run -d --name @POD@-b --sysctl net.ipv6.conf.all.disable_ipv6=1 pbcbox sleep 100
+        network connect @POD@-6 @POD@-b
+        inspect -f '{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}|{{end}}' @POD@-b
+        exec @POD@-b sh -c 'grep -c : /etc/hosts'
+        """,
+    ),
+    Script(
+        "wire-links",
+        """
+        network create @POD@
+        run -d --name @POD@-a --network @POD@ pbcbox sleep 100
+        run -d --name @POD@-b --link @POD@-a:one pbcbox sleep 100 ~ not attached to default bridge network
+        network connect bridge @POD@-a
+        run -d --name @POD@-c --link @POD@-a:one pbcbox sleep 100
+        exec @POD@-c sh -c "ping -c 1 -w 20 one | grep -c received"
+        run -d --name @POD@-h --network host pbcbox sleep 100
+        run --rm --link @POD@-h:x pbcbox true ~ host type networking can't be used with links
+        run --rm --link '' pbcbox true ~ empty string specified for links
+        create --name @POD@-d --link @POD@-a:up --link @POD@-c:up pbcbox
+        inspect -f '{{json .HostConfig.Links}}' @POD@-d
+        run --rm --network host --mac-address 92:d0:c6:0a:29:33 pbcbox true
+        run -d --name @POD@-m --network none --mac-address 92:d0:c6:0a:29:33 pbcbox sleep 100
+        inspect -f '{{json .NetworkSettings.Networks}}' @POD@-m
+        """,
+    ),
+)
