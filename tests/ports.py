@@ -6,8 +6,9 @@ import random
 import socket
 from contextlib import ExitStack
 
-_FIRST, _LAST = 10_000, 30_000
-"""Below those that the kernel gives to whoever asks for any: no connection of others takes one by chance."""
+_FIRST, _LAST = 10_000, 28_000
+"""Below those that the kernel gives to whoever asks for any, so that no connection of others takes one by chance, and
+below those that scripts of `integration.differential_run` name."""
 
 
 def free_ports(count: int = 1) -> int:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks.tools import LIMIT, Tool
+from tests.ports import free_ports
 
 FLEET = 20
 REQUESTS = 2000
@@ -19,7 +20,7 @@ _CLIENTS = 4
 _PAGE = "a page of some bytes\n"
 _PORT = 8000
 """Where servers listen in their containers; machines that lead all of port 80 through a proxy are not rare."""
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 """Seconds that a server may take until it answers."""
 
 _READER = f"""
@@ -91,8 +92,7 @@ def start_fleet(tool: Tool, image: str, count: int) -> float:
 @contextmanager
 def web_server(tool: Tool, image: str) -> Iterator[tuple[str, int]]:
     """Run a web server with a port that is published on a loopback address; gives that address once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = "127.0.0.1", int(free.getsockname()[1])  # a port that a tool chose may be another program's
+    address = "127.0.0.1", free_ports()  # one that a tool chose may be another program's
     script = f"echo -n '{_PAGE}' >/tmp/index.html; exec httpd -f -p {_PORT} -h /tmp"
     options = ("-p", f"{address[0]}:{address[1]}:{_PORT}")
     with container(tool, "bench-web", image, "/bin/sh", "-c", script, options=options):

@@ -22,10 +22,11 @@ def test_what_is_used_is_told_from_what_could_go(box: Program) -> None:
     assert free["Images"]["Active"] == "0"
     assert free["Images"]["Reclaimable"].endswith("(100%)")
     words = ("run", "-d", "--name", "one", "--network", "none", "-v", "data:/data")
-    box(*words, "box", "sh", "-c", "head -c 3000000 /dev/zero > /big; head -c 50000 /dev/zero > /data/f; sleep 100")
+    script = "head -c 3000000 /dev/zero > /big; head -c 50000 /dev/zero > /data/f; echo > /dev/shm/made; sleep 1000"
+    box(*words, "box", "sh", "-c", script)
     try:
         box("create", "--name", "two", "box", "true")
-        box("exec", "one", "sh", "-c", "until [ -s /data/f ]; do sleep 0.1; done")
+        box("exec", "one", "sh", "-c", "until [ -e /dev/shm/made ]; do sleep 0.1; done")
         used = _summary(box)
         assert (used["Images"]["Active"], used["Images"]["Reclaimable"]) == ("1", "0B (0%)")
         assert (used["Containers"]["TotalCount"], used["Containers"]["Active"]) == ("2", "1")

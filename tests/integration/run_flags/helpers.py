@@ -8,7 +8,7 @@ from runtime.sandbox import cgroups
 from tests.integration.programs import Program
 
 ONE = ("run", "--rm", "--network", "none")
-SLEEP = ("sleep", "100")
+SLEEP = ("sleep", "1000")
 
 
 def shell(box: Program, *words: str, command: str) -> list[str]:

@@ -68,9 +68,10 @@ def described() -> Iterator[str]:
     }
     path = Path("/etc/cdi", f"pybuild-test-{os.getpid()}.json")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps({"cdiVersion": "0.6.0", "kind": kind, "devices": [{"name": "one", "containerEdits": edits}]})
-    )
+    document = {"cdiVersion": "0.6.0", "kind": kind, "devices": [{"name": "one", "containerEdits": edits}]}
+    half = path.with_suffix(".half")
+    half.write_text(json.dumps(document))
+    half.rename(path)  # others of this machine read all that is there
     yield f"{kind}=one"
     path.unlink()
 

@@ -217,16 +217,16 @@ def shared(box: Program, open_directory: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-R", str(top)], check=True)
 
 
-def _until(box: Program, name: str, command: str) -> list[str]:
-    return box.text("exec", name, "sh", "-c", command).splitlines()
+def _listed(box: Program, name: str, place: str) -> list[str]:
+    return box.text("exec", name, "ls", place).splitlines()
 
 
 def test_mounts_of_the_machine_appear_in_a_slave(box: Program, shared: Path) -> None:
     started(box, "one", "-v", f"{shared}:/s:rslave", "--mount", f"type=bind,source={shared},target=/p", "box", *SLEEP)
     subprocess.run(["mount", "-t", "tmpfs", "inner", str(shared / "d")], check=True)
     (shared / "d/from-host").touch()
-    assert _until(box, "one", "ls /s/d") == ["from-host"]
-    assert _until(box, "one", "ls /p/d") == []
+    assert _listed(box, "one", "/s/d") == ["from-host"]
+    assert _listed(box, "one", "/p/d") == []
 
 
 def test_mounts_of_a_container_appear_outside_where_it_is_to_share_them(box: Program, shared: Path) -> None:
@@ -234,9 +234,10 @@ def test_mounts_of_a_container_appear_outside_where_it_is_to_share_them(box: Pro
     if box.user:
         assert "nothing can be shared with the machine" in refusal(box, *words, "box", "true")
         return
-    command = "mount -t tmpfs none /s/d; touch /s/d/made; exec sleep 100"
+    command = "mount -t tmpfs none /s/d; touch /s/d/made; exec sleep 1000"
     started(box, "one", "--privileged", *words, "box", "sh", "-c", command)
-    assert _until(box, "one", "ls /s/d") == ["made"]
+    box("exec", "one", "sh", "-c", "until [ -e /s/d/made ]; do sleep 0.05; done")
+    assert _listed(box, "one", "/s/d") == ["made"]
     assert [path.name for path in (shared / "d").iterdir()] == ["made"]
 
 
@@ -273,7 +274,8 @@ def test_volumes_come_from_other_containers(box: Program) -> None:
         "--mount",
         "type=tmpfs,target=/c,tmpfs-size=1m",
     )
-    started(box, "donor", *words, "--tmpfs", "/d", "box", "sh", "-c", "touch /anonymous/it /a/it; exec sleep 100")
+    started(box, "donor", *words, "--tmpfs", "/d", "box", "sh", "-c", "touch /anonymous/it /a/it; exec sleep 1000")
+    box("exec", "donor", "sh", "-c", "until [ -e /a/it ]; do sleep 0.05; done")
     box(
         "create",
         "--name",

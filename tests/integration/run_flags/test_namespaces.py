@@ -20,6 +20,9 @@ from tests.integration.run_flags.helpers import SLEEP, refusal, shell, started
 
 pytestmark = [pytest.mark.root, pytest.mark.overlay]
 
+_HELLO = "echo hello > /dev/shm/f; exec sleep 1000"
+_HEARS = "until [ -s /dev/shm/f ]; do sleep 0.05; done; cat /dev/shm/f"
+
 
 def test_the_processes_of_another_container_are_shared(box: Program) -> None:
     started(box, "donor", "box", *SLEEP)
@@ -33,9 +36,9 @@ def test_the_processes_of_another_container_are_shared(box: Program) -> None:
 
 
 def test_a_container_restarts_in_the_namespaces_that_it_shared(box: Program) -> None:
-    donor = started(box, "donor", "--ipc", "shareable", "box", "sh", "-c", "echo hello > /dev/shm/f; exec sleep 100")
+    donor = started(box, "donor", "--ipc", "shareable", "box", "sh", "-c", _HELLO)
     shared = [word for kind in ("--pid", "--ipc") for word in (kind, "container:donor")]
-    box("create", "--name", "guest", "--network", "container:donor", *shared, "box", "cat", "/dev/shm/f")
+    box("create", "--name", "guest", "--network", "container:donor", *shared, "box", "sh", "-c", _HEARS)
     assert box.text("start", "-a", "guest") == "hello"
     modes = box.text(
         "inspect", "-f", "{{.HostConfig.PidMode}} {{.HostConfig.IpcMode}} {{.HostConfig.NetworkMode}}", "guest"
@@ -49,15 +52,15 @@ def test_a_container_restarts_in_the_namespaces_that_it_shared(box: Program) -> 
 
 def test_with_the_machines_processes_none_of_its_own_stay(box: Program) -> None:
     marker = f"9{os.getpid()}"
-    started(box, "host", "--pid", "host", "box", "sh", "-c", f"setsid sleep {marker} & exec sleep 100")
+    started(box, "host", "--pid", "host", "box", "sh", "-c", f"setsid sleep {marker} & exec sleep 1000")
     assert box.text("exec", "host", "readlink", "/proc/self/ns/pid") == os.readlink("/proc/self/ns/pid")
     box("rm", "-f", "host")
-    assert not _runs(marker)
+    _wait_until(lambda: not _runs(marker))  # what was killed is dead a moment later
 
 
 def test_nothing_of_it_stays_when_its_monitor_is_killed(box: Program) -> None:
     marker = f"8{os.getpid()}"
-    started(box, "host", "--pid", "host", "box", "sh", "-c", f"setsid sleep {marker} & exec sleep 100")
+    started(box, "host", "--pid", "host", "box", "sh", "-c", f"setsid sleep {marker} & exec sleep 1000")
     _wait_until(lambda: _runs(marker))
     first = box.text("inspect", "-f", "{{.State.Pid}}", "host")
     monitor = Path(f"/proc/{first}/stat").read_text().rpartition(") ")[2].split()[1]
@@ -71,7 +74,7 @@ def _runs(marker: str) -> bool:
     """Tell whether a `sleep` of this length runs anywhere."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            if f"sleep\0{marker}" in path.read_text(errors="replace"):
+            if f"sleep\0{marker}\0" in path.read_text(errors="replace"):
                 return True
     return False
 
@@ -84,8 +87,8 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_memory_is_shared_with_a_container_that_lets_others(box: Program) -> None:
-    started(box, "donor", "--ipc", "shareable", "box", "sh", "-c", "echo hello > /dev/shm/f; exec sleep 100")
-    found = shell(box, "--ipc", "container:donor", command="cat /dev/shm/f; readlink /proc/self/ns/ipc")
+    started(box, "donor", "--ipc", "shareable", "box", "sh", "-c", _HELLO)
+    found = shell(box, "--ipc", "container:donor", command=f"{_HEARS}; readlink /proc/self/ns/ipc")
     assert found == ["hello", box.text("exec", "donor", "readlink", "/proc/self/ns/ipc")]
     started(box, "alone", "box", *SLEEP)
     assert "non-shareable IPC" in refusal(box, "--ipc", "container:alone", "box", "true")
