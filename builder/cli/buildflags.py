@@ -1,4 +1,7 @@
-"""Declare the flags of `build` and read them into one request; one that cannot be honoured is refused, not ignored."""
+"""Declare the flags of `build` and read them into one request; one that cannot be honoured is refused, not ignored.
+
+An empty value asks for nothing, so that a script may write `--target "$TARGET"`.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from runtime.context import Context
 from runtime.errors import NotFound, ReferenceInvalid, UsageError
 from runtime.oci.platforms import host_platform, parse_platform
 from runtime.oci.references import Reference, parse_reference
+from runtime.registry.clientconfig import proxy_variables
 
 if TYPE_CHECKING:
     from builder.cachetransfer.wishes import CacheWish
@@ -36,10 +40,13 @@ STANDARD_INPUT = "-"
 
 _REFUSED: Mapping[str, tuple[str, str]] = {
     "policy": ("texts", "policies are not there yet"),
-    "isolation": ("text", "there is one isolation, by namespaces"),
-    "security-opt": ("texts", "security options of steps cannot be changed"),
 }
-"""Flags of buildx and of the classic builder that change what is built, and why they cannot be honoured."""
+"""Flags of buildx that change what is built, and why they cannot be honoured."""
+_IGNORED: Mapping[str, tuple[str, str]] = {
+    "isolation": ("text", "steps are isolated by namespaces, always"),
+    "security-opt": ("texts", "a step that needs more is written RUN --security=insecure"),
+}
+"""Flags of the classic builder that are ignored with a warning, as by docker."""
 _WITHOUT_EFFECT = ("compress", "force-rm", "rm", "disable-content-trust", "load", "layers")
 """Switches that ask for what is done anyway, or for what never was part of a result."""
 
@@ -95,7 +102,7 @@ FLAGS = (
     Flag("--provenance", kind="optional", bare="true", hidden=True),
     Flag("--sbom", kind="optional", bare="true", hidden=True),
     *(Flag(f"--{name}", hidden=True) for name in _WITHOUT_EFFECT),
-    *(Flag(f"--{name}", kind=kind, hidden=True) for name, (kind, _) in _REFUSED.items()),  # type: ignore[arg-type]
+    *(Flag(f"--{name}", kind=kind, hidden=True) for name, (kind, _) in {**_REFUSED, **_IGNORED}.items()),  # type: ignore[arg-type]
 )
 
 
@@ -143,19 +150,21 @@ class BuildRequest(Frozen):
 def read_request(args: Arguments, context: Context) -> BuildRequest:
     """Check every flag and give what they ask for. Raises UsageError, NotFound for a secret's source."""
     _refuse(args)
+    _warn(args, context)
     host = str(host_platform())
     words = [*_argument_files(args.texts("build-arg-file")), *args.texts("build-arg")]
-    build_args = read_build_args(words, context.environ)
+    asked = read_build_args(words, context.environ)
+    build_args = {**asked, **_proxies(context, asked)}
     quiet = args.switch("quiet")
     progress = args.text("progress")
     if quiet and progress not in (None, "auto", "quiet", "none"):
         raise UsageError(f"progress={progress} and quiet cannot be used together")
     annotations: tuple[Annotation, ...] = ()
-    if args.texts("annotation"):
+    if _texts(args, "annotation"):
         from builder.exporters.annotations import read_annotations  # lazy: seldom given
 
-        annotations = read_annotations(args.texts("annotation"))
-    outputs = read_outputs(args.texts("output"), push=args.switch("push"), annotations=annotations)
+        annotations = read_annotations(_texts(args, "annotation"))
+    outputs = read_outputs(_texts(args, "output"), push=args.switch("push"), annotations=annotations)
     if _true(build_args, "BUILDKIT_MULTI_PLATFORM"):
         outputs = tuple(
             output if output.type == "docker" else replace(output, index=True, split=output.split is not False)
@@ -169,10 +178,10 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
             raise UsageError("tag is needed when pushing to a registry", hint="give the image a name with --tag")
     return BuildRequest(
         context=args.words[0],
-        contexts=read_contexts(args.texts("build-context")),
-        dockerfile=args.text("file"),
-        call=read_call(args.text("call"), check=args.switch("check")),
-        target=args.text("target"),
+        contexts=read_contexts(_texts(args, "build-context")),
+        dockerfile=args.text("file") or None,
+        call=read_call(args.text("call") or None, check=args.switch("check")),
+        target=args.text("target") or None,
         build_args=build_args,
         epoch=_epoch(args, build_args),
         platforms=_platforms(args.texts("platform"), host),
@@ -187,7 +196,7 @@ def read_request(args: Arguments, context: Context) -> BuildRequest:
         cache_to=_cache(args, "cache-to", inline=_true(build_args, "BUILDKIT_INLINE_CACHE")),
         pull=read_policy(args.text("pull")),
         locked=args.switch("locked"),
-        words=_words(args, build_args),
+        words=_words(args, asked),
         explain=_explain(args),
         progress="quiet" if quiet else progress,
         iidfile=_path(args.text("iidfile")),
@@ -212,7 +221,7 @@ def _true(build_args: Mapping[str, str], name: str) -> bool:
 
 
 def _cache(args: Arguments, flag: str, *, inline: bool = False) -> tuple[CacheWish, ...]:
-    words = (*args.texts(flag), "inline") if inline else args.texts(flag)
+    words = (*_texts(args, flag), "inline") if inline else _texts(args, flag)
     if not words:
         return ()
     from builder.cachetransfer import wishes  # lazy: most builds use the cache of the store alone
@@ -234,7 +243,7 @@ def _words(args: Arguments, build_args: Mapping[str, str]) -> tuple[str, ...]:
             words.append(f"--{flag.name}={'true' if args.switch(flag.name) else 'false'}")
         else:
             words.append(f"--{flag.name}={args.text(flag.name)}")
-    if any(output.rewrite for output in read_outputs(args.texts("output"))):
+    if any(output.rewrite for output in read_outputs(_texts(args, "output"))):
         words.append("--rewrite-timestamp")
     return (*words, "--", args.words[0])
 
@@ -270,8 +279,19 @@ def _refuse(args: Arguments) -> None:
         raise UsageError(f"--{name} cannot be honoured", hint="attestations are not made yet")
 
 
+def _warn(args: Arguments, context: Context) -> None:
+    for name, (_, reason) in _IGNORED.items():
+        if args.given(name):
+            context.stderr.write(f"WARNING: --{name} has no effect: {reason}\n")
+
+
+def _texts(args: Arguments, name: str) -> tuple[str, ...]:
+    """Return the values of a flag that say anything."""
+    return tuple(filter(None, args.texts(name)))
+
+
 def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -> BuildOptions:
-    allow = frozenset(word for text in args.texts("allow") for word in text.split(","))
+    allow = frozenset(word for text in _texts(args, "allow") for word in text.split(",") if word)
     devices = {word for word in allow if word == "device" or word.startswith("device=")}
     for word in sorted(allow - ENTITLEMENTS - devices):
         raise UsageError(
@@ -285,14 +305,14 @@ def _options(args: Arguments, context: Context, build_args: Mapping[str, str]) -
     jobs = args.integer("jobs")
     if jobs is not None and jobs < 1:
         raise UsageError(f'invalid argument "{jobs}" for "--jobs" flag: at least one step must work')
-    filters = {word.lower() for text in args.texts("no-cache-filter") for word in text.split(",")}
+    filters = {word.lower() for text in _texts(args, "no-cache-filter") for word in text.split(",")}
     return BuildOptions(
         network=network,
-        add_hosts=tuple(_added_host(text) for text in args.texts("add-host")),
+        add_hosts=tuple(_added_host(text) for text in _texts(args, "add-host")),
         # Who asks for the host's network on the command line has agreed to it for every step.
         allow=allow | {NETWORK_HOST} if network == "host" else allow,
-        secrets=read_secrets(args.texts("secret"), context.environ),
-        ssh=_ssh(args.texts("ssh"), context.environ),
+        secrets=read_secrets(_texts(args, "secret"), context.environ),
+        ssh=_ssh(_texts(args, "ssh"), context.environ),
         limits=read_limits(args),
         cgroup_parent=_parent(args.text("cgroup-parent")),
         shm_size=_shm_size(args.text("shm-size")),
@@ -325,6 +345,11 @@ def read_build_args(words: Sequence[str], environ: Mapping[str, str]) -> dict[st
         elif name in environ:
             found[name] = environ[name]
     return found
+
+
+def _proxies(context: Context, asked: Mapping[str, str]) -> dict[str, str]:
+    """Give the proxies of Docker's client configuration, each in both spellings unless one was asked for."""
+    return proxy_variables(context, {spelling for name in asked for spelling in (name.upper(), name.lower())})
 
 
 def _argument_files(paths: Sequence[str]) -> Iterator[str]:
@@ -427,11 +452,11 @@ def _checked(flag: str, text: str, read: Callable[[str], _T]) -> _T:
 
 
 def _shm_size(text: str | None) -> int:
-    if text is None:
+    if not text:
         return BuildOptions().shm_size
     from runtime.containers.quantities import parse_size  # only where it was given
 
-    return _checked("shm-size", text, parse_size)
+    return _checked("shm-size", text, parse_size) or BuildOptions().shm_size
 
 
 def _ulimit(text: str) -> tuple[str, int, int]:

@@ -59,7 +59,7 @@ def read_limits(args: Arguments) -> Resources | None:
             wanted[name] = ("resource", value)
     for flag in FLAGS:
         given = args.text(flag.name) if flag.name in _NAMES else None
-        if given is not None:
+        if given:
             wanted[flag.name] = (flag.name, given)
     if not wanted:
         return None

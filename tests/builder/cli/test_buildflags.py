@@ -65,6 +65,25 @@ def test_what_is_done_anyway_is_accepted(context: Context) -> None:
     )
 
 
+def test_an_empty_value_asks_for_nothing(context: Context) -> None:
+    flags = (
+        *("target", "file", "call", "output", "secret", "ssh", "allow", "annotation", "add-host", "build-context"),
+        *("cache-from", "cache-to", "no-cache-filter", "memory", "memory-swap", "shm-size", "iidfile", "network"),
+    )
+    words = [word for flag in flags for word in (f"--{flag}", "")]
+    assert replace(read(context, *words, "."), words=()) == replace(read(context, "."), words=())
+    assert read(context, "--shm-size", "0", ".").options.shm_size == 64 << 20
+
+
+def test_what_the_classic_builder_knew_is_ignored_with_a_warning(
+    context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read(context, "--isolation", "process", "--security-opt", "seccomp=unconfined", ".")
+    said = capsys.readouterr().err
+    assert "--isolation has no effect" in said
+    assert "--security-opt has no effect" in said
+
+
 @pytest.mark.parametrize(
     "words",
     [
