@@ -24,7 +24,10 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 def read_config(args: Arguments, context: Context, image: str, command: tuple[str, ...]) -> Config:
     """Return what the container is asked to be. Raises UsageError with the flag and the word."""
+    from runtime.registry.clientconfig import proxy_variables
+
     variables = read_variables(args, context)
+    variables |= proxy_variables(context, variables)
     labels: dict[str, str] = {}
     for path in args.texts("label-file"):
         labels |= dict(_pair(line) for line in _lines(path, "label"))

@@ -20,6 +20,7 @@ from frozen import Frozen, field
 from runtime.errors import DocumentError, RegistryError, UsageError
 from runtime.oci.fields import Reader, decode_object
 from runtime.oci.references import DEFAULT_DOMAIN
+from runtime.registry.clientconfig import client_file
 
 if TYPE_CHECKING:
     from runtime.context import Context
@@ -164,14 +165,8 @@ class CredentialSource:
 
 def _files(environ: Mapping[str, str]) -> tuple[Path, ...]:
     named = environ.get("REGISTRY_AUTH_FILE")
-    docker = _docker_file(environ)
+    docker = client_file(environ)
     return tuple(path for path in (Path(named) if named else None, docker) if path is not None)
-
-
-def _docker_file(environ: Mapping[str, str]) -> Path | None:
-    if environ.get("DOCKER_CONFIG"):
-        return Path(environ["DOCKER_CONFIG"]) / "config.json"
-    return Path(environ["HOME"]) / ".docker" / "config.json" if environ.get("HOME") else None
 
 
 def _writable(environ: Mapping[str, str]) -> Path:

@@ -28,6 +28,17 @@ def test_annotations_labels_and_variables_come_from_flags_and_files(box: Program
     assert box.text("ps", "-aq", "-f", "label=two=flag") != ""
 
 
+def test_proxies_of_docker_s_configuration_reach_containers_and_steps(box: Program) -> None:
+    proxies = '{"proxies": {"default": {"httpProxy": "http://p:1", "noProxy": "a,b"}}}'
+    configuration = box.directory("docker", {"config.json": proxies})
+    box.directory("context", {"Dockerfile": "FROM box\nRUN --network=none echo $http_proxy $NO_PROXY > /seen\n"})
+    env = {"DOCKER_CONFIG": str(configuration)}
+    seen = box.text(*ONE, "-e", "http_proxy=mine", "box", "env", env=env).splitlines()
+    assert {"HTTP_PROXY=http://p:1", "http_proxy=mine", "NO_PROXY=a,b", "no_proxy=a,b"} <= set(seen)
+    box("build", "-q", "-t", "stepped", "context", env=env)
+    assert box.text(*ONE, "stepped", "cat", "/seen") == "http://p:1 a,b"
+
+
 def test_only_the_streams_asked_for_are_attached(box: Program) -> None:
     command = ("box", "sh", "-c", "cat; echo out; echo err >&2")
     out = box(*ONE, "-a", "stdout", *command, input=b"in\n")
