@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
@@ -75,11 +76,11 @@ def test_an_empty_value_asks_for_nothing(context: Context) -> None:
     assert read(context, "--shm-size", "0", ".").options.shm_size == 64 << 20
 
 
-def test_what_the_classic_builder_knew_is_ignored_with_a_warning(
-    context: Context, capsys: pytest.CaptureFixture[str]
-) -> None:
-    read(context, "--isolation", "process", "--security-opt", "seccomp=unconfined", ".")
-    said = capsys.readouterr().err
+def test_what_the_classic_builder_knew_is_ignored_with_a_warning(context: Context) -> None:
+    stderr = io.StringIO()
+    words = ("--isolation", "process", "--security-opt", "seccomp=unconfined", ".")
+    read(replace(context, stderr=stderr), *words)
+    said = stderr.getvalue()
     assert "--isolation has no effect" in said
     assert "--security-opt has no effect" in said
 
