@@ -27,13 +27,12 @@ VERB = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Return the container's exit status once it ends."""
+    from runtime.cli.clientwishes import detach_keys
     from runtime.containers.execute import attach
     from runtime.containers.records import Containers
-    from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
     from runtime.store import Store
 
-    text = args.text("detach-keys")
-    keys = DETACH_KEYS if text is None else parse_detach_keys(text)
+    keys = detach_keys(args, context)
     proxy = args.switch("sig-proxy") or not args.given("sig-proxy")
     with Store.open(context) as store:
         containers = Containers(store)

@@ -36,14 +36,13 @@ def run(args: Arguments, context: Context) -> int:
     """Run it; returns its exit status, 126 and 127 where it cannot be started, 1 where the container does not run."""
     from threading import Thread
 
+    from runtime.cli.clientwishes import detach_keys
     from runtime.containers.execute import Command, execute
     from runtime.containers.records import Containers
-    from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
     from runtime.sandbox.grace import expect_move
     from runtime.store import Store
 
-    text = args.text("detach-keys")
-    keys = DETACH_KEYS if text is None else parse_detach_keys(text)
+    keys = detach_keys(args, context)
     detach, tty, stdin = args.switch("detach"), args.switch("tty"), args.switch("interactive")
     if tty and stdin and not detach and not os.isatty(0):
         raise UsageError("the input device is not a TTY", hint="leave -t out where standard input is no terminal")

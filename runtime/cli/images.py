@@ -49,6 +49,7 @@ _DIGESTS_TABLE = "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSin
 
 def run(args: Arguments, context: Context) -> int:
     """Print the list."""
+    from runtime.cli.clientwishes import wished_format
     from runtime.cli.formats import write_list  # lazy: not for -q
 
     filters = list(args.texts("filter"))
@@ -56,10 +57,11 @@ def run(args: Arguments, context: Context) -> int:
     if args.words:
         patterns = [args.words[0]]
         filters = [*(text for text in filters if not text.startswith("reference=")), f"reference={args.words[0]}"]
+    form = wished_format(args, context, "imagesFormat")
     with Store.open(context) as store:
         wanted = image_filter(store, filters)
         images = sorted(filter(wanted, store.images.list()), key=lambda image: (created_at(image), image.sequence))
-        counts = _containers(store) if _counting(args.text("format") or "") else {}
+        counts = _containers(store) if _counting(form or "") else {}
     images.reverse()
     whole = args.switch("no-trunc")
     digests = args.switch("digests")
@@ -70,7 +72,7 @@ def run(args: Arguments, context: Context) -> int:
         return 0
     rows = [{**row_of(context, *line, whole=whole), "Containers": counts.get(line[0].id, "0")} for line in lines]
     table = _DIGESTS_TABLE if digests else _TABLE
-    write_list(context, rows, form=args.text("format"), table=table, headers=_HEADERS)
+    write_list(context, rows, form=form, table=table, headers=_HEADERS)
     return 0
 
 

@@ -58,6 +58,7 @@ _NAMES = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 def run_ls(args: Arguments, context: Context) -> int:
     """Print the networks by name, the predefined ones among them."""
+    from runtime.cli.clientwishes import wished_format
     from runtime.cli.formats import write_list  # lazy: not for the help
     from runtime.containers.filters import split_filters
     from runtime.containers.membership import describe  # lazy: 20 ms
@@ -77,7 +78,7 @@ def run_ls(args: Arguments, context: Context) -> int:
             context.stdout.write(f"{number if args.switch('no-trunc') else number[:12]}\n")
         return 0
     rows = [_row(document, args.switch("no-trunc")) for document in documents]
-    write_list(context, rows, form=args.text("format"), table=_TABLE, headers=_HEADERS)
+    write_list(context, rows, form=wished_format(args, context, "networksFormat"), table=_TABLE, headers=_HEADERS)
     return 0
 
 

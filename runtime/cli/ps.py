@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime.cli.arguments import Arguments
+from runtime.cli.clientwishes import wished_format
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.formats import write_list
 from runtime.cli.human import calendar_time, human_duration, human_size, since
@@ -56,7 +57,7 @@ _SECOND = 1_000_000_000
 def run(args: Arguments, context: Context) -> int:
     """Print the containers, the youngest first."""
     texts = args.texts("filter")
-    form = args.text("format")
+    form = wished_format(args, context, "psFormat")
     sizes = args.switch("size") or (form is not None and any(word in form for word in (".Size", "json .}}")))
     with Store.open(context) as store:
         containers = Containers(store)

@@ -40,13 +40,13 @@ def run(args: Arguments, context: Context) -> int:
     with ExitStack() as stack:
         # The monitor's interpreter starts while everything else is loaded, read and prepared.
         monitor = stack.enter_context(monitor_process())
+        from runtime.cli.clientwishes import detach_keys
         from runtime.cli.containersettings import read_config, read_host_config
         from runtime.cli.fetching import find_named_image
         from runtime.containers.create import create
         from runtime.containers.foreground import StartFailed, run_attached, run_detached
         from runtime.containers.images import read_policy
         from runtime.containers.records import Containers
-        from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
         from runtime.store import Store
 
         policy = read_policy(args.text("pull"))
@@ -55,8 +55,7 @@ def run(args: Arguments, context: Context) -> int:
         detach = args.switch("detach")
         if config["Tty"] and config["AttachStdin"] and not detach and not os.isatty(0):
             raise UsageError("the input device is not a TTY", hint="leave -t out where standard input is no terminal")
-        keys = args.text("detach-keys")
-        detach_keys = DETACH_KEYS if keys is None else parse_detach_keys(keys)
+        keys = detach_keys(args, context)
         store = stack.enter_context(Store.open(context))
         image = find_named_image(args, context, store, policy)
         containers = Containers(store)
@@ -69,7 +68,7 @@ def run(args: Arguments, context: Context) -> int:
                 run_detached(containers, container, image, alive, monitor)
                 return 0
             proxy = args.switch("sig-proxy") or not args.given("sig-proxy")
-            return run_attached(containers, container, image, alive, monitor, proxy=proxy, keys=detach_keys)
+            return run_attached(containers, container, image, alive, monitor, proxy=proxy, keys=keys)
         except StartFailed as failure:
             complain(context.stderr, failure.message, failure.hint)
             return failure.exit_code

@@ -39,15 +39,14 @@ VERB_RESTART = Verb(
 
 def run(args: Arguments, context: Context) -> int:
     """Start each container and print the word it was named by; one that is attached prints what it writes."""
+    from runtime.cli.clientwishes import detach_keys
     from runtime.cli.severally import each
     from runtime.containers.again import start_attached, start_detached
     from runtime.containers.foreground import StartFailed
     from runtime.containers.records import Containers
-    from runtime.containers.terminal import DETACH_KEYS, parse_detach_keys
     from runtime.store import Store
 
-    text = args.text("detach-keys")
-    keys = DETACH_KEYS if text is None else parse_detach_keys(text)
+    keys = detach_keys(args, context)
     attached = args.switch("attach") or args.switch("interactive")
     if attached and len(args.words) > 1:
         raise UsageError("you cannot start and attach multiple containers at once")

@@ -49,8 +49,10 @@ def run(args: Arguments, context: Context) -> int:
     from runtime.cli.formats import write_list
     from runtime.containers.groups import usage
     from runtime.containers.records import Containers
+    from runtime.registry.clientconfig import client_setting
     from runtime.store import Store
 
+    form = args.text("format") or client_setting(context, "statsFormat")
     with Store.open(context) as store:
         containers = Containers(store)
         named = {containers.find(word).id: word for word in args.words}
@@ -72,7 +74,7 @@ def run(args: Arguments, context: Context) -> int:
             if not first:
                 if context.stdout.isatty() and not args.switch("no-stream"):
                     context.stdout.write("\x1b[2J\x1b[H")
-                write_list(context, rows, form=args.text("format"), table=_TABLE, headers=_HEADERS)
+                write_list(context, rows, form=form, table=_TABLE, headers=_HEADERS)
                 context.stdout.flush()
                 if args.switch("no-stream"):
                     return 0

@@ -108,6 +108,7 @@ def run_create(args: Arguments, context: Context) -> int:
 
 def run_ls(args: Arguments, context: Context) -> int:
     """Print the volumes by name."""
+    from runtime.cli.clientwishes import wished_format
     from runtime.cli.formats import write_list
     from runtime.containers.filters import label_fits, pattern, split_filters
     from runtime.containers.volumes import Volumes
@@ -132,7 +133,8 @@ def run_ls(args: Arguments, context: Context) -> int:
     if args.switch("quiet") and args.text("format") in (None, "table"):
         context.stdout.writelines(f"{row['Name']}\n" for row in rows)
     else:
-        write_list(context, rows, form=args.text("format"), table="{{.Driver}}\t{{.Name}}", headers=_HEADERS)
+        form = wished_format(args, context, "volumesFormat")
+        write_list(context, rows, form=form, table="{{.Driver}}\t{{.Name}}", headers=_HEADERS)
     return 0
 
 

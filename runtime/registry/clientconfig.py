@@ -1,6 +1,6 @@
 """Read Docker's client configuration, `config.json`, of which `credentials` reads what opens registries.
 
-Docker's documentation: § Use a proxy server with the Docker CLI.
+Docker's documentation: § Use a proxy server with the Docker CLI, § Docker CLI configuration file.
 """
 
 from __future__ import annotations
@@ -29,31 +29,47 @@ def client_file(environ: Mapping[str, str]) -> Path | None:
     return Path(environ["HOME"]) / ".docker" / "config.json" if environ.get("HOME") else None
 
 
+def client_setting(context: Context, name: str) -> str | None:
+    """Give what the file says of one thing, such as `psFormat`; None where that is nothing."""
+    value = _said(context, name)
+    return value if isinstance(value, str) and value else None
+
+
 def proxy_variables(context: Context, given: Container[str]) -> dict[str, str]:
     """Give the variables of `proxies.default`, in upper and lower case, that are not `given` under that name.
 
-    Containers and steps get them as if they had been asked for. Of a file that cannot be read a warning tells.
+    Containers and steps get them as if they had been asked for.
     """
+    proxies = _said(context, "proxies")
+    default = proxies.get("default") if isinstance(proxies, dict) else None
+    if not isinstance(default, dict):
+        return {}
+    return {
+        spelling: str(default[key])
+        for key, name in _PROXIES.items()
+        if default.get(key)
+        for spelling in (name, name.lower())
+        if spelling not in given
+    }
+
+
+def _said(context: Context, name: str) -> object:
+    """Read one entry, None where there is none; a file that cannot be read is told of and left alone."""
     path = client_file(context.environ)
     if path is None:
-        return {}
+        return None
     try:
         with open(path, "rb") as file:
             data = file.read(_LIMIT)
     except OSError:  # most have none
-        return {}
-    if b'"proxies"' not in data:
-        return {}
-    import json  # lazy: few have proxies
+        return None
+    if name.encode() not in data:
+        return None
+    import json  # lazy: few have such entries
 
     try:
-        wanted = json.loads(data)["proxies"]["default"]
-        said = {name: str(wanted[key]) for key, name in _PROXIES.items() if wanted.get(key)}
-    except KeyError:
-        return {}
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        context.stderr.write(f"warning: the proxies of {path} cannot be read\n")
-        return {}
-    return {
-        spelling: value for name, value in said.items() for spelling in (name, name.lower()) if spelling not in given
-    }
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        context.stderr.write(f"warning: {path} is not JSON: its {name} cannot be read\n")
+        return None
+    return document.get(name) if isinstance(document, dict) else None

@@ -39,6 +39,24 @@ def test_proxies_of_docker_s_configuration_reach_containers_and_steps(box: Progr
     assert box.text(*ONE, "stepped", "cat", "/seen") == "http://p:1 a,b"
 
 
+def test_lists_have_the_form_of_docker_s_configuration(box: Program) -> None:
+    forms = {"psFormat": "P {{.Names}}", "imagesFormat": "I {{.Repository}}", "networksFormat": "N {{.Name}}"}
+    forms |= {"volumesFormat": "table {{.Name}}", "statsFormat": "S {{.Name}}", "detachKeys": "ctrl-x"}
+    configuration = box.directory("docker", {"config.json": json.dumps(forms)})
+    env = {"DOCKER_CONFIG": str(configuration)}
+    box("create", "--name", "one", "-v", "data:/data", "box", "true")
+    assert box.text("ps", "-a", env=env) == "P one"
+    assert box.text("ps", "-a", "--format", "{{.Names}}", env=env) == "one"
+    assert box.text("ps", "-aq", env=env) == box.text("ps", "-aq")
+    assert box.text("images", env=env) == "I box"
+    assert box.text("network", "ls", "-f", "driver=bridge", env=env) == "N bridge"
+    assert box.text("volume", "ls", env=env).split() == ["VOLUME", "NAME", "data"]
+    assert box.text("stats", "--no-stream", "-a", env=env) == "S one"
+    wrong = box.directory("wrong", {"config.json": '{"detachKeys": "shift-x"}'})
+    refused = box("start", "-a", "one", env={"DOCKER_CONFIG": str(wrong)}, status=2)
+    assert b"invalid detach keys (shift-x)" in refused.stderr
+
+
 def test_only_the_streams_asked_for_are_attached(box: Program) -> None:
     command = ("box", "sh", "-c", "cat; echo out; echo err >&2")
     out = box(*ONE, "-a", "stdout", *command, input=b"in\n")

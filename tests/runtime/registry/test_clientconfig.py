@@ -10,7 +10,7 @@ import pytest
 
 from frozen import replace
 from runtime.context import Context
-from runtime.registry.clientconfig import client_file, proxy_variables
+from runtime.registry.clientconfig import client_file, client_setting, proxy_variables
 
 PROXIES = {"httpProxy": "http://p:1", "noProxy": "a,b", "httpsProxy": "", "unknown": "x"}
 
@@ -44,21 +44,26 @@ def test_proxies_are_given_in_both_spellings_unless_one_asked_for_them(home: Con
     assert proxy_variables(home, {"http_proxy", "NO_PROXY"}) == {"HTTP_PROXY": "http://p:1", "no_proxy": "a,b"}
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"auths": {}}', '{"proxies": {}}', '{"proxies": {"other": {}}}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"auths": {}}', '{"proxies": {}}', '{"proxies": []}', '{"proxies": {"default": [1]}}', "{"],
+)
 def test_most_have_no_proxies(home: Context, text: str) -> None:
     _write(home, text)
     assert proxy_variables(home, ()) == {}
     assert home.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    "text", ['{"proxies": ', '{"proxies": []}', '{"proxies": {"default": [1]}}', '{"proxies": null}', '"\\"proxies\\""']
-)
-def test_proxies_that_cannot_be_read_are_told_of(home: Context, text: str) -> None:
-    _write(home, text)
+def test_a_file_that_cannot_be_read_is_told_of(home: Context) -> None:
+    _write(home, '{"proxies": ')
     assert proxy_variables(home, ()) == {}
-    told = home.stderr.getvalue()  # type: ignore[attr-defined]
-    assert ("cannot be read" in told) == ('"proxies"' in text)
+    assert "is not JSON: its proxies cannot be read" in home.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+def test_one_setting_is_a_text_that_is_not_empty(home: Context) -> None:
+    _write(home, '{"psFormat": "{{.ID}}", "imagesFormat": "", "detachKeys": 1}')
+    assert client_setting(home, "psFormat") == "{{.ID}}"
+    assert [client_setting(home, name) for name in ("imagesFormat", "detachKeys", "statsFormat")] == [None] * 3
 
 
 def test_no_file_and_no_home_is_fine(home: Context) -> None:
