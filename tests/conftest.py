@@ -19,11 +19,12 @@ from tests.users import find_user
 _KEPT = frozenset(("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "LOGNAME", "SHELL", "TERM", "VIRTUAL_ENV", "CI"))
 _NEEDS_ROOT = frozenset(("root", "netadmin", "overlay", "cgroup", "userns"))
 
-# A busy machine is no fault. The same commit has the same result; who looks for new inputs sets the variable.
+# A busy machine is no fault, nor is a directory that all inputs of a test share; a test that names checks of its own
+# would lose these. The same commit has the same result; who looks for new inputs sets the variable.
 settings.register_profile(
     "pybuild",
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     derandomize="PYBUILD_TEST_EXPLORE" not in os.environ,
 )
 settings.load_profile("pybuild")

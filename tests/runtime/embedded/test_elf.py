@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.embedded.elf import ElfError, read_elf
@@ -42,7 +42,6 @@ def test_a_file_that_is_cut_off_is_refused(length: int, tmp_path: Path) -> None:
         read_elf(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(16, 300), st.binary(min_size=1, max_size=16))
 def test_damage_anywhere_gives_an_answer_or_an_elf_error(tmp_path: Path, place: int, damage: bytes) -> None:
     data = bytearray(build())

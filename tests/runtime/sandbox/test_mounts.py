@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.oci import runtimespec
@@ -110,7 +110,7 @@ def test_a_destination_that_cannot_be_is_refused(tree: Path, path: str) -> None:
     assert path in str(caught.value)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(parts=st.lists(st.sampled_from(["absolute", "up", "dir", "..", ".", "", "dangling", "new", "x"]), max_size=7))
 def test_no_path_of_any_shape_leaves_the_root(tree: Path, parts: list[str]) -> None:
     found, _ = point(tree, "/" + "/".join(parts))

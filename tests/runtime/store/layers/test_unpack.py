@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.errors import LayerError
@@ -341,7 +341,7 @@ def members(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(st.lists(members(), max_size=12))
 def test_no_archive_touches_anything_outside(arena: Path, entries: list[tuple[tarfile.TarInfo, bytes]]) -> None:
     before = describe(arena / "outside")
@@ -355,7 +355,7 @@ def test_no_archive_touches_anything_outside(arena: Path, entries: list[tuple[ta
     remove_tree(root)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 @given(st.lists(members(), max_size=12))
 def test_what_was_applied_is_written_and_applied_the_same(
     tmp_path: Path, entries: list[tuple[tarfile.TarInfo, bytes]]
