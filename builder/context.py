@@ -6,6 +6,7 @@ otherwise. A socket is an empty file there, as it is for BuildKit.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as stat_module
 import threading
@@ -311,16 +312,21 @@ def open_directory(store: Store, directory: Path, title: str) -> DirectoryContex
 def read_ignore_file(directory: Path, dockerfile: Path | None) -> tuple[Path, IgnoreFile] | None:
     """Find the ignore file: `DOCKERFILE.dockerignore` beside the Dockerfile, else `.dockerignore` in the context.
 
-    Returns it with its path, or None where there is none or it is empty. Raises DockerfileError for a bad pattern.
+    Returns it with its path, or None where there is none or it is empty; what is no regular file is none, as for
+    BuildKit. Raises DockerfileError for a bad pattern.
     """
     candidates = [] if dockerfile is None else [dockerfile.with_name(dockerfile.name + ".dockerignore")]
     for path in (*candidates, directory / ".dockerignore"):
         try:
             if not stat_module.S_ISREG(os.stat(path).st_mode):
-                raise PybuildError(f"{path} is no regular file", hint="an ignore file has a pattern a line")
+                continue
             text = path.read_bytes().decode("utf-8", "surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                continue
+            raise
         lines = text.removeprefix("\ufeff").split("\n")
         return (path, IgnoreFile(lines)) if any(line.strip() for line in lines) else None
     return None

@@ -185,6 +185,8 @@ class LayerTree:
                 else:
                     self._dress(target, self._directories[target].metadata._replace(mtime_ns=metadata.mtime_ns))
                 continue
+            if metadata.kind == "character" and metadata.rdev == 0:
+                continue  # so overlayfs writes down what is deleted: no layer can have one as a file
             # Hard links are those of this copy alone, whatever else the source's inode is known by.
             several = entry.first is not None or entry.path in plan.linked
             inode = numbers.setdefault(entry.first or entry.path, number) if several else number

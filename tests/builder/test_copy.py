@@ -71,6 +71,14 @@ def test_a_socket_arrives_as_an_empty_file(bench: Bench) -> None:
     assert bench.copy(".", to="/x")[-1:] == ["x/s 750 0:0"]
 
 
+@pytest.mark.root
+def test_a_mark_of_what_is_deleted_is_no_file(bench: Bench) -> None:
+    os.mknod(bench.directory / "d/sub/n", stat.S_IFCHR | 0o600, os.makedev(0, 0))
+    os.link(bench.directory / "d/sub/n", bench.directory / "d/sub/o")
+    assert bench.copy("d/sub", to="/x") == ["x/ 755 0:0", "x/g 644 0:0"]
+    assert bench.copy("d/sub/n", "a", to="/x/") == ["x/ 755 0:0", "x/a 644 0:0"]
+
+
 def test_hard_links_and_times_are_kept(bench: Bench) -> None:
     step, given = CopyStep(instruction("d", to="/x")), bench.given()
     with bench.store.snapshots.prepare(None) as preparation:

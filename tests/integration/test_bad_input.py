@@ -283,4 +283,4 @@ def test_a_pipe_is_a_dockerfile_and_no_ignore_file(box: Program) -> None:
     assert result.stdout.startswith(b"sha256:")
     os.mkfifo(context / ".dockerignore")
     (context / "Dockerfile").write_text("FROM box\nCOPY a /\n")
-    assert ".dockerignore is no regular file" in complaint(box, "build", context)
+    assert box.text("build", "-q", context).startswith("sha256:")

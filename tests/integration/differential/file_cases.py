@@ -191,6 +191,15 @@ FILES: tuple[Case, ...] = (
         {".dockerignore": "d/*\n", "d/x": "", "e": Special(directory=True)},
     ),
     Case(
+        "ignore-that-is-a-directory",
+        "COPY . /a",
+        {
+            "Dockerfile.dockerignore": Special(directory=True),
+            ".dockerignore": Special(link=".dockerignore"),
+            "x": "",
+        },
+    ),
+    Case(
         "ignore-named-file", "COPY . /a", {"Dockerfile.dockerignore": "x\n", ".dockerignore": "y\n", "x": "", "y": ""}
     ),
     Case(
