@@ -47,7 +47,7 @@ def agent_socket(path: Path, answer: bytes) -> Iterator[list[bytes]]:
                     connection, _ = listener.accept()
                 except OSError:
                     return
-                with connection:
+                with connection, suppress(ConnectionError):  # of who has gone without reading the answer
                     while data := connection.recv(65536):
                         asked.append(data)
                         connection.sendall(answer)

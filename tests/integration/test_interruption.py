@@ -19,7 +19,7 @@ from tests.integration.steps import build, rebuilt
 pytestmark = [pytest.mark.root, pytest.mark.userns, pytest.mark.overlay]
 
 RUN = ("run", "--rm", "--network", "none")
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds within which an interrupted command ends, on whatever machine."""
 
 
@@ -105,11 +105,12 @@ def test_a_step_that_ignores_signals_ends_and_is_not_recorded(box: Program, numb
 def test_copying_many_files_can_be_interrupted(box: Program, number: signal.Signals) -> None:
     files = {f"many/{first}/{second}": b"x" * 2000 for first in range(30) for second in range(100)}
     context = box.directory("copying", {"Dockerfile": "FROM box\nCOPY many /many\n", **files})
-    for wait in (0.15, 0.3, 0.45):
+    for wait in (0.0, 0.05, 0.15, 0.3):
         with started(box, "build", "--progress", "plain", "-t", "copied", context) as process:
+            shown(process, b"\n")  # the interpreter answers a signal in its own way until the program has begun
             time.sleep(wait)
             process.send_signal(number)
-            assert process.wait(LIMIT) in (128 + number, -number, 0)  # or it had not begun
+            assert process.wait(LIMIT) in (128 + number, 0)
     box("build", "-q", "-t", "copied", context)
     assert box.text(*RUN, "copied", "sh", "-c", "find /many -type f | wc -l") == "3000"
 
@@ -193,7 +194,7 @@ def test_what_kill_leaves_of_a_build_is_gone_after_the_next_command(box: Program
             for pid in targets:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            process.wait(LIMIT + 5)
+            process.wait(LIMIT)
         box("images")
         assert not settle(box), step
     build(box, context, "-t", "site")
@@ -212,10 +213,9 @@ def test_what_kill_leaves_of_a_run_is_gone_after_the_next_command(box: Program, 
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.wait(LIMIT)
-        if victim == "program":
-            while box.text("ps", "-a", "-q"):  # the container goes on to its own end, and its monitor takes it away
-                time.sleep(0.1)
-        assert box.text("ps", "-a", "-q") == ""
+        # A monitor that was started meanwhile, or was not to be killed, sees its container to its own end.
+        while box.text("ps", "-a", "-q"):
+            time.sleep(0.1)
         assert not settle(box), step
     for name in ("containers", "volumes"):  # one that was killed early may have made neither
         assert list((box.root / name).glob("*")) == []

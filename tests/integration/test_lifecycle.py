@@ -71,7 +71,7 @@ def test_a_detached_exec_goes_on_by_itself(running: Program) -> None:
     (identity,) = json.loads(running.text("inspect", "-f", "{{json .ExecIDs}}", "one"))
     running("exec", "one", "touch", "/go")
     _until(running, "{{json .ExecIDs}}", "null")
-    words = ("events", "--since", "1m", "--until", "0s", "-f", "container=one")
+    words = ("events", "--since", "1h", "--until", "0s", "-f", "container=one")
     form = f'{{{{if eq .Actor.Attributes.execID "{identity}"}}}}{{{{.Action}}}}{{{{end}}}}'
     told = [line for line in running.text(*words, "--format", form).splitlines() if line]
     assert [line.partition(":")[0] for line in told] == ["exec_create", "exec_start", "exec_die"]
@@ -163,7 +163,7 @@ def test_an_exec_whose_keeper_is_killed_says_so_and_leaves_the_container(running
         time.sleep(0.02)
     for pid in after:
         os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=60)
     assert b"what looked after the command was killed" in errors
     assert process.returncode == 137
     assert running.text("inspect", "-f", "{{.State.Status}}", "one") == "running"
@@ -239,7 +239,7 @@ def test_update_changes_limits_in_force(running: Program) -> None:
 def test_events_tell_the_life_of_a_container(box: Program) -> None:
     box("run", "--network", "none", "--name", "one", "box", "true")
     box("rm", "one")
-    words = ("events", "--since", "1m", "--until", "0s", "--format", "{{.Action}}", "-f", "container=one")
+    words = ("events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}", "-f", "container=one")
     assert box.text(*words).split() == ["create", "attach", "start", "die", "destroy"]
 
 

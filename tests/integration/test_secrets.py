@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64decode
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,12 +31,13 @@ def words(directory: Path, dockerfile: str) -> list[str | Path]:
 
 def holds(root: Path, text: str) -> list[Path]:
     """Return the files below `root` that hold `text`."""
-    return [
-        Path(directory, name)
-        for directory, _, names in os.walk(root)
-        for name in names
-        if Path(directory, name).is_file() and text.encode() in Path(directory, name).read_bytes()
-    ]
+    found = []
+    for directory, _, names in os.walk(root):
+        for path in (Path(directory, name) for name in names):
+            with suppress(FileNotFoundError):  # whatever goes meanwhile
+                if path.is_file() and text.encode() in path.read_bytes():
+                    found.append(path)
+    return found
 
 
 @pytest.mark.parametrize("progress", ["plain", "rawjson"])
