@@ -15,7 +15,7 @@ from tests.ports import free_ports
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
-SLEEP = ("sleep", "100")
+SLEEP = ("sleep", "1000")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.integration.programs import Program, swept
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
-SLEEP = ("sleep", "100")
+SLEEP = ("sleep", "1000")
 
 
 @pytest.fixture
@@ -80,11 +80,11 @@ def test_on_a_network_of_the_users_a_link_is_a_name_for_one_container_alone(box:
     box("network", "create", "net")
     box("run", "-d", "--name", "one", "--network", "net", "box", *SLEEP)
     box("run", "-d", "--name", "two", "--network", "net", "--link", "one:db", "box", *SLEEP)
-    assert box("exec", "two", "ping", "-c1", "-W2", "db").returncode == 0
+    assert box("exec", "two", "ping", "-c1", "-W60", "db").returncode == 0
     assert box("exec", "one", "nslookup", "db", "127.0.0.11", status=None).returncode != 0
     box("run", "-d", "--name", "late", "box", *SLEEP)
     box("network", "connect", "--link", "one:store", "net", "late")
-    assert box("exec", "late", "ping", "-c1", "-W2", "store").returncode == 0
+    assert box("exec", "late", "ping", "-c1", "-W60", "store").returncode == 0
 
 
 def test_wrong_links_are_refused_with_a_reason(box: Program) -> None:

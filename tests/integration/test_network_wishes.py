@@ -17,7 +17,7 @@ from tests.ports import free_ports
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
-SLEEP = ("sleep", "100")
+SLEEP = ("sleep", "1000")
 _NAME_SERVER = """
 import socket, sys
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -89,7 +89,7 @@ def test_a_container_that_is_started_again_keeps_what_it_has_joined_and_left(box
 def _begin_again(box: Program, container: str) -> None:
     """End a container's process and wait until its monitor has started the next one."""
     before = box.text("inspect", "-f", "{{.State.Pid}}", container)
-    box("exec", container, "touch", "/go")
+    box("exec", container, "touch", "/go", status=None)  # its end may come before that of the command
     for _ in range(900):
         running, pid = box.text("inspect", "-f", "{{.State.Running}} {{.State.Pid}}", container).split()
         if running == "true" and pid not in (before, "0"):

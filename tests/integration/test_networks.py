@@ -11,7 +11,7 @@ from tests.integration.programs import NET, Program, swept
 
 pytestmark = [pytest.mark.root, pytest.mark.netadmin, pytest.mark.overlay]
 
-SLEEP = ("sleep", "100")
+SLEEP = ("sleep", "1000")
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import sqlite3
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +30,7 @@ def _get(address: str, port: int, seconds: float = 60) -> str:
         try:
             with urllib.request.urlopen(f"http://{host}:{port}/", timeout=5) as answer:
                 return str(answer.read().decode().strip())
-        except (OSError, urllib.error.URLError) as error:
+        except (OSError, http.client.HTTPException) as error:
             if time.monotonic() > deadline:
                 return type(error).__name__
             time.sleep(0.05)
@@ -91,7 +91,7 @@ def test_a_container_reaches_a_published_port_by_the_hosts_address(
     port = free_ports()
     pybuild("run", "-d", "--name", "web", "-p", f"{port}:80", "box", *SERVER)
     assert _get(host_address, port) == "page"
-    ask = ("sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {host_address} {port}")
+    ask = ("sh", "-c", f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 60 {host_address} {port}")
     assert "page" in pybuild.text("run", "--rm", "box", *ask)
     assert "page" in pybuild.text("exec", "web", *ask)  # itself
     pybuild("rm", "-f", "web")
@@ -136,7 +136,7 @@ def test_ports_are_free_after_the_monitor_was_killed(box: Program) -> None:
 
 def test_a_range_is_published_port_by_port(box: Program) -> None:
     port = free_ports(2)
-    box("run", "-d", "--name", "two", "-p", f"{port}-{port + 1}:80-81", "box", "sleep", "60")
+    box("run", "-d", "--name", "two", "-p", f"{port}-{port + 1}:80-81", "box", "sleep", "1000")
     shown = box.text("port", "two")
     assert f"80/tcp -> 0.0.0.0:{port}" in shown
     assert f"81/tcp -> 0.0.0.0:{port + 1}" in shown
