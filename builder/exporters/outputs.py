@@ -181,11 +181,12 @@ def _deletes(word: str, mode: str) -> bool:
 
 
 def _destination(word: str, kind: str, given: str | None, *, tar: bool) -> str | None:
-    if given is None and kind in _NEEDS_DESTINATION:
-        if kind == "local" or not tar:
+    directory = kind == "local" or not tar
+    if not given and kind in _NEEDS_DESTINATION:
+        if directory:
             raise UsageError(f"--output {word}: dest is required", hint=f"write type={kind},dest=DIRECTORY")
         return STANDARD_OUTPUT
-    if not tar and given == STANDARD_OUTPUT:
+    if directory and given == STANDARD_OUTPUT:
         raise UsageError(f"--output {word}: a directory cannot go to standard output")
     return given or None
 

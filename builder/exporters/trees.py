@@ -203,8 +203,14 @@ class _Tree:
                 os.mkdir(name, 0o700, dir_fd=fd)
 
     def _clear(self, fd: int, name: bytes) -> None:
-        with suppress(FileNotFoundError):
+        try:
             os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            pass
+        except IsADirectoryError:
+            from shutil import rmtree  # lazy: a directory is seldom in the way
+
+            rmtree(name, dir_fd=fd)
 
     def _open(self, path: bytes) -> int:
         """Open a directory of the output component by component, so that no link in it leads elsewhere."""

@@ -65,6 +65,8 @@ def test_names_may_be_given_with_the_wish() -> None:
         ("dest=x", "type is required"),
         ("type=ocu,dest=x", "no type ocu"),
         ("type=local", "dest is required"),
+        ("type=local,dest=", "dest is required"),
+        ("type=local,dest=-", "cannot go to standard output"),
         ("type=tar,dest=x,annotation.a=b", "annotation.a is not supported"),
         ("type=oci,dest=x,compression=estargz", "estargz is not supported"),
         ("type=oci,dest=x,compression=lz4", "no compression lz4"),

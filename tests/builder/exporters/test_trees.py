@@ -94,6 +94,25 @@ def test_links_of_the_destination_are_replaced_and_not_followed(
     assert (out / "kept").read_text() == "kept"
 
 
+def test_a_directory_in_the_way_of_a_file_goes(
+    view: Callable[..., MergedView], tmp_path: Path, context: Context
+) -> None:
+    def fill(upper: Path) -> None:
+        (upper / "a").write_text("new")
+        (upper / "b").symlink_to("a")
+
+    out, outside = tmp_path / "out", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    for name in ("a", "b"):
+        (out / name / "sub").mkdir(parents=True)
+        (out / name / "sub/link").symlink_to(outside)
+    write_tree(view(fill), out, context.cancel)
+    assert (out / "a").read_text() == "new"
+    assert (out / "b").readlink() == Path("a")
+    assert (outside / "kept").read_text() == "kept"
+
+
 def test_a_destination_that_is_a_file_is_refused(
     view: Callable[..., MergedView], tmp_path: Path, context: Context
 ) -> None:
