@@ -32,6 +32,10 @@ VERB = Verb(
 )
 
 
+_LINKS = 10
+"""How many links are followed one after the other, as Docker does."""
+
+
 def run(args: Arguments, context: Context) -> int:
     """Copy one file or directory, or a tar on `-`."""
     from runtime.containers.records import Containers
@@ -76,12 +80,13 @@ def _out(containers: Containers, container: Container, source: str, target: str,
     from runtime.containers.copying import Reader, kinds_of, opened
     from runtime.containers.transfer import unpack
 
-    kind, followed = kinds_of(containers, container, source)
+    asked, source = source, _in_container(source)
+    kind, followed, _ = kinds_of(containers, container, source)
     link = follow or _contents_only(source) or source.endswith("/")
     kind = followed if link else kind
     if kind == "missing":
-        raise NotFound(f"Could not find the file {source} in container {container.name}")
-    name = posixpath.basename(posixpath.normpath("/" + source)) or "."
+        raise NotFound(f"Could not find the file {asked} in container {container.name}")
+    name = posixpath.basename(posixpath.normpath(source)) or "."
     with opened(containers, container, "pack", source, follow=link) as stream:
         if target == "-":
             while data := stream.read(1 << 16):
@@ -89,6 +94,7 @@ def _out(containers: Containers, container: Container, source: str, target: str,
             sys.stdout.buffer.flush()
             stream.finish()
             return ""
+        target = _followed(_on_machine(target))
         directory, renamed = _place(target, source, name, os.path.isdir(target), _is_there(target), kind)
         if not os.path.isdir(directory):
             raise NotFound(f'invalid output path: directory "{directory}" does not exist')
@@ -100,6 +106,31 @@ def _out(containers: Containers, container: Container, source: str, target: str,
                 raise PybuildError(str(error)) from None
         stream.finish()
     return f"Successfully copied {source} to {target}"
+
+
+def _in_container(path: str) -> str:
+    return _without_points("/" + path.lstrip("/"), path)
+
+
+def _on_machine(path: str) -> str:
+    return _without_points(os.path.abspath(path), path)
+
+
+def _without_points(path: str, written: str) -> str:
+    """Take `..` out of a path by its words alone, as Docker does; a slash or a point at its end stays, it says much."""
+    plain = posixpath.normpath(path).rstrip("/")
+    return f"{plain}/." if _contents_only(written) else f"{plain}/" if written.endswith("/") else plain or "/"
+
+
+def _followed(path: str) -> str:
+    """Return where the links at the end of a path lead, which need not exist. Raises PybuildError for a ring."""
+    followed = path
+    for _ in range(_LINKS):
+        try:
+            followed = os.path.join(os.path.dirname(followed), os.readlink(followed))
+        except OSError:  # no link, or nothing
+            return followed
+    raise PybuildError(f"too many symlinks in {path}")
 
 
 def _is_there(path: str) -> bool:
@@ -122,8 +153,10 @@ def _into(containers: Containers, container: Container, source: str, target: str
     from runtime.containers.copying import Writer, kinds_of, opened
     from runtime.containers.transfer import pack
 
-    target = target if target.startswith("/") else f"/{target}"
-    kind, followed = kinds_of(containers, container, target)
+    target = _in_container(target)
+    kind, followed, place = kinds_of(containers, container, target)
+    if kind == "link":
+        kind, target = followed, place
     if source == "-":
         if followed != "directory":
             raise PybuildError(f'destination "{container.name}:{target}" must be a directory')
@@ -132,8 +165,9 @@ def _into(containers: Containers, container: Container, source: str, target: str
                 stream.write(data)
             stream.finish()
         return ""
+    source = _on_machine(source)
     if not os.path.lexists(source):
-        raise NotFound(f"lstat {os.path.abspath(source)}: no such file or directory")
+        raise NotFound(f"lstat {source}: no such file or directory")
     follow = follow or source.endswith("/") or _contents_only(source)
     ours = "directory" if os.path.isdir(source) and (follow or not os.path.islink(source)) else "file"
     name = os.path.basename(os.path.abspath(source))

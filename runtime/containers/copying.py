@@ -214,15 +214,15 @@ def _serve(
         os._exit(code)
 
 
-def kinds_of(containers: Containers, container: Container, path: str) -> tuple[str, str]:
-    """Return what lies at a path of a container, and what that leads to where it is a link (transfer.serve)."""
+def kinds_of(containers: Containers, container: Container, path: str) -> tuple[str, str, str]:
+    """Return what lies at a path of a container, what that leads to where it is a link, and where (transfer.serve)."""
     with opened(containers, container, "stat", path) as stream:
         data = b""
         while piece := stream.read(4096):
             data += piece
         stream.finish()
-    kind, _, followed = data.decode().partition(" ")
-    return kind, followed
+    kind, followed, *place = data.decode("utf-8", "surrogateescape").split(" ", 2)
+    return kind, followed, place[0] if place else path  # a monitor from before this told no place
 
 
 class Reader(io.RawIOBase):

@@ -28,14 +28,15 @@ _CAPABILITY = "security.capability"
 def serve(operation: str, path: str, *, follow: bool = False) -> int:
     """Do one operation with descriptors 0, 1 and 2; returns the exit status, 1 after it has said what failed.
 
-    `stat` prints a kind (missing, directory, file, link) and, of a link, the kind of what it leads to. `pack` writes a
-    tar of `path` under its last name, `unpack` reads one into the directory `path`.
+    `stat` prints a kind (missing, directory, file, link), the kind of what a link leads to, and where that is. `pack`
+    writes a tar of `path` under its last name, `unpack` reads one into the directory `path`.
     """
     try:
         os.chdir("/")
         target = "/" + path.lstrip("/")
         if operation == "stat":
-            os.write(1, f"{_kind(target, follow=False)} {_kind(target, follow=True)}".encode())
+            told = f"{_kind(target, follow=False)} {_kind(target, follow=True)} {os.path.realpath(target)}"
+            os.write(1, told.encode("utf-8", "surrogateescape"))
         elif operation == "pack":
             with os.fdopen(1, "wb", closefd=False) as sink:
                 pack(sink, target, os.path.basename(os.path.normpath(target)) or ".", follow=follow)
@@ -128,6 +129,7 @@ def unpack(
                 if entry.isdir():
                     directories.append((place, entry))
     for place, entry in reversed(directories):
+        os.chmod(place, entry.mode)
         os.utime(place, (entry.mtime, entry.mtime))
 
 
@@ -165,7 +167,7 @@ def _clear(place: str, entry: tarfile.TarInfo) -> None:
     if kind == "missing":
         return
     if entry.isdir():
-        if _kind(place, follow=True) != "directory":
+        if _kind(place, follow=not entry.name) != "directory":  # where all of it goes may be named by a link
             raise ValueError(f'cannot overwrite non-directory "{place}" with directory "{entry.name}"')
     elif kind == "directory":
         raise ValueError(f'cannot overwrite directory "{place}" with non-directory "{entry.name}"')

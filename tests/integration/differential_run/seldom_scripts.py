@@ -90,4 +90,48 @@ SCRIPTS: tuple[Script, ...] = (
         ps --filter name=@POD@ --filter expose=80-70
         """,
     ),
+    Script(
+        "seldom-copies",
+        """
+        run -d --name @POD@ pbcbox sh -c 'mkdir -p /w/dir/sub; cd /w; echo file >file; echo a >dir/a; chmod 750 dir; ln -s file lf; ln -s dir ld; ln -s nowhere broken; ln -s loop loop; ln -s no/where broken2; touch /r; sleep 1000'
+        exec @POD@ sh -c 'until test -e /r; do sleep 0.1; done'
+        $ mkdir -p @DIR@/h/dir @DIR@/h/full/dir; cd @DIR@/h; echo x >file; echo y >dir/b; ln -s file lf; ln -s dir ld; ln -s nowhere broken; ln -s no/where broken2; ln -s loop loop; chmod 700 full/dir
+        cp @POD@:/w/file @DIR@/h/lf
+        $ cd @DIR@/h; ls -l lf | grep -o 'lf.*'; cat file
+        cp @POD@:/w/file @DIR@/h/ld
+        $ ls @DIR@/h/dir
+        cp @POD@:/w/file @DIR@/h/broken
+        $ cd @DIR@/h; ls -l broken | grep -o 'broken.*'; cat nowhere; rm nowhere
+        cp @POD@:/w/dir @DIR@/h/broken
+        $ cd @DIR@/h; ls -l broken | grep -o 'broken.*'; ls nowhere; rm -r nowhere
+        cp @POD@:/w/file @DIR@/h/broken2
+        cp @POD@:/w/file @DIR@/h/loop
+        cp @POD@:/w/dir @DIR@/h/full
+        $ stat -c %a @DIR@/h/full/dir
+        cp @POD@:/w/ld/ @DIR@/h ~ cannot overwrite non-directory
+        cp @POD@:/w/lf/.. @DIR@/h/up
+        $ ls @DIR@/h/up
+        cp @POD@:w/../w/./file @DIR@/h/none/../relative
+        $ cat @DIR@/h/relative
+        cp @DIR@/h/dir/b @POD@:/w/lf
+        exec @POD@ sh -c 'ls -l /w/lf | grep -o "lf.*"; cat /w/file'
+        cp @DIR@/h/dir/b @POD@:/w/broken
+        exec @POD@ sh -c 'ls -l /w/broken | grep -o "broken.*"; cat /w/nowhere; rm /w/nowhere'
+        cp @DIR@/h/dir @POD@:/w/broken
+        exec @POD@ sh -c 'ls /w/nowhere'
+        cp @DIR@/h/dir/b @POD@:/w/broken2
+        cp @DIR@/h/dir/b @POD@:/w/loop
+        cp @DIR@/h/dir @POD@:/w
+        exec @POD@ sh -c 'stat -c "%a" /w/dir; ls /w/dir'
+        cp @DIR@/h/ld/ @POD@:/w ~ cannot overwrite non-directory
+        cp @DIR@/h/dir/b @POD@:/w/none/../x
+        exec @POD@ cat /w/x
+        cp @DIR@/h/dir/b @POD@:/w/none/x
+        stop -t 0 @POD@
+        cp @DIR@/h/dir/b @POD@:/w/lf
+        cp @DIR@/h/dir/b @POD@:/w/ld
+        $ @PROGRAM@ cp @POD@:/w - | tar tf - | sort
+        cp @POD@:nope @DIR@/h ~ Could not find the file nope in container pbc-seldom-copies
+        """,
+    ),
 )

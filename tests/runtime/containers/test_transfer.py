@@ -115,3 +115,20 @@ def test_a_directory_is_no_place_for_a_file_nor_the_other_way(tmp_path: Path) ->
         unpack(_tar(("directory", tarfile.REGTYPE, "")), str(tmp_path))
     with pytest.raises(ValueError, match="cannot overwrite non-directory"):
         unpack(_tar(("file", tarfile.DIRTYPE, "")), str(tmp_path))
+
+
+def test_a_directory_that_was_there_gets_the_mode_of_the_one_that_comes(tmp_path: Path) -> None:
+    (tmp_path / "from/directory").mkdir(parents=True)
+    (tmp_path / "from/directory").chmod(0o2750)
+    (tmp_path / "into/directory").mkdir(parents=True, mode=0o700)
+    sink = io.BytesIO()
+    pack(sink, str(tmp_path / "from"), ".")
+    unpack(io.BytesIO(sink.getvalue()), str(tmp_path / "into"))
+    assert (tmp_path / "into/directory").stat().st_mode & 0o7777 == 0o2750
+
+
+def test_a_directory_does_not_go_where_a_link_to_one_is(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to("directory")
+    with pytest.raises(ValueError, match="cannot overwrite non-directory"):
+        unpack(_tar(("link", tarfile.DIRTYPE, "")), str(tmp_path))
