@@ -150,7 +150,7 @@ def _start(context: Context, lock: _Lock, stack: ExitStack) -> Home:
         offline = links.way_out() is None
     plan = {
         "mode": helper.mode,
-        "command": helper.command(place, forward=False),
+        "command": helper.command(place, forward=False, apart=True),
         "place": place,
         "optional": offline,
     }

@@ -29,6 +29,8 @@ BRIDGE, NONE, HOST = "bridge", "none", "host"
 PASTA, SLIRP4NETNS = "pasta", "slirp4netns"
 MODES = (BRIDGE, NONE, HOST, PASTA, SLIRP4NETNS)
 
+_ELSEWHERE = ("192.0.2.1", 9)
+"""An address of no network in particular (RFC 5737)."""
 _WAIT = 0.002
 """Seconds between two looks while an unused bridge is being taken away (50 ms in all)."""
 
@@ -112,8 +114,8 @@ def plan(  # noqa: PLR0913 - all but three are what `run` has flags for
     if NONE in joined:
         wanted = NONE  # connected to it later
     if wanted == HOST or (wanted == NONE and (NONE in joined or not joined)):
-        asked = any(entry.endswith(resolv.HOST_GATEWAY) for entry in add_hosts)
-        yield resolver.plan(wanted, {"mode": wanted}, gateway=_default_gateway(store) if asked else None)
+        host = _default_gateway(store) if resolver.names_host else None
+        yield resolver.plan(wanted, {"mode": wanted}, host=host)
     elif wanted in {PASTA, SLIRP4NETNS}:
         with _helped(context, resolver, wanted, reserved) as made:
             yield made
@@ -128,12 +130,13 @@ def _helped(context: Context, resolver: _Resolving, wanted: str, reserved: Reser
     from runtime.network import rootless  # lazy: 4 ms that bridges do without
 
     helper = rootless.find(context.environ, wanted)
-    made = resolver.plan(helper.mode, {}, ipv6=helper.mode == PASTA, forward=helper.dns)
+    host = _host_address() if resolver.names_host else None
+    made = resolver.plan(helper.mode, {}, host=host, ipv6=helper.mode == PASTA, forward=helper.dns)
     place, forward = rootless.place(context), f"nameserver {helper.dns}\n" in made.resolv_conf
     bound = reserved.ports if reserved and wanted == PASTA else ()
     made.document = {
         "mode": helper.mode,
-        "command": helper.command(place, forward=forward, ports=bound),
+        "command": helper.command(place, forward=forward, ports=bound, apart=resolver.names_host),
         "place": place,
     }
     if reserved is None:
@@ -165,6 +168,11 @@ class _Resolving(Frozen, kw_only=False):
     dns_options: tuple[str, ...]
     own_ipv6: bool = True
 
+    @property
+    def names_host(self) -> bool:
+        """Whether an added name is to stand for the host."""
+        return any(entry.endswith(resolv.HOST_GATEWAY) for entry in self.add_hosts)
+
     def plan(
         self,
         mode: str,
@@ -172,11 +180,15 @@ class _Resolving(Frozen, kw_only=False):
         *,
         address: str | None = None,
         gateway: str | None = None,
+        host: str | None = None,
         ipv6: bool = False,
         forward: str | None = None,
         more: Sequence[str] = (),
     ) -> Plan:
-        """Make the plan; with a name service in `document` that is asked; `more` are further addresses of its own."""
+        """Make the plan; with a name service in `document` that is asked.
+
+        `more` are further addresses of its own, `host` what `host-gateway` stands for where it is not the gateway.
+        """
         resolver = resolv.for_container(
             resolv.host_resolver(),
             shares_loopback=mode == HOST,
@@ -195,7 +207,7 @@ class _Resolving(Frozen, kw_only=False):
                 hostname=self.hostname,
                 address=address,
                 add_hosts=self.add_hosts,
-                gateway=gateway,
+                gateway=host or gateway,
                 more=more,
                 ipv6=self.own_ipv6,
             )
@@ -229,7 +241,7 @@ def _bridged(
                 point = Endpoint(store, name, settings, owner, at, ipv6=resolver.own_ipv6)
                 stack.callback(point.lease.close)
                 points.append(point)
-            made = _connected(context, owner, resolver, points, reserved)
+            made = _connected(context, owner, resolver, points, reserved, apart=bool(at.path))
             made.users_fd = users
             if at.path:
                 made.document["namespace"] = at.path
@@ -241,9 +253,18 @@ def _bridged(
 
 
 def _connected(
-    context: Context, owner: str, resolver: _Resolving, points: list[Endpoint], reserved: Reserved | None
+    context: Context,
+    owner: str,
+    resolver: _Resolving,
+    points: list[Endpoint],
+    reserved: Reserved | None,
+    *,
+    apart: bool,
 ) -> Plan:
-    """Make the plan of a container with these networks; `ways` says which of them is its way out."""
+    """Make the plan of a container with these networks; `ways` says which of them is its way out.
+
+    `apart`: the bridges are in a namespace of their own, so that their addresses are not the host's.
+    """
     document: dict[str, Any] = {"mode": BRIDGE, "locks": str(context.layout.locks), "key": context.layout.key}
     ways = [point for point in points if point.facts["gateway"] or point.facts.get("gateway6")]
     chosen = way_out({point.name: point.facts for point in ways})
@@ -271,6 +292,7 @@ def _connected(
         document,
         address=str(own[0]) if own else None,
         gateway=(way or points[0]).gateway_text if points else None,
+        host=_host_address() if apart and way and resolver.names_host else None,
         ipv6=way6 is not None,
         more=[str(text) for text in own[1:]],
     )
@@ -283,6 +305,18 @@ def _connected(
         made.held, made.sockets = tuple(reserved.ports), tuple(sock.fileno() for sock in reserved.sockets)
         made.ports = made.held if way is not None else ()
     return made
+
+
+def _host_address() -> str | None:
+    """Return the address by which the machine goes out, None where there is no way; nothing is sent."""
+    import socket  # lazy: few name the host
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect(_ELSEWHERE)
+        except OSError:
+            return None
+        return str(sock.getsockname()[0])
 
 
 def _default_gateway(store: Store) -> str:

@@ -36,6 +36,9 @@ SLIRP_ADDRESS = "10.0.2.100"
 
 _SLIRP_MTU = 65520
 
+_APART = ("--address", "169.254.77.2", "--netmask", "30", "--gateway", "169.254.77.1")
+"""Link-local: no host's own network, and no bridge's."""
+
 
 class Helper(Frozen):
     """A helper found on this machine: its mode, path, and the address at which it answers questions for names."""
@@ -44,10 +47,11 @@ class Helper(Frozen):
     program: str
     dns: str
 
-    def command(self, place: str, *, forward: bool, ports: Iterable[Published] = ()) -> list[str]:
+    def command(self, place: str, *, forward: bool, ports: Iterable[Published] = (), apart: bool = False) -> list[str]:
         """Give the command line; `place` is the file over which `attach` binds the container's network namespace.
 
-        `ports` are those that pasta publishes.
+        `ports` are those that pasta publishes. `apart`: the namespace has an address of its own. By default it has the
+        host's under pasta, so that nothing in it can ask the host by that.
 
         `forward` says that the container asks `dns` for names. Only then is pasta told of it: of 2023 at least, it
         gives that address to all answers of the host's name server, also to those that the container asked itself.
@@ -59,6 +63,7 @@ class Helper(Frozen):
                 "--config-net",
                 "--quiet",
                 "--no-map-gw",
+                *(_APART if apart else ()),
                 *_pasta_ports(list(ports)),
                 *names,
                 "--netns-only",

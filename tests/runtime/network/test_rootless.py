@@ -77,3 +77,10 @@ def test_slirp4netns_closes_the_hosts_loopback(programs: Path) -> None:
     command = rootless.find(install(programs, "slirp4netns")).command("/run/netns", forward=False)
     assert "--disable-host-loopback" in command
     assert command[-2:] == ["/run/netns", "tap0"]
+
+
+def test_pasta_gives_an_address_of_its_own_where_the_host_is_to_be_asked_at_its(programs: Path) -> None:
+    helper = rootless.find(install(programs, "pasta"))
+    command = helper.command("/run/netns", forward=False, apart=True)
+    assert command[command.index("--address") + 1].startswith("169.254.")
+    assert "--address" not in helper.command("/run/netns", forward=False)
