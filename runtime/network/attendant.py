@@ -18,9 +18,10 @@ import threading
 from contextlib import suppress
 
 from runtime.network import janitor, portrules
-from runtime.network.dns import FORMERR, SERVFAIL, Names, Question
+from runtime.network.dns import FORMERR, SERVFAIL, Names, Question, asks
 from runtime.network.namespaces import HERE, within
 from runtime.network.relay import CHUNK, Datagrams, Target, carry
+from runtime.network.upstream import Upstream, read_framed
 from runtime.sandbox import syscalls
 
 TYPE_CHECKING = False
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_UPSTREAM_PATIENCE = 2.0
-"""Seconds to wait for one of the host's name servers."""
 _TCP_PATIENCE = 10.0
 """Seconds that a client of the name server over TCP may be silent."""
 _IPPROTO_SCTP = 132
@@ -81,17 +80,14 @@ class _Attendant:
         self._actions: dict[int, Callable[[], None]] = {}
         self._workers = threading.BoundedSemaphore(_WORKERS)
         self._guard = threading.Lock()
-        self._servers: list[str] = []
-        self._near: frozenset[str] = frozenset()
-        self._inside = HERE
         self._target = Target(document)
         self._poller = select.poll()
         for fd, (protocol, inner) in zip(ports, document.get("sockets", ()), strict=False):
             self._open_port(fd, protocol, inner)
         if names:
             dns = document["dns"]
-            self._servers, self._near = dns["servers"], frozenset(dns.get("near", ()))
-            self._inside = fcntl.ioctl(names[0], _SIOCGSKNS) if self._near else HERE
+            inside = fcntl.ioctl(names[0], _SIOCGSKNS) if dns.get("near") else HERE
+            self._upstream = Upstream(dns["servers"], dns.get("near", ()), inside)
             self._names = Names(dns["database"], dns["containers"], dns["container"], dns.get("networks"))
             udp = socket.socket(fileno=names[0])
             tcp = socket.socket(fileno=names[1])
@@ -140,6 +136,8 @@ class _Attendant:
     def _ask(self, udp: socket.socket) -> None:
         """Answer one question over UDP."""
         message, client = udp.recvfrom(CHUNK)
+        if not asks(message):
+            return  # who answered an answer could be sent round in circles
         answer = self._answer(message, datagram=True)
         if answer is not None:
             udp.sendto(answer, client)
@@ -157,64 +155,27 @@ class _Attendant:
                 answer = self._names.answer(question)
             except (sqlite3.Error, ValueError, KeyError):
                 return question.answer([], SERVFAIL)
-            if answer is None and self._names.isolated and not self._near:
+            if answer is None and self._names.isolated and not self._upstream.near:
                 return question.answer([], SERVFAIL)
         return question.cut(answer) if datagram and answer is not None else answer
 
     def _forward(self, udp: socket.socket, message: bytes, client: Any) -> None:
         try:
-            answer = self._upstream(message, socket.SOCK_DGRAM)
+            answer = self._upstream.ask(message, socket.SOCK_DGRAM)
             with suppress(OSError):
                 udp.sendto(answer, client)
         finally:
             self._workers.release()
 
-    def _upstream(self, message: bytes, kind: int) -> bytes:
-        """Ask the host's name servers in turn; SERVFAIL where none answers."""
-        for server in self._servers:
-            family = socket.AF_INET6 if ":" in server else socket.AF_INET
-            try:
-                with self._socket(server in self._near, family, kind) as sock:
-                    sock.settimeout(_UPSTREAM_PATIENCE)
-                    sock.connect((server, 53))
-                    if kind == socket.SOCK_STREAM:
-                        sock.sendall(struct.pack(">H", len(message)) + message)
-                        answer = _read_framed(sock)
-                    else:
-                        sock.send(message)
-                        answer = sock.recv(CHUNK)
-            except OSError:
-                continue
-            if answer[:2] == message[:2]:
-                return answer
-        return Question(message).answer([], SERVFAIL)
-
-    def _socket(self, near: bool, family: int, kind: int) -> socket.socket:
-        """Open a socket in the host's network, or (near) in the container's."""
-        return within(self._inside if near else HERE, lambda: socket.socket(family, kind))
-
     def _talk(self, client: socket.socket) -> None:
         """Answer questions over one TCP connection."""
         with client, suppress(OSError):
             client.settimeout(_TCP_PATIENCE)
-            while message := _read_framed(client):
-                answer = self._answer(message) or self._upstream(message, socket.SOCK_STREAM)
+            while asks(message := read_framed(client)):
+                answer = self._answer(message) or self._upstream.ask(message, socket.SOCK_STREAM)
                 client.sendall(struct.pack(">H", len(answer)) + answer)
 
 
 def _start(work: Callable[..., None], *words: object) -> None:
     with suppress(RuntimeError):  # no thread to be had: the client tries again
         threading.Thread(target=work, args=words, daemon=True).start()
-
-
-def _read_framed(sock: socket.socket) -> bytes:
-    """Read one message with its length before it; nothing at the end of the connection."""
-    head = _read(sock, 2)
-    return _read(sock, struct.unpack(">H", head)[0]) if len(head) == 2 else b""
-
-
-def _read(sock: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count and (piece := sock.recv(count - len(data))):
-        data += piece
-    return data

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 A, PTR, AAAA, ANY = 1, 12, 28, 255
-NOERROR, FORMERR, SERVFAIL, NXDOMAIN = 0, 1, 2, 3
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, REFUSED = 0, 1, 2, 3, 5
 _IN = 1
 _HEADER = struct.Struct(">HHHHHH")
 _RESPONSE, _TRUNCATED, _RECURSION_DESIRED, _RECURSION_AVAILABLE = 0x8000, 0x0200, 0x0100, 0x0080
@@ -30,6 +30,11 @@ _OPCODE = 0x7800
 _TTL = 600
 """Seconds, as Docker says; programs that keep names ask again after a restart all the same."""
 _REVERSE, _REVERSE6 = ".in-addr.arpa", ".ip6.arpa"
+
+
+def asks(message: bytes) -> bool:
+    """Tell whether a message asks, well or badly; what is an answer itself, or shorter than a header, gets none."""
+    return len(message) >= _HEADER.size and not message[2] & 0x80
 
 
 class Question:
