@@ -73,7 +73,7 @@ SCRIPTS: tuple[Script, ...] = (
     Script(
         "run-detached",
         """
-        C := run -d --name @POD@ pbcbox sh -c 'echo two >&2; sleep 0.2; echo one; exit 3'
+        C := run -d --name @POD@ pbcbox sh -c 'echo two >&2; sleep 1; echo one; exit 3'
         wait @POD@
         logs @POD@ ~ two
         logs --tail 1 @POD@
@@ -105,18 +105,18 @@ SCRIPTS: tuple[Script, ...] = (
     Script(
         "start-and-stop",
         """
-        create --name @POD@ pbcbox sh -c 'trap "echo bye; exit 5" TERM; echo up; while :; do sleep 0.1; done'
+        create --name @POD@ pbcbox sh -c 'trap "echo bye; exit 5" TERM; echo up; touch /dev/shm/up; while :; do sleep 0.1; done'
         start @POD@
         start @POD@
-        exec @POD@ true
-        stop -t 5 @POD@
+        exec @POD@ sh -c 'until test -e /dev/shm/up; do sleep 0.1; done'
+        stop -t 60 @POD@
         stop @POD@
         inspect -f '{{.State.ExitCode}}' @POD@
-        restart -t 5 @POD@
-        $ sleep 0.5
-        ? stop --time 5 @POD@
+        restart -t 60 @POD@
+        exec @POD@ sh -c 'until test -e /dev/shm/up; do sleep 0.1; done'
+        ? stop --time 60 @POD@
         start nope @POD@ ~ nope
-        $ sleep 0.3
+        exec @POD@ sh -c 'until test -e /dev/shm/up; do sleep 0.1; done'
         kill -s TERM @POD@
         wait @POD@
         kill @POD@ ~ is not running
@@ -154,17 +154,17 @@ SCRIPTS: tuple[Script, ...] = (
         start @POD@
         kill -s SIGKILL @POD@
         wait @POD@
-        run -d --name @POD@-stop --stop-signal QUIT --stop-timeout 1 pbcbox sh -c 'trap "exit 9" QUIT; while :; do sleep 0.1; done'
+        run -d --name @POD@-stop --stop-signal QUIT --stop-timeout 55 pbcbox sh -c 'trap "exit 9" QUIT; touch /up; while :; do sleep 0.1; done'
         inspect -f '{{.Config.StopSignal}} {{.Config.StopTimeout}}' @POD@-stop
-        $ sleep 0.3
+        exec @POD@-stop sh -c 'until test -e /up; do sleep 0.1; done'
         stop @POD@-stop
         wait @POD@-stop
         run -d --name @POD@-hard pbcbox sh -c 'trap "" TERM; while :; do sleep 0.1; done'
         stop -t 0 @POD@-hard
         wait @POD@-hard
-        run -d --name @POD@-sig pbcbox sh -c 'trap "exit 9" USR2; while :; do sleep 0.1; done'
-        $ sleep 0.3
-        stop -s USR2 @POD@-sig
+        run -d --name @POD@-sig pbcbox sh -c 'trap "exit 9" USR2; touch /up; while :; do sleep 0.1; done'
+        exec @POD@-sig sh -c 'until test -e /up; do sleep 0.1; done'
+        stop -t 55 -s USR2 @POD@-sig
         wait @POD@-sig
         """,
     ),
@@ -214,7 +214,7 @@ SCRIPTS: tuple[Script, ...] = (
         exec -t @POD@ tty
         exec -i @POD@ cat
         exec -d @POD@ touch /tmp/made
-        $ sleep 0.3
+        exec @POD@ sh -c 'until test -e /tmp/made; do sleep 0.1; done'
         exec @POD@ ls /tmp
         exec --privileged @POD@ true
         exec @POD@ ~ requires at least 2 arguments
@@ -337,7 +337,7 @@ SCRIPTS: tuple[Script, ...] = (
         "restart-policy",
         """
         run -d --name @POD@ --restart on-failure:2 pbcbox sh -c 'echo run; exit 3'
-        $ sleep 3
+        $ for i in $(seq 300); do test "$(@PROGRAM@ inspect -f '{{.State.Status}} {{.RestartCount}}' @POD@)" = "exited 2" && break; sleep 0.1; done
         wait @POD@
         logs @POD@
         inspect -f '{{.RestartCount}} {{json .HostConfig.RestartPolicy}} {{.State.ExitCode}}' @POD@
@@ -352,7 +352,7 @@ SCRIPTS: tuple[Script, ...] = (
         """
         run -d --name @POD@ --health-cmd 'echo fine' --health-interval 1s --health-retries 2 pbcbox sleep 100
         inspect -f '{{json .Config.Healthcheck}}' @POD@
-        $ sleep 2
+        $ for i in $(seq 300); do test "$(@PROGRAM@ inspect -f '{{.State.Health.Status}}' @POD@)" = healthy && break; sleep 0.1; done
         inspect -f '{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{(index .State.Health.Log 0).Output}}' @POD@
         ps --filter name=@POD@ --format '{{.Status}}'
         ps --filter health=healthy --filter name=@POD@ --format '{{.Names}}'

@@ -14,6 +14,7 @@ SCRIPTS: tuple[Script, ...] = (
         "flags-namespaces",
         """
         A := run -d --name @POD@-a --ipc shareable pbcbox sh -c 'echo hello > /dev/shm/f; sleep 100'
+        exec @POD@-a sh -c 'until test -s /dev/shm/f; do sleep 0.1; done'
         run -d --name @POD@-b pbcbox sleep 101
         run --rm --ipc container:@POD@-a pbcbox cat /dev/shm/f
         run --rm --ipc container:@POD@-b pbcbox true ~ non-shareable IPC

@@ -212,9 +212,9 @@ SCRIPTS: tuple[Script, ...] = (
         ps -a --filter name=@POD@ -q
         run --rm --name @POD@ pbcbox sh -c 'exit 9'
         ps -a --filter name=@POD@ -q
-        run --rm -d --name @POD@ pbcbox sleep 1.5
+        run --rm -d --name @POD@ pbcbox sleep 6
         wait @POD@
-        $ sleep 0.5
+        $ for i in $(seq 300); do test -z "$(@PROGRAM@ ps -aq --filter name=@POD@)" && break; sleep 0.1; done
         ps -a --filter name=@POD@ -q
         run --rm --cidfile /pbc-no/dir/x --name @POD@ pbcbox true ~ /pbc-no/dir/x
         ps -a --filter name=@POD@ -q

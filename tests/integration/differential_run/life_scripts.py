@@ -38,7 +38,7 @@ SCRIPTS: tuple[Script, ...] = (
         pause @POD@-run
         rm @POD@-run ~ container is paused and must be unpaused first
         run -d --name @POD@-again --restart always pbcbox false
-        $ for i in $(seq 300); do test "$(@PROGRAM@ inspect -f '{{ge .RestartCount 6}} {{.State.Status}}' @POD@-again)" = "true restarting" && break; sleep 0.1; done
+        $ for i in $(seq 300); do test "$(@PROGRAM@ inspect -f '{{ge .RestartCount 7}} {{.State.Status}}' @POD@-again)" = "true restarting" && break; sleep 0.1; done
         exec @POD@-again true ~ is restarting, wait until the container is running
         pause @POD@-again ~ is restarting, wait until the container is running
         attach @POD@-again ~ restarting

@@ -10,7 +10,7 @@ SCRIPTS: tuple[Script, ...] = (
     Script(
         "logs",
         """
-        run -d --name @POD@ pbcbox sh -c 'for i in 1 2 3 4 5; do echo line $i; done; sleep 0.3; echo error >&2'
+        run -d --name @POD@ pbcbox sh -c 'for i in 1 2 3 4 5; do echo line $i; done; sleep 1; echo error >&2'
         wait @POD@
         logs @POD@ ~ error
         logs -f @POD@ ~ error
@@ -53,8 +53,8 @@ SCRIPTS: tuple[Script, ...] = (
         create --name @POD@-new pbcbox echo x
         $ timeout 50 @PROGRAM@ logs -f @POD@-new; echo $?
         run -d --name @POD@-by-hand pbcbox sh -c 'echo start; sleep 100'
-        $ timeout 50 @PROGRAM@ logs -f @POD@-by-hand > @DIR@/log & sleep 1; @PROGRAM@ restart -t 0 @POD@-by-hand > /dev/null; wait; cat @DIR@/log
-        $ timeout 50 @PROGRAM@ logs -f @POD@-by-hand > @DIR@/log & sleep 1; @PROGRAM@ stop -t 0 @POD@-by-hand > /dev/null; wait; cat @DIR@/log
+        $ timeout 50 @PROGRAM@ logs -f @POD@-by-hand > @DIR@/log & until test -s @DIR@/log; do sleep 0.1; done; @PROGRAM@ restart -t 0 @POD@-by-hand > /dev/null; wait; cat @DIR@/log
+        $ timeout 50 @PROGRAM@ logs -f @POD@-by-hand > @DIR@/again & until test -s @DIR@/again; do sleep 0.1; done; @PROGRAM@ stop -t 0 @POD@-by-hand > /dev/null; wait; cat @DIR@/again
         """,
     ),
     Script(
@@ -118,7 +118,7 @@ SCRIPTS: tuple[Script, ...] = (
     Script(
         "attach",
         """
-        run -d --name @POD@ pbcbox sh -c 'sleep 1; echo late; exit 3'
+        run -d --name @POD@ pbcbox sh -c 'sleep 5; echo late; exit 3'
         attach --no-stdin @POD@
         attach @POD@ ~ cannot attach to a stopped container
         attach nope ~ No such container: nope
@@ -141,10 +141,10 @@ SCRIPTS: tuple[Script, ...] = (
         network rm @POD@-net
         volume rm @POD@-vol
         $ sleep 1.2
-        events --since 1m --until 0s --filter volume=@POD@-vol --format '{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}'
-        events --since 1m --until 0s --filter network=@POD@-net --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}'
-        events --since 1m --until 0s --filter type=image --filter image=@POD@:x --format '{{.Action}} {{.Actor.Attributes.name}}'
-        events --since 1m --until 0s --filter container=@POD@ --filter type=container --format '{{.Action}}'
+        events --since 5m --until 0s --filter volume=@POD@-vol --format '{{.Type}} {{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}}'
+        events --since 5m --until 0s --filter network=@POD@-net --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.type}}'
+        events --since 5m --until 0s --filter type=image --filter image=@POD@:x --format '{{.Action}} {{.Actor.Attributes.name}}'
+        events --since 5m --until 0s --filter container=@POD@ --filter type=container --format '{{.Action}}'
         """,
     ),
     Script(
