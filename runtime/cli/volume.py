@@ -145,9 +145,9 @@ def run_inspect(args: Arguments, context: Context) -> int:
     from runtime.store import Store
 
     with Store.open(context) as store:
-        found = {name: find_volume(store, name, False) for name in args.words}
-    write_objects(context, [item for item in found.values() if item is not None], form=args.text("format"))
-    missing = [name for name, item in found.items() if item is None]
+        found = [(name, find_volume(store, name, False)) for name in args.words]
+    write_objects(context, [item for _, item in found if item is not None], form=args.text("format"))
+    missing = [name for name, item in found if item is None]
     for name in missing:
         context.stderr.write(f"pybuild: No such volume: {printable(name)}\n")
     return 1 if missing else 0

@@ -200,7 +200,7 @@ def mount_of(target: str, options: Mapping[str, str]) -> dict[str, object] | Non
             "destination": target,
             "type": "tmpfs",
             "source": "tmpfs",
-            "options": ["nosuid", "nodev", *mode, *words],
+            "options": [*mode, *words],
         }
     if kind in ("none", "bind") and ("bind" in words or "rbind" in words or kind == "bind"):
         device = options["device"]

@@ -43,7 +43,6 @@ _TABLES = (
 _MIGRATIONS = {1: ("ALTER TABLE networks ADD COLUMN more TEXT NOT NULL DEFAULT '{}'",)}
 _COLUMNS = ("id", "name", "created")
 _PLACE = ("network", "prefix", "gateway", "first", "last", "ip_range")
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
 class Network(Frozen):
@@ -119,8 +118,8 @@ class Networks:
         return tuple(_network(row) for row in self.database.read("SELECT * FROM networks ORDER BY created, id"))
 
     def find(self, text: str) -> Network:
-        """Return the network that a name, an id or the unique beginning of an id stands for. Raises NotFound."""
-        row = self.database.one("SELECT * FROM networks WHERE name = ? OR id = ? ORDER BY name = ? DESC", *(text,) * 3)
+        """Return the network that an id, a name or the unique beginning of an id stands for. Raises NotFound."""
+        row = self.database.one("SELECT * FROM networks WHERE name = ? OR id = ? ORDER BY id = ? DESC", *(text,) * 3)
         if row is None and text and re.fullmatch("[0-9a-f]+", text):
             rows = self.database.read("SELECT * FROM networks WHERE id >= ? AND id < ? LIMIT 2", text, text + "g")
             if len(rows) > 1:
@@ -150,10 +149,10 @@ class Networks:
     ) -> Network:
         """Record a new bridge network with subnets that are free. Raises Conflict and NetworkError."""
         if not name.strip():
-            raise NetworkError("invalid name: name is empty", hint="letters, digits, `_`, `.` and `-`")
-        if not _NAME.fullmatch(name):
+            raise NetworkError("invalid name: name is empty", hint="letters, digits, `_`, `.` and `-` are usual")
+        if not name.isprintable() or name.startswith("container:"):
             raise NetworkError(
-                f'invalid network name "{name}"', hint="letters, digits, `_`, `.` and `-`, a letter or digit first"
+                f"invalid network name {name!a}", hint="no control characters, and nothing that means a container"
             )
         if name in (*PREDEFINED, "default"):
             raise Conflict(f"operation is not permitted on predefined {name} network", hint="choose another name")

@@ -76,4 +76,27 @@ SCRIPTS: tuple[Script, ...] = (
         inspect -f '{{json .NetworkSettings.Networks}}' @POD@-m
         """,
     ),
+    Script(
+        "wire-names",
+        """
+        network create 'test@#$@POD@'
+        network create 'a b @POD@'
+        network create a/b@POD@
+        network ls -f 'name=a b @POD@' --format '{{.Name}}'
+        run --rm --network 'a b @POD@' pbcbox grep -c 127.0.0.11 /etc/resolv.conf
+        run -d --name @POD@-c --network a/b@POD@ pbcbox sleep 100
+        inspect -f '{{range $name, $each := .NetworkSettings.Networks}}{{$name}}{{end}}' @POD@-c
+        ? rm -f @POD@-c
+        network rm 'test@#$@POD@' 'a b @POD@' a/b@POD@
+        N := network create @POD@-1
+        network create @N@
+        network inspect -f '{{.Name}}' @N@
+        network rm @N@
+        network rm @N@
+        volume create @POD@-v
+        volume inspect -f '{{.Name}}' @POD@-v nope @POD@-v ~ o such volume
+        volume create -o type=tmpfs -o device=tmpfs -o o=size=1m @POD@-t
+        run --rm -v @POD@-t:/x pbcbox sh -c 'mount | grep " /x "'
+        """,
+    ),
 )
