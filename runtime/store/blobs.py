@@ -13,13 +13,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from io import FileIO
 from pathlib import Path
 
 from runtime.errors import BlobMissing, DigestMismatch, DocumentError, StoreError
 from runtime.oci.digests import HEX_LENGTHS, Digest, algorithm_of, digest_of, hex_of, is_digest, parse_digest
 from runtime.store.leases import boot_mark
+from runtime.store.once import once
 from runtime.store.parts import WORTH, part_of
 from runtime.store.placement import disk_error
 
@@ -302,6 +302,6 @@ class BlobStore:
         if found != digest:
             raise DigestMismatch(f"blob {digest} is damaged", expected=digest, actual=found)
 
-    @cached_property
+    @once
     def _boot(self) -> str:
         return boot_mark()

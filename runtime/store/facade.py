@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 
 from runtime.errors import StoreError
 from runtime.store import leases, placement, reserve
 from runtime.store.database import Database
 from runtime.store.locks import Lock, held
+from runtime.store.once import once
 from runtime.store.parts import sweep_parts
 from runtime.store.trees import remove_tree
 
@@ -80,21 +80,21 @@ class Store:
             stack.callback(store._drop_workspace)
             yield store
 
-    @cached_property
+    @once
     def blobs(self) -> BlobStore:
         """The content store: blobs by digest."""
         from runtime.store.blobs import BlobStore  # lazy: a verb may need one part alone
 
         return BlobStore(self)
 
-    @cached_property
+    @once
     def snapshots(self) -> SnapshotStore:
         """The layers as directories, by chain ID."""
         from runtime.store.snapshots import SnapshotStore  # lazy: 3 ms
 
         return SnapshotStore(self)
 
-    @cached_property
+    @once
     def images(self) -> ImageStore:
         """The images and their names."""
         from runtime.store.images import ImageStore  # lazy: 13 ms of documents

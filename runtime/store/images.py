@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 
 from frozen import Frozen
 from runtime.errors import NotFound, ReferenceInvalid, StoreError
@@ -27,6 +26,7 @@ from runtime.oci.references import DEFAULT_TAG, Reference, parse_reference
 from runtime.store.compression import Compression
 from runtime.store.layerblobs import LayerBlobs
 from runtime.store.leases import pinned_by
+from runtime.store.once import once
 from runtime.store.projection import encode_descriptor, project, stored_descriptor
 
 TYPE_CHECKING = False
@@ -98,7 +98,7 @@ class ImageStore:
         self._database = store.database
         self._database.ensure("images", 1, TABLES)
 
-    @cached_property
+    @once
     def layers(self) -> LayerBlobs:
         """The layers of images as blobs."""
         return LayerBlobs(self._store)

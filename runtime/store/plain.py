@@ -174,8 +174,11 @@ def _mark(dir_fd: int, name: bytes) -> _Mark:
     return _Mark(status.st_ino, status.st_ctime_ns, status.st_size, stat.S_ISDIR(status.st_mode))
 
 
-def overlay_works(workspace: Path) -> bool:
-    """Try a mount with an upperdir in a new directory of `workspace`, in a process and mount namespace of its own."""
+def overlay_works(workspace: Path) -> bool | None:
+    """Try a mount with an upperdir in a new directory of `workspace`, in a process and mount namespace of its own.
+
+    None where that could not be found out: the trial was interrupted, or there was no process to be had, or no space.
+    """
     import subprocess  # lazy: 10 ms, once a boot
     import sys
 
@@ -192,8 +195,9 @@ def overlay_works(workspace: Path) -> bool:
             timeout=30,
             check=False,
         )
-        return done.returncode == 0
     except (OSError, subprocess.TimeoutExpired):
-        return False
+        return None
+    else:
+        return {overlayprobe.WORKS: True, overlayprobe.REFUSED: False}.get(done.returncode)
     finally:
         remove_tree(directory)

@@ -22,13 +22,14 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 from frozen import Frozen, replace
 from runtime.errors import DigestMismatch, StoreError
 from runtime.oci.digests import ChainID, DiffID, Digest, algorithm_of, chain_ids, hex_of, sha256_of
 from runtime.store.layers.walk import opened
+from runtime.store.once import once
 from runtime.store.trees import remove_tree
 from runtime.store.view import MergedView
 
@@ -351,7 +352,7 @@ class SnapshotStore:
                 gone.append(doomed)
         return tuple(gone)
 
-    @cached_property
+    @once
     def overlay(self) -> bool:
         """Whether overlayfs can be mounted with an upperdir in this store; tried once a boot."""
         row = self._database.one("SELECT overlay FROM snapshot_modes WHERE boot = ?", self._boot)
@@ -360,6 +361,8 @@ class SnapshotStore:
         from runtime.store.plain import overlay_works  # lazy: starts a process
 
         works = overlay_works(self._store.workspace())
+        if works is None:
+            return False  # whoever asks next tries again
         with self._database.write() as connection:
             connection.execute("DELETE FROM snapshot_modes")
             connection.execute("INSERT INTO snapshot_modes VALUES(?, ?)", (self._boot, int(works)))
@@ -448,7 +451,7 @@ class SnapshotStore:
     def _path(self, chain_id: str) -> Path:
         return self._store.layout.snapshots / hex_of(chain_id) / "fs"
 
-    @cached_property
+    @once
     def _boot(self) -> str:
         from runtime.store.leases import boot_mark
 
