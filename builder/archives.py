@@ -63,7 +63,7 @@ def unpack_archive(
                 apply_layer(decompressed(stream, os.fsdecode(path)), fd, whiteouts=False)
         finally:
             os.close(fd)
-        if tree.file_digest(path) != plan.root.digest:
+        if tree.file_digest(path, plan.root.metadata.size) != plan.root.digest:
             raise SourceChanged(os.fsdecode(path))
         from runtime.store.view import MergedView  # lazy: only where an archive is unpacked
 

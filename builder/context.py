@@ -12,13 +12,12 @@ import stat as stat_module
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from errno import ENXIO
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.statcache import Known, StatCache, digest_stream, recognise
-from builder.trees import clean, join, plan_copy, resolve
+from builder.trees import GONE, clean, join, plan_copy, resolve
 from grammar.ignore import IgnoreFile
 from runtime.errors import NotFound, PybuildError, UsageError
 from runtime.oci.digests import Digest
@@ -120,14 +119,14 @@ class DirectoryContext:
                         os.fsdecode(join(path, below))
                     ):
                         waiting.append((below, metadata, digest))
-                        stack.append((below, self._scan(join(path, below))))
+                        stack.append((below, self._scan_below(join(path, below))))
                         break
                     continue
                 yield from waiting
                 waiting.clear()
                 yield below, metadata, digest
                 if metadata.kind == "directory":
-                    stack.append((below, self._scan(join(path, below))))
+                    stack.append((below, self._scan_below(join(path, below))))
                     break
             else:
                 stack.pop()
@@ -139,11 +138,11 @@ class DirectoryContext:
         try:
             return os.open(name, _FILE, dir_fd=self._open_directory(parent))
         except OSError as error:
-            if error.errno != ENXIO:
+            if error.errno != errno.ENXIO:
                 raise
             return os.open(os.devnull, _FILE)  # a socket, which is an empty file
 
-    def file_digest(self, path: bytes) -> bytes:
+    def file_digest(self, path: bytes, size: int | None = None) -> bytes:
         parent, _, name = path.rpartition(b"/")
         directory = self._open_directory(parent)
         status = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -152,6 +151,8 @@ class DirectoryContext:
             return known
         if stat_module.S_ISSOCK(status.st_mode):
             return digest_nothing()
+        if not stat_module.S_ISREG(status.st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fsdecode(path))
         try:
             fd = os.open(name, _FILE, dir_fd=directory)
         except PermissionError as error:
@@ -160,8 +161,10 @@ class DirectoryContext:
                 hint="make it readable, or name it in .dockerignore",
             ) from error
         try:
-            digest = digest_stream(fd, self._cancel)
-            self._cache.learn(parent, name, os.fstat(fd), digest)
+            digest = digest_stream(fd, self._cancel, size)
+            status = os.fstat(fd)
+            if size is None or status.st_size == size:
+                self._cache.learn(parent, name, status, digest)
         finally:
             os.close(fd)
         return digest
@@ -199,6 +202,15 @@ class DirectoryContext:
             self._cache.forget(path, known.keys() - {name for name, _, _ in found})
         found.sort(key=itemgetter(0))
         return iter(found)
+
+    def _scan_below(self, path: bytes) -> Iterator[tuple[bytes, Metadata, bytes]]:
+        """Scan a directory that was seen; one that is gone since then is empty."""
+        try:
+            return self._scan(path)
+        except OSError as error:
+            if error.errno in GONE:
+                return iter(())
+            raise
 
     def _folder(self, path: bytes) -> Known:
         """Return what is known of the files in a folder; each thread keeps that of the last one."""

@@ -21,7 +21,7 @@ from builder.earlier import EarlierLayer, NotAbove, is_same
 from builder.filemaker import FileMaker, write_all
 from builder.interfaces import SourceChanged
 from builder.modes import ModeChange
-from builder.trees import Plan, SourceTree, join, plan_copy
+from builder.trees import GONE, Plan, SourceTree, join, plan_copy
 from frozen import Frozen
 from runtime.errors import PybuildError
 from runtime.oci.digests import Digest
@@ -457,6 +457,12 @@ def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Dige
     Returns the copy and its digest; what changes while it is copied is planned and copied anew, three times at most.
     """
     for attempt in range(3):
+        if attempt:
+            from builder.heldtree import HeldTree  # lazy: where somebody writes to a context
+
+            held = workspace / f"held-{os.urandom(6).hex()}"
+            held.mkdir(mode=0o700)
+            tree = HeldTree(tree, held, None)
         plan = plan_copy(tree, path)
         directory = plan.root.metadata.kind == "directory"
         target = workspace / f"context-{os.urandom(6).hex()}"
@@ -475,12 +481,17 @@ def copy_out(tree: SourceTree, path: bytes, workspace: Path) -> tuple[Path, Dige
 
 
 def _content(tree: SourceTree, source: bytes, size: int, digest: bytes) -> bytes:
-    """Read a small regular file. Raises SourceChanged where it does not have `size` bytes with this SHA-256 (raw)."""
+    """Read a small regular file, which may have grown.
+
+    Raises SourceChanged where it does not begin with `size` bytes of this SHA-256 (raw).
+    """
     fd = _open_source(tree, source)
     try:
-        data = os.read(fd, size + 1)
+        data = os.read(fd, size)
         while len(data) < size and (more := os.read(fd, size - len(data))):
             data += more
+    except IsADirectoryError as error:
+        raise SourceChanged(os.fsdecode(source)) from error
     finally:
         os.close(fd)
     if len(data) != size or sha256(data).digest() != digest:
@@ -491,30 +502,32 @@ def _content(tree: SourceTree, source: bytes, size: int, digest: bytes) -> bytes
 def _open_source(tree: SourceTree, source: bytes) -> int:
     try:
         return tree.open(source)
-    except FileNotFoundError as error:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         raise SourceChanged(os.fsdecode(source)) from error
 
 
 def copied(
     tree: SourceTree, source: bytes, out: int, size: int, digest: bytes, cancel: Cancel | None = None
 ) -> Iterator[bytes]:
-    """Copy a regular file to the descriptor `out` and yield its bytes as they are written.
+    """Copy a regular file, which may have grown, to the descriptor `out` and yield its bytes as they are written.
 
-    Raises SourceChanged where it does not have `size` bytes with the SHA-256 `digest` (raw).
+    Raises SourceChanged where it does not begin with `size` bytes of the SHA-256 `digest` (raw).
     """
     fd = _open_source(tree, source)
     found = sha256()
     left = size
     try:
-        while chunk := os.read(fd, min(left + 1, _CHUNK)):
+        while chunk := os.read(fd, min(left, _CHUNK)):
             left -= len(chunk)
-            if left < 0:
-                break
             if cancel is not None:
                 cancel.check()
             found.update(chunk)
             write_all(out, chunk)
             yield chunk
+    except IsADirectoryError as error:
+        raise SourceChanged(os.fsdecode(source)) from error
     finally:
         os.close(fd)
     if left or found.digest() != digest:

@@ -42,6 +42,7 @@ _DDL = (
 _MIGRATIONS = {1: ("DROP TABLE statcache",), 2: ("DROP TABLE statcache",)}
 _IDENTITY = Struct("=QQqqqIII")
 _UNSAVED = 10_000
+_CHUNK = 1 << 20
 """So many files are learned at most before they are written: memory is bounded, and an interrupted build keeps most."""
 
 Known = Mapping[bytes, bytes]
@@ -145,11 +146,17 @@ class StatCache:
         return entries if isinstance(entries, dict) else {}
 
 
-def digest_stream(fd: int, cancel: Cancel | None = None) -> bytes:
-    """Return the SHA-256 of what is left to read of `fd`. Raises Cancelled as soon as `cancel` is set."""
+def digest_stream(fd: int, cancel: Cancel | None = None, size: int | None = None) -> bytes:
+    """Return the SHA-256 of what is left to read of `fd`, of `size` bytes at most.
+
+    Raises Cancelled as soon as `cancel` is set.
+    """
     digest = sha256()
-    while chunk := os.read(fd, 1 << 20):
+    left = size
+    while chunk := os.read(fd, _CHUNK if left is None else min(left, _CHUNK)):
         digest.update(chunk)
+        if left is not None:
+            left -= len(chunk)
         if cancel is not None:
             cancel.check()
     return digest.digest()

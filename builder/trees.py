@@ -6,6 +6,7 @@ tree: links are followed inside it, as if its root were "/".
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Exclude = Callable[[str], bool]
 """Tells of a path, relative to the copied directory, whether it is left out."""
 
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR)
+"""What an attempt to read a file says if it was deleted since it was seen, or something else took its place."""
 _LINK_LIMIT = 255
 _BATCH = 256
 
@@ -52,8 +55,8 @@ class SourceTree(Protocol):
     def open(self, path: bytes) -> int:
         """Open a regular file for reading; the caller closes the descriptor."""
 
-    def file_digest(self, path: bytes) -> bytes:
-        """Return the SHA-256 (raw) of a regular file's content."""
+    def file_digest(self, path: bytes, size: int | None = None) -> bytes:
+        """Return the SHA-256 (raw) of a regular file's content, of a growing file's first `size` bytes."""
 
 
 class Plan(NamedTuple):
@@ -89,29 +92,45 @@ def _planned(
 ) -> Iterator[Entry]:
     """Yield the entries of a plan; give each, in bytes, to `update`, and add those with further names to `linked`."""
     seen: dict[tuple[int, int], tuple[int, bytes, bytes]] = {}
-    for number, (relative, metadata, content) in enumerate(_digested(tree, path, exclude)):
+    number = 0
+    for relative, metadata, content in _digested(tree, path, exclude):
         first, partner = None, -1
         if metadata.nlink > 1 and metadata.kind == "file":
             partner, first, content = seen.get((metadata.device, metadata.inode), (-1, None, content))
-            if first is None:
-                seen[metadata.device, metadata.inode] = number, relative, content
-            else:
+            if first is not None:
                 linked.add(first)
+            elif content := content or _digest_of(tree, join(path, relative), metadata.size):
+                seen[metadata.device, metadata.inode] = number, relative, content
+        if not content and metadata.kind == "file":
+            if not relative:
+                raise NotFound(f'"/{os.fsdecode(path)}": not found in {tree.title}')
+            continue  # deleted since it was listed: as if it had not been there
         update(_line(relative, metadata, content, partner))
         yield Entry(relative, metadata, content, first)
+        number += 1
+
+
+def _digest_of(tree: SourceTree, path: bytes, size: int) -> bytes:
+    """Digest a file that was seen to have `size` bytes; nothing where no file is any more."""
+    try:
+        return tree.file_digest(path, size)
+    except OSError as error:
+        if error.errno in GONE:
+            return b""
+        raise
 
 
 def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterator[tuple[bytes, Metadata, bytes]]:
     """Walk `path`, and read the files whose digests are not known, those of a batch in two threads.
 
-    Further names of a file come without one.
+    Further names of a file come without one, as does a file that is gone by then.
     """
     read: set[tuple[int, int]] = set()
     walk = tree.walk(path)
     if exclude is not None:
         walk = _kept(walk, exclude)
     with ExitStack() as stack:
-        pair: Pair[bytes, bytes] | None = None
+        pair: Pair[tuple[bytes, int], bytes] | None = None
         while batch := list(islice(walk, _BATCH)):
             unknown: list[int] = []
             for number, (_, metadata, digest) in enumerate(batch):
@@ -125,8 +144,9 @@ def _digested(tree: SourceTree, path: bytes, exclude: Exclude | None) -> Iterato
             if unknown and pair is None:
                 from builder.pairwork import Pair  # lazy: mostly all digests are known
 
-                pair = stack.enter_context(Pair(tree.file_digest))
-            digests = pair.map([join(path, batch[number][0]) for number in unknown]) if pair else []
+                pair = stack.enter_context(Pair(lambda item: _digest_of(tree, *item)))
+            asked = [(join(path, batch[number][0]), batch[number][1].size) for number in unknown]
+            digests = pair.map(asked) if pair else []
             for number, digest in zip(unknown, digests, strict=True):
                 batch[number] = (*batch[number][:2], digest)
             yield from batch
@@ -242,7 +262,8 @@ class ImageTree:
     def open(self, path: bytes) -> int:
         return self._view.open_file(path)
 
-    def file_digest(self, path: bytes) -> bytes:
+    def file_digest(self, path: bytes, size: int | None = None) -> bytes:
+        del size
         fd = self.open(path)
         try:
             return digest_stream(fd)

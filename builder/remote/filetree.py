@@ -40,6 +40,6 @@ class FileTree:
         del path
         return os.open(self._file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
-    def file_digest(self, path: bytes) -> bytes:
-        del path
+    def file_digest(self, path: bytes, size: int | None = None) -> bytes:
+        del path, size
         return bytes.fromhex(self._file.digest.partition(":")[2])

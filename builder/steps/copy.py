@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from builder.entries import Entries
+from builder.interfaces import SourceChanged
 from builder.modes import parse_mode
 from builder.ownership import find_owner
 from builder.selection import Selected, has_wildcards, select
@@ -19,6 +20,7 @@ from runtime.oci.digests import Digest
 
 if TYPE_CHECKING:
     from builder.filelists import ReadFiles
+    from builder.heldtree import HeldTree
     from builder.interfaces import BuildContext, Given, KeyParts
     from builder.layering import LayerTree, Style
     from builder.sharedlinks import SharedLinks
@@ -58,6 +60,8 @@ class CopyStep:
     def __init__(self, instruction: Copy) -> None:
         self.instruction = instruction
         self._sources: tuple[_Source, ...] | None = None
+        self._held: HeldTree | None = None
+        """The tree that is copied from, once it has changed between key and copy."""
 
     @property
     def linked(self) -> bool:
@@ -133,12 +137,24 @@ class CopyStep:
         """Copy what was planned into the upperdir."""
         from builder.earlier import NotAbove  # lazy: 3 ms that a copy that is remembered does not need
 
-        if preparation.backing is not None:
-            try:
-                return self._write(given, preparation)
-            except NotAbove:
-                preparation.begin_alone()
-        return self._write(given, preparation)
+        try:
+            if preparation.backing is not None:
+                try:
+                    return self._write(given, preparation)
+                except NotAbove:
+                    preparation.begin_alone()
+            return self._write(given, preparation)
+        except SourceChanged:
+            self._hold(given)
+            raise
+
+    def _hold(self, given: Given) -> None:
+        """See to it that what is planned next cannot change before it is copied."""
+        from builder.heldtree import HeldTree  # lazy: where somebody writes to a context
+
+        place = given.store.workspace() / f"held-{given.context.token(12)}"
+        place.mkdir(mode=0o700)
+        self._held, self._sources = HeldTree(self._tree(given), place, given.context.cancel), None
 
     def _write(self, given: Given, preparation: Preparation) -> LayerDigests | None:
         from builder.layering import Style, open_layer  # lazy: as above
@@ -279,6 +295,8 @@ class CopyStep:
         return _Source(selected=selected, plan=plan, archive=archive)
 
     def _tree(self, given: Given) -> SourceTree:
+        if self._held is not None:
+            return self._held
         name = self.instruction.from_
         if name is None:
             return given.build_context

@@ -11,7 +11,6 @@ import pytest
 
 from builder.context import DirectoryContext
 from builder.options import BuildOptions
-from runtime.errors import PybuildError
 from runtime.store import Store
 from tests.builder.benches import Bench, Built
 
@@ -124,7 +123,7 @@ def test_owners_and_attributes_of_another_stage_count(bench: Bench, source: Path
     assert bench.build(text.format(flag="")).executed == 0
 
 
-def test_a_file_that_never_stops_changing_is_refused(
+def test_a_file_that_never_stops_changing_arrives_as_it_was_at_one_time(
     bench: Bench, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = DirectoryContext.open
@@ -138,8 +137,8 @@ def test_a_file_that_never_stops_changing_is_refused(
 
     with monkeypatch.context() as patch:
         patch.setattr(DirectoryContext, "open", change)
-        with pytest.raises(PybuildError, match="src/a changed while it was being read"):
-            bench.build(TEXT)
+        assert bench.build(TEXT).executed == 2
+    (source / "a").write_text("at rest")
     built = bench.build(TEXT)
     assert built.executed == 2
     with Store.open(bench.context) as store:

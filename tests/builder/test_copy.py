@@ -12,11 +12,15 @@ import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
+from builder.context import DirectoryContext
+from builder.heldtree import HeldTree
 from builder.interfaces import Result, SourceChanged
 from builder.steps.copy import CopyStep
+from builder.trees import plan_copy
 from frozen import replace
 from grammar.ignore import IgnoreFile
 from grammar.instructions import InlineFile
@@ -24,7 +28,7 @@ from runtime.context import Context
 from runtime.errors import NotFound, PybuildError, UsageError
 from runtime.oci.digests import Digest
 from runtime.store import Store
-from tests.builder.copybench import Bench, instruction, open_bench, write
+from tests.builder.copybench import Bench, instruction, listing, open_bench, write
 
 pytestmark = pytest.mark.root
 
@@ -299,6 +303,111 @@ def test_a_file_that_changes_between_key_and_copy_is_noticed(bench: Bench) -> No
     with bench.store.snapshots.prepare(None) as preparation, pytest.raises(SourceChanged) as caught:
         step.execute(given, preparation)
     assert caught.value.path == "d/f"
+
+
+def test_a_file_that_grows_is_copied_as_it_was_seen(bench: Bench) -> None:
+    step, given = CopyStep(instruction("d", to="/x")), bench.given()
+    step.key_parts(given)
+    with (bench.directory / "d/f").open("a") as file:
+        file.write("more")
+    with bench.store.snapshots.prepare(None) as preparation:
+        step.execute(given, preparation)
+        assert (preparation.upperdir / "x/f").read_text() == "f\n"
+
+
+def test_what_changed_once_is_held_the_second_time(bench: Bench) -> None:
+    step, given = CopyStep(instruction("d", to="/x")), bench.given()
+    step.key_parts(given)
+    for number in range(2):
+        (bench.directory / "d/f").write_text(f"changed {number}")
+        with bench.store.snapshots.prepare(None) as preparation, ExitStack() as stack:
+            if number == 0:
+                stack.enter_context(pytest.raises(SourceChanged))
+            step.execute(given, preparation)
+            found = listing(preparation.upperdir)
+            assert "x/sub/g 644 0:0" in found
+            assert (preparation.upperdir / "x/f").read_text() == (preparation.upperdir / "x/h").read_text()
+            assert (preparation.upperdir / "x/f").read_text() == "changed 0"
+        step.key_parts(given)
+
+
+def test_a_held_tree_is_the_same_to_a_key(bench: Bench, tmp_path: Path) -> None:
+    tree = bench.open()
+    (tmp_path / "held").mkdir()
+    held = HeldTree(tree, tmp_path / "held", bench.context.cancel)
+    assert plan_copy(held, b"d").digest == plan_copy(tree, b"d").digest
+    (bench.directory / "d/sub/g").write_text("other")
+    with os.fdopen(held.open(b"d/sub/g")) as file:
+        assert file.read() == "g\n"
+
+
+@pytest.mark.parametrize("kind", ["nothing", "directory", "link"])
+def test_a_held_tree_lacks_what_goes_before_it_is_read(bench: Bench, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "held").mkdir()
+    (bench.directory / "d/sub/a").write_text("a")
+    held = HeldTree(bench.open(), tmp_path / "held", bench.context.cancel)
+    found = []
+    for path, _, _ in held.walk(b"d/sub"):
+        found.append(path)
+        if path == b"a":
+            (bench.directory / "d/sub/g").unlink()
+            _put(bench.directory / "d/sub/g", kind)
+    assert found == [b"", b"a"]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "directory", "link", "fifo"])
+@pytest.mark.parametrize("size", [2, 3_000_000])
+def test_a_file_whose_place_something_else_takes_is_noticed(bench: Bench, kind: str, size: int) -> None:
+    path = bench.directory / "d/sub/g"
+    path.write_bytes(b"g" * size)
+    step, given = CopyStep(instruction("d", to="/x")), bench.given()
+    step.key_parts(given)
+    path.unlink()
+    _put(path, kind)
+    with bench.store.snapshots.prepare(None) as preparation, pytest.raises(SourceChanged) as caught:
+        step.execute(given, preparation)
+    assert caught.value.path == "d/sub/g"
+
+
+@pytest.mark.parametrize("kind", ["nothing", "directory", "link", "fifo"])
+def test_a_file_that_is_deleted_before_it_is_read_is_not_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    whole = bench.copy("d", to="/x")
+    (bench.directory / "d/gone").write_text("gone")
+    (bench.directory / "d/linked").write_text("linked")
+    os.link(bench.directory / "d/linked", bench.directory / "d/sub/linked")
+    read = DirectoryContext.file_digest
+
+    def racing(self: DirectoryContext, path: bytes, size: int | None = None) -> bytes:
+        if path in (b"d/gone", b"d/linked"):
+            (bench.directory / os.fsdecode(path)).unlink()
+            _put(bench.directory / os.fsdecode(path), kind)
+        return read(self, path, size)
+
+    monkeypatch.setattr(DirectoryContext, "file_digest", racing)
+    assert bench.copy("d", to="/x") == sorted([*whole, "x/sub/linked 644 0:0"])
+
+
+@pytest.mark.parametrize("kind", ["nothing", "link", "fifo"])
+def test_a_directory_that_is_deleted_before_it_is_listed_is_empty(bench: Bench, kind: str) -> None:
+    found = []
+    for path, _, _ in bench.open().walk(b"d"):
+        found.append(path)
+        if path == b"l":
+            rmtree(bench.directory / "d/sub")
+            _put(bench.directory / "d/sub", kind)
+    assert found == [b"", b"e", b"f", b"h", b"l", b"sub"]
+
+
+def _put(path: Path, kind: str) -> None:
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "link":
+            path.symlink_to("/etc/passwd")
+        case "fifo":
+            os.mkfifo(path)
 
 
 def archive(mode: str = "w") -> bytes:
