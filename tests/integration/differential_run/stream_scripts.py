@@ -46,8 +46,9 @@ SCRIPTS: tuple[Script, ...] = (
     Script(
         "logs-followed",
         """
-        run -d --name @POD@ --restart on-failure:1 pbcbox sh -c 'echo start; sleep 3; exit 3'
-        $ timeout 50 @PROGRAM@ logs -f @POD@; echo $?
+        run -d --name @POD@ --restart on-failure:1 pbcbox sh -c 'echo start; until test -e /dev/shm/go; do sleep 0.1; done; exit 3'
+        $ (timeout 50 @PROGRAM@ logs -f @POD@; echo $?) > @DIR@/first & until test -s @DIR@/first; do sleep 0.1; done; @PROGRAM@ exec @POD@ touch /dev/shm/go > @DIR@/exec 2>&1; wait; cat @DIR@/first
+        $ for i in $(seq 300); do @PROGRAM@ exec @POD@ touch /dev/shm/go > @DIR@/exec 2>&1; test "$(@PROGRAM@ inspect -f '{{.State.Status}} {{.RestartCount}}' @POD@)" = "exited 1" && break; sleep 0.1; done
         wait @POD@
         $ timeout 50 @PROGRAM@ logs -f @POD@; echo $?
         create --name @POD@-new pbcbox echo x
