@@ -101,6 +101,9 @@ class Registry:
             raise ConnectionResetError("the body ended early") from error
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.raw_path == "/" and request.method in _READ:
+            # What watches over servers asks whether this one lives, without a password.
+            return answers.empty(200, {"Cache-Control": "no-cache"})
         if self._parts.htpasswd is not None:
             await self._parts.htpasswd.check(request.headers.get("Authorization"))
         target = read_path(request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path)

@@ -54,6 +54,12 @@ def test_only_users_with_their_password_are_let_in(start: StartRegistry, htpassw
     assert client.get("/v2/", Authorization=basic("bob", "p" * 100)).status == 200
 
 
+def test_whether_the_server_lives_is_told_to_everybody(start: StartRegistry, htpasswd: Path) -> None:
+    client = start(Settings(htpasswd=htpasswd))
+    answer = client.get("/")
+    assert (answer.status, answer.body) == (200, b"")
+
+
 def test_a_change_of_the_file_holds_at_once(start: StartRegistry, htpasswd: Path) -> None:
     client = start(Settings(htpasswd=htpasswd))
     known = basic("ann", "pa:ss")
@@ -71,7 +77,8 @@ def test_a_change_of_the_file_holds_at_once(start: StartRegistry, htpasswd: Path
 def test_every_path_asks_who_it_is_before_anything_else(start: StartRegistry, htpasswd: Path) -> None:
     client = start(Settings(htpasswd=htpasswd))
     for method, path in (
-        ("GET", "/"),
+        ("POST", "/"),
+        ("GET", "/v1/"),
         ("POST", "/v2/a/blobs/uploads/"),
         ("PATCH", "/v2/UPPER/x"),
         ("GET", "/v2/_catalog"),
