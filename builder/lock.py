@@ -15,9 +15,7 @@ file can pin and never allow: it names no place to fetch from that the Dockerfil
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,7 @@ from runtime.errors import DocumentError, PybuildError, ReferenceInvalid
 from runtime.oci.digests import Digest
 from runtime.oci.fields import Reader, decode_object
 from runtime.oci.references import Reference, parse_reference
+from runtime.outputfile import output_file
 
 if TYPE_CHECKING:
     from runtime.store.images import Image
@@ -194,14 +193,8 @@ def _commit(entry: Reader) -> str:
 def write_lock(directory: Path, lock: Lock) -> None:
     """Write the lock file of a build context, whole or not at all; raises PybuildError."""
     path = directory / FILE
-    temporary = directory / f".{FILE}.{os.getpid()}"
     try:
-        with open(temporary, "wb") as file:
+        with output_file(path) as file:
             file.write(lock.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
     except OSError as error:
-        with suppress(OSError):
-            os.unlink(temporary)
         raise PybuildError(f"{path} cannot be written: {error.strerror}") from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from builder.exporters.outputs import STANDARD_OUTPUT
 from runtime.errors import PybuildError, UsageError
+from runtime.outputfile import output_file
 
 if TYPE_CHECKING:
     from builder.exporters.outputs import Output
@@ -47,25 +48,12 @@ def open_destination(output: Output) -> Iterator[BinaryIO]:
         stream.flush()
         return
     path = Path(output.destination or "")
-    if path.is_symlink() or (path.exists() and not path.is_file()):  # as /dev/stdout, whose name has to stay
-        try:
-            with path.open("wb") as file:
-                yield file
-        except OSError as error:
-            raise PybuildError(f"--output dest={path}: {error.strerror}") from error
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("xb") as file:
+        with output_file(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
     except OSError as error:
-        if error.filename not in (None, os.fspath(temporary), os.fspath(path)):
+        if error.filename is not None and Path(error.filename).parent != Path(os.path.realpath(path)).parent:
             raise
         raise PybuildError(
             f"--output dest={path}: {error.strerror}", hint="name a file in a directory of yours"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from runtime.context import Context
 from runtime.errors import NotFound, PybuildError, StoreError
 
 if TYPE_CHECKING:
+    from runtime.containers.copying import Stream
     from runtime.containers.records import Container, Containers
 
 VERB = Verb(
@@ -34,6 +37,9 @@ VERB = Verb(
 
 _LINKS = 10
 """How many links are followed one after the other, as Docker does."""
+
+_DEVICE = "must be a directory or a regular file: got a device"
+"""It would be replaced, which is hardly what was meant."""
 
 
 def run(args: Arguments, context: Context) -> int:
@@ -78,16 +84,20 @@ def _contents_only(path: str) -> bool:
 
 def _out(containers: Containers, container: Container, source: str, target: str, *, follow: bool, keep: bool) -> str:
     from runtime.containers.copying import Reader, kinds_of, opened
-    from runtime.containers.transfer import unpack
+    from runtime.containers.transfer import kind_of, unpack
 
     asked, source = source, _in_container(source)
-    kind, followed, _ = kinds_of(containers, container, source)
+    kind, followed, place = kinds_of(containers, container, source)
+    if follow and kind == "link" and target == "-":
+        source = place  # the archive has the name of what the link leads to
     link = follow or _contents_only(source) or source.endswith("/")
     kind = followed if link else kind
     if kind == "missing":
         raise NotFound(f"Could not find the file {asked} in container {container.name}")
     name = posixpath.basename(posixpath.normpath(source)) or "."
-    with opened(containers, container, "pack", source, follow=link) as stream:
+    # Only an archive that is handed on says by its names that it has contents alone.
+    path = source if target == "-" else source.removesuffix("/.")
+    with opened(containers, container, "pack", path, follow=link) as stream:
         if target == "-":
             while data := stream.read(1 << 16):
                 sys.stdout.buffer.write(data)
@@ -95,6 +105,8 @@ def _out(containers: Containers, container: Container, source: str, target: str,
             stream.finish()
             return ""
         target = _followed(_on_machine(target))
+        if kind_of(target, follow=True) == "device":
+            raise PybuildError(f'invalid output path: "{target}" {_DEVICE}')
         directory, renamed = _place(target, source, name, os.path.isdir(target), _is_there(target), kind)
         if not os.path.isdir(directory):
             raise NotFound(f'invalid output path: directory "{directory}" does not exist')
@@ -150,17 +162,19 @@ def _place(target: str, source: str, name: str, is_directory: bool, exists: bool
 
 
 def _into(containers: Containers, container: Container, source: str, target: str, *, follow: bool) -> str:
-    from runtime.containers.copying import Writer, kinds_of, opened
+    from runtime.containers.copying import Writer, kinds_of
     from runtime.containers.transfer import pack
 
     target = _in_container(target)
     kind, followed, place = kinds_of(containers, container, target)
     if kind == "link":
         kind, target = followed, place
+    if followed == "device":
+        raise PybuildError(f'destination "{container.name}:{target}" {_DEVICE}')
     if source == "-":
         if followed != "directory":
             raise PybuildError(f'destination "{container.name}:{target}" must be a directory')
-        with opened(containers, container, "unpack", target) as stream:
+        with _unpacking(containers, container, target) as stream:
             while data := sys.stdin.buffer.read(1 << 16):
                 stream.write(data)
             stream.finish()
@@ -174,9 +188,26 @@ def _into(containers: Containers, container: Container, source: str, target: str
     directory, renamed = _place(target, source, name, followed == "directory", kind != "missing", ours)
     if kinds_of(containers, container, directory)[1] != "directory":
         raise NotFound(f"Could not find the file {directory} in container {container.name}")
-    with opened(containers, container, "unpack", directory) as stream:
+    with _unpacking(containers, container, directory) as stream:
         with BufferedWriter(Writer(stream), 1 << 16) as sink:  # type: ignore[type-var]
             pack(sink, source, renamed or ".", follow=follow)  # with the owners they have, as Docker does
         stream.finish()
     size = os.path.getsize(source) if ours == "file" and os.path.exists(source) else 0
     return f"Successfully copied {human_size(size)} to {container.name}:{target}"
+
+
+@contextmanager
+def _unpacking(containers: Containers, container: Container, directory: str) -> Iterator[Stream]:
+    """Open a stream that unpacks into a directory of a container; says in Docker's words what must not be written."""
+    from runtime.containers.copying import opened
+
+    try:
+        with opened(containers, container, "unpack", directory) as stream:
+            yield stream
+    except PybuildError as error:
+        if os.strerror(errno.EROFS) not in error.message:
+            raise
+        path = directory.rstrip("/") + "/"
+        mounted = any(path.startswith(f"{mount.get('Destination')}/") for mount in container.mounts)
+        what = "mounted volume" if mounted else "container rootfs"
+        raise PybuildError(f"{what} is marked read-only", hint=error.message) from error

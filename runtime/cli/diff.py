@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import one_line
 from runtime.context import Context
 from runtime.errors import PybuildError, UsageError
+from runtime.outputfile import output_file
 
 VERB = Verb(
     name="diff",
@@ -77,15 +79,8 @@ def run_export(args: Arguments, context: Context) -> int:
         else:
             if not os.path.isdir(os.path.dirname(target) or "."):
                 raise PybuildError(f'invalid output path: directory "{os.path.dirname(target)}" does not exist')
-            new = f"{target}.{context.token(8)}"
-            try:
-                with open(new, "xb") as sink:
-                    write_tree(containers, container, sink)
-                os.replace(new, target)
-            except BaseException:
-                if os.path.exists(new):
-                    os.unlink(new)
-                raise
+            with output_file(Path(target)) as sink:
+                write_tree(containers, container, sink)
         containers.record_event(container, "export")
     return 0
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +12,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.context import Context
 from runtime.errors import StoreError, UsageError
+from runtime.outputfile import output_file
 from runtime.store import Store
 from runtime.store.compression import Compression
 
@@ -50,23 +50,8 @@ def run(args: Arguments, context: Context) -> int:
                 write_archive(store, selected, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
             return 0
-        path = Path(output)
-        if path.exists() and not path.is_file():  # a device or fifo is written in place
-            with _named(output), open(path, "wb") as sink:
-                write_archive(store, selected, sink)
-            return 0
-        path = Path(os.path.realpath(path))
-        temporary = path.with_name(f".{path.name[:200]}.{context.token(8)}")
-        try:
-            with _named(output):
-                with open(temporary, "xb") as sink:
-                    write_archive(store, selected, sink)
-                    sink.flush()
-                    os.fsync(sink.fileno())
-                os.rename(temporary, path)
-        finally:
-            with suppress(OSError):
-                os.unlink(temporary)
+        with _named(output), output_file(Path(output)) as sink:
+            write_archive(store, selected, sink)
     return 0
 
 

@@ -24,22 +24,26 @@ _ATTRIBUTE = "SCHILY.xattr."
 
 _CAPABILITY = "security.capability"
 
+_KERNELS = ("/dev", "/proc", "/sys")
+"""What is the kernel's in a container that runs; named below `/`, as a walk of the whole root meets them."""
+
 
 def serve(operation: str, path: str, *, follow: bool = False) -> int:
     """Do one operation with descriptors 0, 1 and 2; returns the exit status, 1 after it has said what failed.
 
-    `stat` prints a kind (missing, directory, file, link), the kind of what a link leads to, and where that is. `pack`
-    writes a tar of `path` under its last name, `unpack` reads one into the directory `path`.
+    `stat` prints a kind (missing, directory, file, link, device), the kind of what a link leads to, and where that is.
+    `pack` writes a tar of `path` under its last name, `unpack` reads one into the directory `path`.
     """
     try:
         os.chdir("/")
         target = "/" + path.lstrip("/")
         if operation == "stat":
-            told = f"{_kind(target, follow=False)} {_kind(target, follow=True)} {os.path.realpath(target)}"
+            told = f"{kind_of(target, follow=False)} {kind_of(target, follow=True)} {os.path.realpath(target)}"
             os.write(1, told.encode("utf-8", "surrogateescape"))
         elif operation == "pack":
             with os.fdopen(1, "wb", closefd=False) as sink:
-                pack(sink, target, os.path.basename(os.path.normpath(target)) or ".", follow=follow)
+                name = "." if target.endswith("/.") else os.path.basename(os.path.normpath(target)) or "."
+                pack(sink, target, name, follow=follow)
         else:
             with os.fdopen(0, "rb", closefd=False) as source:
                 unpack(source, target)
@@ -52,12 +56,16 @@ def serve(operation: str, path: str, *, follow: bool = False) -> int:
     return 0
 
 
-def _kind(path: str, *, follow: bool) -> str:
+def kind_of(path: str, *, follow: bool) -> str:
     try:
         mode = os.stat(path, follow_symlinks=follow).st_mode
     except OSError:
         return "missing"
-    return "directory" if stat.S_ISDIR(mode) else "link" if stat.S_ISLNK(mode) else "file"
+    if stat.S_ISDIR(mode):
+        return "directory"
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        return "device"
+    return "link" if stat.S_ISLNK(mode) else "file"
 
 
 class _Packed(tarfile.TarFile):
@@ -78,14 +86,33 @@ class _Packed(tarfile.TarFile):
 
 
 def pack(sink: BinaryIO, path: str, name: str, *, follow: bool = False) -> None:
-    """Write a tar of `path` and what lies below it, as `name`. `follow` is for `path` itself alone."""
+    """Write a tar of `path` and what lies below it, as `name`. `follow` is for `path` itself alone.
 
-    def changed(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        entry.uname = entry.gname = ""
-        return entry
-
+    Of a whole root, what the kernel shows in it is left out, and of a tree that changes what has gone meanwhile.
+    """
     with _Packed.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
-        tar.add(os.path.realpath(path) if follow else path, arcname=name, filter=changed)
+        _add(tar, os.path.realpath(path) if follow else path, name, top=True)
+
+
+def _add(tar: tarfile.TarFile, path: str, name: str, *, top: bool = False) -> None:
+    try:
+        tar.add(path, arcname=name, recursive=False, filter=_nameless)
+        if os.path.islink(path) or not os.path.isdir(path):
+            return
+        if not top and path in _KERNELS and os.path.ismount(path):
+            return
+        below = sorted(os.listdir(path))
+    except FileNotFoundError:
+        if top or os.path.lexists(path):
+            raise
+        return
+    for entry in below:
+        _add(tar, os.path.join(path, entry), os.path.join(name, entry))
+
+
+def _nameless(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uname = entry.gname = ""
+    return entry
 
 
 def unpack(
@@ -96,21 +123,23 @@ def unpack(
     Names that lead out of `directory` are a ValueError, and so is a directory in place of a file, or the other way.
     """
     directories: list[tuple[str, tarfile.TarInfo]] = []
-    with tarfile.open(fileobj=source, mode="r|*", errors="surrogateescape") as tar:
+    try:
+        archive = tarfile.open(fileobj=source, mode="r|*", errors="surrogateescape")  # noqa: SIM115  closed below
+    except tarfile.ReadError as error:
+        if str(error) != "empty file":
+            raise
+        return  # nothing has nothing in it
+    with archive as tar:
         for entry in tar:
-            parts = [part for part in entry.name.split("/") if part not in ("", ".")]
+            parts = _parts(entry.name)
             if ".." in parts:
                 raise ValueError(f"the archive has a name that leads out of it: {entry.name}")
-            if rename is not None and parts[:1] == [rename[0]]:
-                parts = [part for part in rename[1].split("/") if part not in ("", ".")] + parts[1:]
-            entry.name = "/".join(parts)
+            entry.name = "/".join(_renamed(parts, rename))
             if entry.islnk():
-                link = [part for part in entry.linkname.split("/") if part not in ("", ".")]
-                if rename is not None and link[:1] == [rename[0]]:
-                    link = [part for part in rename[1].split("/") if part not in ("", ".")] + link[1:]
+                link = _parts(entry.linkname)
                 if ".." in link:
                     raise ValueError(f"the archive has a link that leads out of it: {entry.linkname}")
-                entry.linkname = "/".join(link)
+                entry.linkname = "/".join(_renamed(link, rename))
             if owner is not None:
                 entry.uid, entry.gid = owner
             entry.uname = entry.gname = ""
@@ -131,6 +160,18 @@ def unpack(
     for place, entry in reversed(directories):
         os.chmod(place, entry.mode)
         os.utime(place, (entry.mtime, entry.mtime))
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def _renamed(parts: list[str], rename: tuple[str, str] | None) -> list[str]:
+    """Give the top of a name its other name; of an archive of contents alone that stands before all of them."""
+    if rename is None:
+        return parts
+    top = _parts(rename[0])
+    return _parts(rename[1]) + parts[len(top) :] if parts[: len(top)] == top else parts
 
 
 def _stay_inside(directory: str, place: str) -> None:
@@ -163,11 +204,11 @@ def _give_attributes(place: str, entry: tarfile.TarInfo) -> None:
 
 def _clear(place: str, entry: tarfile.TarInfo) -> None:
     """Make room: what is no directory goes; what is one stays, and only for a directory."""
-    kind = _kind(place, follow=False)
+    kind = kind_of(place, follow=False)
     if kind == "missing":
         return
     if entry.isdir():
-        if _kind(place, follow=not entry.name) != "directory":  # where all of it goes may be named by a link
+        if kind_of(place, follow=not entry.name) != "directory":  # where all of it goes may be named by a link
             raise ValueError(f'cannot overwrite non-directory "{place}" with directory "{entry.name}"')
     elif kind == "directory":
         raise ValueError(f'cannot overwrite directory "{place}" with non-directory "{entry.name}"')

@@ -14,8 +14,9 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
 
 from frozen import Frozen, replace
@@ -25,6 +26,7 @@ from runtime.oci.digests import Digest, is_digest, sha256_of
 from runtime.oci.documents import CONTAINERD_NAME, REF_NAME, Descriptor, Index, Manifest
 from runtime.oci.fields import MANIFEST_LIMIT, Reader, decode_value
 from runtime.oci.references import parse_reference
+from runtime.outputfile import output_file
 from runtime.registry.layoutplace import LAYOUT, blob_name, named, speaking_of
 from runtime.registry.transport import CHUNK
 from runtime.registry.verifying import checked, described, subject_of, verified
@@ -219,7 +221,7 @@ class _Slice:
 
 
 class ArchiveTarget:
-    """A `places.Target`: a new archive. A context manager; without `finish` nothing is left."""
+    """A `places.Target`: a new archive. A context manager; where its block fails, nothing is left."""
 
     def __init__(self, context: Context, path: Path, name: str, *, docker: bool) -> None:
         self._context = context
@@ -229,24 +231,30 @@ class ArchiveTarget:
         self._lock = threading.Lock()
         self._written: set[Digest] = set()
         self._manifests: dict[Digest, bytes] = {}
-        self._temporary = path.with_name(f".{path.name[:200]}.{context.token(8)}")
         if path.is_dir():
             raise UsageError(f"{path} is a directory", hint="name a file, or write oci:DIRECTORY")
-        try:
-            self._file = open(self._temporary, "xb")  # noqa: SIM115 closed by __exit__
-        except OSError as error:
-            raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-        self._tar = ArchiveWriter(self._file)
-        self._tar.file("oci-layout", LAYOUT)
-        self._tar.directory("blobs/")
 
     def __enter__(self) -> ArchiveTarget:
+        with ExitStack() as stack:
+            with self._explained():
+                self._tar = ArchiveWriter(stack.enter_context(output_file(self._path)))
+                self._tar.file("oci-layout", LAYOUT)
+                self._tar.directory("blobs/")
+            self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self._temporary)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._explained():
+            self._stack.__exit__(kind, error, trace)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def has_blob(self, blob: Descriptor) -> bool:
         return blob.digest in self._written
@@ -269,7 +277,7 @@ class ArchiveTarget:
                 self._manifests[descriptor.digest] = data
 
     def finish(self, top: Descriptor, data: bytes) -> None:
-        """Write `index.json`, for Docker `manifest.json` as well, and give the file its name."""
+        """Write `index.json`, for Docker `manifest.json` as well: the end of the archive."""
         entry = replace(described(top.digest, data), platform=top.platform)
         if self._name:
             entry = replace(entry, annotations={**entry.annotations, **self._names()})
@@ -281,13 +289,8 @@ class ArchiveTarget:
         self._tar.file("index.json", Index(manifests=(entry, *more)).encode())
         if self._docker:
             self._tar.file("manifest.json", self._docker_manifest(data))
-        self._tar.end()
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            os.rename(self._temporary, self._path)
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written: {error.strerror}") from error
+        with self._explained():
+            self._tar.end()
 
     def _names(self) -> dict[str, str]:
         if not self._docker:

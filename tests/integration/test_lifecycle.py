@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import stat
 import tarfile
 import time
 from collections.abc import Iterator
@@ -436,6 +437,21 @@ def test_copied_files_keep_owners_and_modes_inside_and_are_ours_outside(running:
     running("cp", "one:/copied/f", running.home / "back")
     outer = (running.home / "back").stat()
     assert (outer.st_mode & 0o7777, outer.st_uid) == (0o4751, source.stat().st_uid)
+
+
+def test_a_device_is_replaced_neither_here_nor_there(running: Program) -> None:
+    device = running.home / "null"
+    os.mknod(device, stat.S_IFCHR, os.makedev(1, 3))
+    device.chmod(0o666)
+    (running.home / "link").symlink_to(device)
+    for place in (device, running.home / "link"):
+        assert b"regular file: got a device" in running("cp", "one:/etc/passwd", place, status=1).stderr
+    (running.home / "file").write_text("in")
+    assert b"regular file: got a device" in running("cp", running.home / "file", "one:/dev/null", status=1).stderr
+    running("export", "-o", device, "one")
+    running("save", "-o", device, "box")
+    assert device.is_char_device()
+    assert running.text("exec", "one", "sh", "-c", "test -c /dev/null && echo still") == "still"
 
 
 def test_what_cannot_be_copied_is_said(running: Program) -> None:
