@@ -87,11 +87,14 @@ class _Register:
         return False
 
     def add(self, pid: int) -> None:
-        """Add a process to the list."""
+        """Add a process to the list, in one write over what is there.
+
+        Who was killed with an empty list before it would part those who live from those who come.
+        """
         kept = [name for name in self.names if is_alive(name)] if len(self.names) > _MANY else self.names
         kept.append(f"{pid}-{start_time(pid)}-{boot_mark()}")
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, "".join(f"{name}\n" for name in kept).encode(), 0)
+        text = "".join(f"{name}\n" for name in kept).encode()
+        os.pwrite(self._fd, text.ljust(os.fstat(self._fd).st_size, b"\n"), 0)
 
 
 def _join(pid: int, name: str) -> bool:

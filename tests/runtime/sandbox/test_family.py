@@ -8,11 +8,13 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from runtime.context import Context, Layout
+from runtime.sandbox import family
 from tests.users import REPOSITORY, become
 
 pytestmark = [pytest.mark.root, pytest.mark.userns]
@@ -64,3 +66,39 @@ def test_a_list_that_names_others_is_no_harm(ordinary_user: pwd.struct_passwd, o
     os.chown(run / "userns", ordinary_user.pw_uid, ordinary_user.pw_gid)
     with member(ordinary_user, run) as found:
         assert found[1] == 1
+
+
+def test_many_that_are_gone_are_dropped_from_the_list(ordinary_user: pwd.struct_passwd, open_directory: Path) -> None:
+    open_directory.chmod(0o777)
+    run = open_directory / "run"
+    run.mkdir()
+    (run / "userns").write_text("".join(f"{number}-1-ffffffff\n" for number in range(100)))
+    for path in (run, run / "userns"):
+        os.chown(path, ordinary_user.pw_uid, ordinary_user.pw_gid)
+    with member(ordinary_user, run) as first, member(ordinary_user, run) as second:
+        assert (first[1], second[1]) == (1, 2)
+        assert second[0] == first[0]
+        assert len((run / "userns").read_text().split()) == 2
+
+
+class _Killed(BaseException):
+    """What no handler of the program catches."""
+
+
+def test_who_is_killed_while_he_writes_leaves_the_list_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context(layout=Layout(root=tmp_path, run=tmp_path, key="0" * 10), environ={}, rootless=True)
+    with family._Register(context, make=True) as register:
+        register.add(os.getpid())
+    before = (tmp_path / "userns").read_text()
+
+    def kill(*_words: object) -> None:
+        raise _Killed
+
+    for step in ("pwrite", "ftruncate"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, step, kill)
+            with suppress(_Killed), family._Register(context) as register:
+                register.add(os.getppid())
+        assert (tmp_path / "userns").read_text().startswith(before)
