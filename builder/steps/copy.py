@@ -309,7 +309,7 @@ class CopyStep:
         """Return the destination as an absolute path; it ends in a slash where what is copied goes into it."""
         written = self.instruction.destination
         path = os.path.normpath(os.path.join("/", given.working_directory, written))
-        into = written.endswith(("/", "/.")) or written in (".", "..")
+        into = written.endswith(("/", "/.")) or written in ("", ".", "..")
         return "/" + path.lstrip("/") + ("/" if into and path.strip("/") else "")
 
 

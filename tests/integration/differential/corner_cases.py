@@ -309,6 +309,12 @@ CORNERS: tuple[Case, ...] = (
         "COPY f ./\udcff/\nCOPY <<A <<'B' ./\n\udce9\nA\n\udce9\nB\nUSER \udce9\nVOLUME /\udce9\nMAINTAINER \udce9",
         {"f": "f"},
     ),
+    Case(
+        "destination-of-an-empty-variable",
+        "WORKDIR /n/w\nENV e=\nCOPY --link a.txt $e\nCOPY b.txt d $e\nADD --link d/sub $e\nCOPY <<E $e\nx\nE",
+        TREE,
+    ),
+    Case("destination-of-an-empty-variable-2", 'WORKDIR /n/w\nCOPY --link ["a.txt", ""]\nCOPY d ""', TREE),
     Case("expose-words-with-operands", 'ENV A=1\nEXPOSE 80${A:+90} 70${A:-x}\nEXPOSE 1"2${A:-0}"'),
     Case("heredoc-with-blanks-before-the-name", "RUN cat << E > /o\nx\nE\nRUN echo '<<- E' > /p"),
     Case(
