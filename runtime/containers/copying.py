@@ -136,7 +136,9 @@ class _Stopped:
         rootless = containers.store.context.rootless
         self._pid = os.fork()
         if self._pid == 0:
-            _serve(tree, points, words, (their_in, their_out, self._errors), rootless=rootless)
+            read_only = container.host_config.get("ReadonlyRootfs", False)
+            stdio = (their_in, their_out, self._errors)
+            _serve(tree, points, words, stdio, rootless=rootless, read_only=read_only)
         os.close(their_in)
         os.close(their_out)
 
@@ -188,6 +190,7 @@ def _serve(
     stdio: tuple[int, int, int],
     *,
     rootless: bool,
+    read_only: bool,
 ) -> NoReturn:
     """Mount the container's tree and its volumes, make it the root, do the operation; ends the process."""
     from runtime.containers import transfer
@@ -205,6 +208,8 @@ def _serve(
         rootfs.enter(root_fd)
         for one in prepared:
             os.close(mounts.place(root_fd, one, []))
+        if read_only:
+            syscalls.mount_setattr(root_fd, attr_set=syscalls.MOUNT_ATTR_RDONLY)
         syscalls.close_all_but([0, 1, 2])
         os.umask(0)
         code = transfer.serve(words[0], words[1], follow=words[2])

@@ -134,4 +134,39 @@ SCRIPTS: tuple[Script, ...] = (
         cp @POD@:nope @DIR@/h ~ Could not find the file nope in container pbc-seldom-copies
         """,
     ),
+    Script(
+        "seldom-archives",
+        """
+        run -d --name @POD@ pbcbox sh -c 'mkdir -p /tree/sub; echo x >/tree/f; ln -s f /tree/l; echo y >/tree/sub/g; touch /tmp/r; sleep 1000'
+        exec @POD@ sh -c 'until test -e /tmp/r; do sleep 0.1; done'
+        $ @PROGRAM@ cp @POD@:/tree/. - | tar tf - | sort
+        $ @PROGRAM@ cp @POD@:/tree/ - | tar tf - | sort
+        $ @PROGRAM@ cp -L @POD@:/tree/l - | tar tf -
+        cp -L @POD@:/tree/l @DIR@/l
+        $ cat @DIR@/l
+        $ mkdir @DIR@/root
+        cp @POD@:/ @DIR@/root
+        $ ls @DIR@/root; ls @DIR@/root/proc @DIR@/root/sys
+        cp @POD@:/. @DIR@/root2
+        $ ls @DIR@/root2
+        cp @POD@:/ @DIR@/root3
+        $ ls @DIR@/root3
+        $ ls @DIR@
+        $ : | @PROGRAM@ cp - @POD@:/tmp; echo $?
+        cp @POD@:/tree/. @DIR@/t1
+        cp @POD@:/tree/. @DIR@/t1
+        $ find @DIR@/t1 | sort
+        run -d --name @POD@-ro --read-only -v @POD@-v:/vol -v @DIR@:/ro:ro pbcbox sleep 1000
+        cp @DIR@/l @POD@-ro:/x ~ container rootfs is marked read-only
+        cp @DIR@/l @POD@-ro:/ro/x ~ mounted volume is marked read-only
+        cp @DIR@/l @POD@-ro:/vol/x
+        $ tar cf - -C @DIR@ l | @PROGRAM@ cp - @POD@-ro:/tmp; echo $?
+        stop -t 0 @POD@-ro
+        cp @DIR@/l @POD@-ro:/x ~ container rootfs is marked read-only
+        cp @DIR@/l @POD@-ro:/ro/x ~ mounted volume is marked read-only
+        cp @DIR@/l @POD@-ro:/vol/y
+        cp @POD@-ro:/vol @DIR@/vol
+        $ ls @DIR@/vol
+        """,
+    ),
 )

@@ -132,3 +132,19 @@ def test_a_directory_does_not_go_where_a_link_to_one_is(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("directory")
     with pytest.raises(ValueError, match="cannot overwrite non-directory"):
         unpack(_tar(("link", tarfile.DIRTYPE, "")), str(tmp_path))
+
+
+def test_contents_alone_get_the_new_name_before_theirs(tmp_path: Path) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from/file").write_text("text")
+    os.link(tmp_path / "from/file", tmp_path / "from/second")
+    packed = io.BytesIO()
+    pack(packed, str(tmp_path / "from"), ".")
+    unpack(io.BytesIO(packed.getvalue()), str(tmp_path), rename=(".", "new"))
+    assert (tmp_path / "new/second").samefile(tmp_path / "new/file")
+    assert (tmp_path / "new/file").read_text() == "text"
+
+
+def test_nothing_is_an_archive_of_nothing(tmp_path: Path) -> None:
+    unpack(io.BytesIO(b""), str(tmp_path))
+    assert not list(tmp_path.iterdir())
