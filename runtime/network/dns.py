@@ -128,6 +128,12 @@ class Names:
                 records += [(kind, address) for address in raw[start:] + raw[:start]]
         return question.answer(records)  # none where the name is there, without what was asked for
 
+    def close(self) -> None:
+        """Close the database."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def _refresh(self) -> None:
         if self._connection is None:
             self._connection = open_database(self._path)

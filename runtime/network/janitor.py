@@ -87,6 +87,7 @@ def leave(locks: str, key: str) -> None:
 def clear(locks: str, key: str) -> None:
     """Take away bridge, table, firewall entries and leases of a root; the caller has the users' lock exclusively."""
     import sqlite3  # lazy: 5 ms, and often there is nothing to do
+    from contextlib import closing
 
     from runtime.network import bridge  # lazy: 3 ms
 
@@ -95,14 +96,14 @@ def clear(locks: str, key: str) -> None:
     for character, escape in (("%", "%25"), ("?", "%3f"), ("#", "%23")):
         path = path.replace(character, escape)
     try:
-        with sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_BUSY) as connection:  # never a new, empty one
+        opened = sqlite3.connect(f"file:{path}?mode=rw", uri=True, timeout=_BUSY)  # never a new, empty one
+        with closing(opened), opened as connection:
             for table in ("network_leases", "network_leases6"):
                 if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
                     connection.execute(f"DELETE FROM {table}")
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'networks'").fetchone():
                 rows = connection.execute("SELECT id, options FROM networks").fetchall()
                 named = [(name, number) for number, text in rows if (name := _given_name(text))]
-        connection.close()
     except sqlite3.Error:
         pass  # a lease whose process is gone counts for nothing; the row is taken over when its turn comes
     if not holderfile.stop(locks):

@@ -9,6 +9,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,7 @@ class Machine:
         self.database.execute("PRAGMA journal_mode=WAL")
         self.database.execute("CREATE TABLE containers(id TEXT, name TEXT, network TEXT, state TEXT)")
         self.locks: dict[str, int] = {}
+        self._names: list[Names] = []
 
     def start(
         self,
@@ -60,8 +62,16 @@ class Machine:
             (number, name, json.dumps({"networks": {network: endpoint}})),
         )
 
-    def names(self, letter: str) -> Names:
-        return Names(str(self.path / "state.db"), str(self.path), letter * 64)
+    def names(self, container: str, networks: dict[str, Any] | None = None) -> Names:
+        """Give the names of a container, by its letter, or of what is in no row."""
+        number = container * 64 if len(container) == 1 else container
+        self._names.append(Names(str(self.path / "state.db"), str(self.path), number, networks))
+        return self._names[-1]
+
+    def close(self) -> None:
+        for names in self._names:
+            names.close()
+        self.database.close()
 
 
 @pytest.fixture
@@ -71,7 +81,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.start("b", "db", "10.9.0.3", aliases=("svc",))
     made.start("c", "far", "10.8.0.2", network="other")
     yield made
-    made.database.close()
+    made.close()
     for fd in made.locks.values():
         os.close(fd)
 
@@ -168,7 +178,7 @@ def test_a_link_is_a_name_for_the_container_that_has_it_alone(machine: Machine) 
 
 def test_a_step_of_a_build_that_is_in_no_row_asks_for_the_names_of_its_networks(machine: Machine) -> None:
     own = {"other": {"id": "id-other", "address": "10.8.0.9"}}
-    names = Names(str(machine.path / "state.db"), str(machine.path), "step", own)
+    names = machine.names("step", own)
     assert addresses(answer(names, "far")) == ["10.8.0.2"]
     assert answer(names, "web") is None
     assert addresses(answer(names, "step.other")) is None
