@@ -6,7 +6,7 @@ NUL, and the caller raises the same exception.
 
 from __future__ import annotations
 
-from errno import ENAMETOOLONG, ENOENT, ENOSYS
+from errno import ENAMETOOLONG, ENOENT, ENOSYS, EPERM
 from os import fsdecode, fsencode, strerror
 
 
@@ -33,6 +33,8 @@ def from_error(step: str, error: OSError, what: str = "") -> LaunchFailure:
     reason = strerror(number).lower() if number else str(error)
     if number == ENOSYS:
         reason = "this kernel does not know a call that is needed: Linux 5.12 or newer, and no filter that hides it"
+    elif number == EPERM and step == "namespaces":
+        reason += ": that takes CAP_SYS_ADMIN, and no filter against it; a container has both with --privileged"
     text = f"{what or step}: {path + ': ' if path and path not in what else ''}{reason}"
     return LaunchFailure(step, number, path, 125, text)
 
