@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from builder.trees import SourceTree, clean, join, resolve
 from frozen import Frozen
@@ -37,12 +38,13 @@ class Selected(Frozen):
 
 
 def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selected, ...]:
-    """Return what `word` names in `tree`, in byte order; nothing for a pattern that matches nothing.
+    """Return what `word` names in `tree`, in byte order; nothing for a pattern that matches nothing where it looks.
 
     The last component's link is followed, by name or by pattern. With `parents` none is that stands behind the pivot,
     which is `/./`, and `**` stands for any number of directories there; else both are what they are in a path. Raises
-    NotFound for a plain path that is not there, with the nearest name that is, and for a link that a pattern finds and
-    that leads nowhere; UsageError for a pattern that is none, and for what no path can be.
+    NotFound for a plain path that is not there, also as the beginning of a pattern, with the nearest name that is, and
+    for a link that a pattern finds and that leads nowhere; UsageError for a pattern that is none, and for what no path
+    can be.
     """
     if "\0" in word:
         raise UsageError(f"{word!r} is no path: it has a zero byte")
@@ -52,6 +54,8 @@ def select(tree: SourceTree, word: str, *, parents: bool = False) -> tuple[Selec
         return (_selected(tree, _existing(tree, word), clean(word), 0),)
     paths = [b""]
     parts = clean(word).split(b"/")
+    before = list(takewhile(lambda part: not has_wildcards(os.fsdecode(part)), parts))
+    _existing(tree, "/".join(re.sub(r"\\(.)", r"\1", os.fsdecode(part)) for part in before))
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         paths = [found for path in paths for found in _step(tree, path, part, word, last=last)]

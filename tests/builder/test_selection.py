@@ -88,6 +88,12 @@ def test_a_link_to_nothing_is_told(tree: SourceTree) -> None:
     assert caught.value.hint == "broken is a link to nowhere, which leads to no file there"
 
 
+@pytest.mark.parametrize("word", ["nope/*", "d/nope/*/f", "broken/*", "a.txt/x/*"])
+def test_a_pattern_below_nothing_is_refused(tree: SourceTree, word: str) -> None:
+    with pytest.raises(NotFound, match="not found in the build context"):
+        select(tree, word)
+
+
 @pytest.mark.parametrize("word", ["a\0", "*\0"])
 def test_a_zero_byte_is_refused(tree: SourceTree, word: str) -> None:
     with pytest.raises(UsageError, match="zero byte"):

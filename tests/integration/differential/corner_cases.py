@@ -387,6 +387,12 @@ CORNER_FAULTS: tuple[Case, ...] = (
     Case("fault-zero-byte-in-a-source", "COPY f\0 /o", NASTY),
     Case("fault-run-of-bytes-that-are-no-text", "RUN echo \udce9"),
     Case("fault-heredoc-run-of-bytes-that-are-no-text", "RUN <<E\necho \udce9\nE"),
+    *(
+        Case(f"fault-pattern-below-nothing-{number}", f"COPY {word} /o/", TREE)
+        for number, word in enumerate(("nope/*", "d/nope/*", "a.txt d/nope/x?", "nope/../d/no/*"), 1)
+    ),
+    Case("fault-pattern-below-nothing-of-a-stage", "FROM BASE AS s\nFROM BASE\nCOPY --from=s /nope/* /o/"),
+    Case("fault-pattern-below-a-link-to-nothing", "FROM BASE AS s\nRUN ln -s no /l\nFROM BASE\nCOPY --from=s /l/* /q/"),
     Case("fault-mount-without-fields", "RUN --mount= true"),
     Case("fault-heredoc-with-a-blank-behind-the-dash", "RUN cat <<- E\nx\nE"),
 )
