@@ -78,6 +78,7 @@ def run_restart(args: Arguments, context: Context) -> int:
     from runtime.containers.lifecycle import stop
     from runtime.containers.quantities import parse_signal
     from runtime.containers.records import Containers
+    from runtime.containers.removal import kept
     from runtime.store import Store
 
     asked = args.text("signal")
@@ -87,8 +88,9 @@ def run_restart(args: Arguments, context: Context) -> int:
 
         def act(word: str) -> str:
             container = containers.find(word)
-            stop(containers, container, signal_number=number, timeout=args.integer("timeout"))
-            start_detached(containers, containers.find(container.id))
+            with kept(containers, container):
+                stop(containers, container, signal_number=number, timeout=args.integer("timeout"))
+                start_detached(containers, containers.find(container.id))
             containers.record_event(container, "restart")
             return word
 

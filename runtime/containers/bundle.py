@@ -141,6 +141,11 @@ def rootfs_of(containers: Containers, container: Container, image: Image) -> dic
         if not copy.is_dir():
             PlainTree.copied((directory / "upper", *lowerdirs), copy)
         return {"path": str(copy)}
+    if container.auto_remove and container.started:  # overlayfs refuses the work directory of a volatile mount
+        from runtime.store.trees import remove_tree  # lazy: only where one is started again
+
+        remove_tree(directory / "work")
+        (directory / "work").mkdir(mode=0o700)
     return {
         "lowerdirs": [str(path) for path in lowerdirs],
         "upperdir": str(directory / "upper"),

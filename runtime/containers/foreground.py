@@ -8,7 +8,7 @@ from contextlib import suppress
 from runtime.containers import protocol
 from runtime.containers.client import Outcome, Session
 from runtime.containers.records import Container, Containers
-from runtime.containers.removal import remove
+from runtime.containers.removal import remove, remove_after_run
 from runtime.containers.start import MonitorProcess, start
 from runtime.containers.terminal import window
 from runtime.errors import Cancelled, Conflict, NotFound, PybuildError
@@ -160,5 +160,4 @@ def _conclude(containers: Containers, container: Container, outcome: Outcome, mo
 
 def _remove_if_asked(containers: Containers, container: Container) -> None:
     if container.auto_remove:
-        with suppress(NotFound, Conflict):  # another command saw its end first
-            remove(containers, container.id)
+        remove_after_run(containers, container.id)

@@ -20,9 +20,9 @@ def command(context: Context, container_id: str) -> list[str]:
 def main(root: str, run: str, key: str, rootless: bool, container_id: str) -> None:
     """Remove the container; where that fails, the next command does it."""
     from runtime.containers.records import Containers
-    from runtime.containers.removal import remove
+    from runtime.containers.removal import remove_after_run
     from runtime.store import Store
 
     layout = Layout(root=Path(root), run=Path(run), key=key)
     with suppress(PybuildError), Store.open(Context(layout=layout, environ={}, rootless=rootless)) as store:
-        remove(Containers(store), container_id)
+        remove_after_run(Containers(store), container_id)

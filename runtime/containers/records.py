@@ -353,10 +353,9 @@ class Containers:
             if container.state == "created" and not (self.directory(container.id) / _STARTING).exists():
                 continue  # `create --rm` made it: it waits for its start
             if self.conclude(container.id) and container.auto_remove:
-                from runtime.containers.removal import remove  # lazy: only where one ended
+                from runtime.containers.removal import remove_after_run  # lazy: only where one ended
 
-                with suppress(Conflict, NotFound):
-                    remove(self, container.id)
+                remove_after_run(self, container.id)
         names = os.listdir(self.root)
         known = {str(row[0]) for row in self.database.read("SELECT id FROM containers")}
         for name in names:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 from runtime.errors import Conflict, NotFound, PybuildError
+from runtime.store.leases import is_alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 _PATIENCE = 2.0
 """Seconds to wait for a lock that is held for a moment only, by a command that looks or by an end that is under way."""
+
+_KEPT = "kept"
+"""The file that names the process which restarts a container of `--rm`."""
 
 BATCH = 64
 """How many containers go in one transaction; a descriptor is open for each."""
@@ -56,6 +60,31 @@ def remove(containers: Containers, container_id: str, *, force: bool = False, vo
 
             Volumes(containers.store).remove_anonymous(names)
         containers.discard(container_id)
+
+
+def remove_after_run(containers: Containers, container_id: str) -> None:
+    """Remove a container that was to go after its run, unless somebody restarts it at this moment."""
+    try:
+        holder = (containers.directory(container_id) / _KEPT).read_text()
+    except FileNotFoundError:
+        holder = ""
+    if not (holder and is_alive(holder)):
+        with suppress(Conflict, NotFound):
+            remove(containers, container_id)
+
+
+@contextmanager
+def kept(containers: Containers, container: Container) -> Iterator[None]:
+    """Keep a container beyond the end of its run while the block lasts, or this process lives, to start it again."""
+    if not container.auto_remove:
+        yield
+        return
+    mark = containers.directory(container.id) / _KEPT
+    try:
+        mark.write_text(containers.store.owner)
+        yield
+    finally:
+        mark.unlink(missing_ok=True)
 
 
 def remove_stopped(containers: Containers, ids: Sequence[str]) -> list[str]:

@@ -169,4 +169,24 @@ SCRIPTS: tuple[Script, ...] = (
         $ ls @DIR@/vol
         """,
     ),
+    Script(
+        "seldom-restarts",
+        """
+        run -d --rm --name @POD@ pbcbox sh -c 'echo run >>/runs; sleep 1000'
+        restart -t 0 @POD@
+        inspect -f '{{.State.Running}} {{.HostConfig.AutoRemove}}' @POD@
+        exec @POD@ sh -c 'until test $(wc -l </runs) -ge 2; do sleep 0.1; done'
+        restart -t 0 @POD@
+        exec @POD@ sh -c 'until test $(wc -l </runs) -ge 3; do sleep 0.1; done; cat /runs'
+        stop -t 0 @POD@
+        $ for i in $(seq 300); do test -z "$(@PROGRAM@ ps -aq --filter name=@POD@)" && break; sleep 0.1; done; @PROGRAM@ ps -aq --filter name=@POD@
+        create --rm --name @POD@-c pbcbox sleep 1000
+        restart -t 0 @POD@-c
+        ps -a --filter name=@POD@-c --format '{{.State}}'
+        restart -t 0 @POD@-c
+        kill @POD@-c
+        $ for i in $(seq 300); do test -z "$(@PROGRAM@ ps -aq --filter name=@POD@)" && break; sleep 0.1; done; @PROGRAM@ ps -aq --filter name=@POD@
+        $ @PROGRAM@ run --rm --name @POD@-f pbcbox sleep 1000 & for i in $(seq 300); do @PROGRAM@ exec @POD@-f true 2>/dev/null && break; sleep 0.1; done; @PROGRAM@ restart -t 0 @POD@-f; @PROGRAM@ inspect -f '{{.State.Running}}' @POD@-f; @PROGRAM@ rm -f @POD@-f; wait $!; echo $?
+        """,
+    ),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.containers import removal
 from runtime.containers.records import Container, Containers
-from runtime.containers.removal import remove_resting, remove_stopped
+from runtime.containers.removal import kept, remove_after_run, remove_resting, remove_stopped
 from runtime.containers.volumes import Volumes
 from runtime.context import Context
 from runtime.store import Store, trees
@@ -134,3 +134,13 @@ def _unsettled() -> str:
     from runtime.containers.records import _UNSETTLED
 
     return f"SELECT * FROM containers WHERE {_UNSETTLED} ORDER BY number"
+
+
+def test_what_somebody_restarts_stays_until_then_or_until_that_process_has_died(containers: Containers) -> None:
+    container = make(containers, "again", auto_remove=True)
+    with kept(containers, container):
+        remove_after_run(containers, container.id)
+        assert containers.get(container.id) is not None
+    (containers.directory(container.id) / "kept").write_text(MONITOR)
+    remove_after_run(containers, container.id)
+    assert containers.get(container.id) is None
