@@ -265,7 +265,10 @@ def _make_link(design: Design, links: Rtnetlink, choose: Callable[[Rtnetlink], t
             raise OSError(errno.EEXIST, f"link {name} is there and no bridge")
         links.delete_link(name)  # what a process left that died between two requests
     _, prefix, gateway = choose(links)
-    links.transact([rtnetlink.new_bridge(name, mac_of(gateway)), *rtnetlink.quiet_ipv6(name)])
+    mac = mac_of(gateway)
+    if design.bare:  # a container may have that address, and the link-layer address with it
+        mac = f"02:43{mac[5:]}"
+    links.transact([rtnetlink.new_bridge(name, mac), *rtnetlink.quiet_ipv6(name)])
     link = links.link(name)
     if link is None:
         raise OSError(f"bridge {name} vanished while it was made")

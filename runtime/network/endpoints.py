@@ -47,7 +47,7 @@ class Lease:
             owner=owner,
             process=self._process,
             span=(pool.first, pool.last) if pool else None,
-            excluded=_kept_free(pool),
+            excluded=_kept_free(pool, gateway=network is None or network.keeps_gateway(4)),
             wanted=wanted[0],
         )
         self.address6 = 0
@@ -60,7 +60,7 @@ class Lease:
                     owner=owner,
                     process=self._process,
                     preferred=pool6.network + self.address - subnet[0],
-                    excluded=_kept_free(pool6),
+                    excluded=_kept_free(pool6, gateway=network is None or network.keeps_gateway(6)),
                     wanted=wanted[1],
                 )
             except BaseException:
@@ -81,12 +81,12 @@ class Lease:
             leases.release(self._database, process=self._process)
 
 
-def _kept_free(pool: Pool | None) -> tuple[int, ...]:
-    """Return the addresses that no container gets: the gateway's and those that were given names."""
+def _kept_free(pool: Pool | None, *, gateway: bool) -> tuple[int, ...]:
+    """Return the addresses that no container gets: the gateway's, if there is one, and those that were given names."""
     if pool is None:
         return ()
     named = (subnets.number6(text) if ":" in text else subnets.number(text) for text in pool.aux.values())
-    return (pool.gateway, *(address for address in named if address is not None))
+    return (*([pool.gateway] if gateway else []), *(address for address in named if address is not None))
 
 
 class Endpoint:
@@ -227,14 +227,15 @@ def _within(network: Network | None, pool: Pool | None, address: int, text: str)
             hint="make one: pybuild network create --subnet 10.9.0.0/24 NAME",
         )
     bits = 128 if ":" in text else 32
-    highest = pool.network + (1 << (bits - pool.prefix)) - 1
-    if not pool.network < address < highest + (bits == 128):
+    count = 1 << (bits - pool.prefix)
+    ends = (0, count - 1) if bits == 32 and count > 2 else (0,) if bits == 128 else ()
+    if not 0 <= address - pool.network < count or address - pool.network in ends:
         write = subnets.network6 if bits == 128 else subnets.text
         raise NetworkError(
             f"no configured subnet or ip-range contain the IP address {text}",
             hint=f"{network.name} is {write(pool.subnet)}",
         )
-    if address == pool.gateway:
+    if address == pool.gateway and network.keeps_gateway(4 if bits == 32 else 6):
         raise NetworkError(f"Address already in use: {text} is the gateway of {network.name}")
     return address
 

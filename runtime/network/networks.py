@@ -94,6 +94,12 @@ class Network(Frozen):
             bare6=self.gateway_mode(6) == options.ISOLATED,
         )
 
+    def keeps_gateway(self, version: int) -> bool:
+        """Tell whether the gateway's address is kept free: not where nobody has it, nor asked for it."""
+        pool = self.pool if version == 4 else self.pool6
+        bare = self.gateway_mode(version) == options.ISOLATED or (version == 4 and options.inhibit_ipv4(self.options))
+        return not (self.internal and bare) or bool(pool and pool.routed)
+
     def _manner(self, version: int) -> nftables.Manner:
         return nftables.Manner(
             internal=self.internal,

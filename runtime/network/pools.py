@@ -33,7 +33,8 @@ class Wishes(Frozen):
 class Pool(Frozen):
     """A subnet; addresses are numbers. `first` and `last` are what containers get, `ip_range` as it was asked for.
 
-    `fixed`: the subnet was given; `routed`: so was the gateway. `aux` are names of addresses that no container gets.
+    `fixed`: the subnet was given; `routed`: so was the gateway, by default the first that containers could get. `aux`
+    are names of addresses that no container gets.
     """
 
     network: int
@@ -96,7 +97,7 @@ def _pool(
     whole: IPNetwork, gateway: str, part: IPNetwork | None, aux: dict[str, str], taken: Iterable[subnets.Subnet]
 ) -> Pool:
     bits = whole.max_prefixlen
-    if whole.prefixlen > bits - (2 if whole.version == 4 else 1):
+    if whole.prefixlen > bits - 1:
         raise NetworkError(f"subnet {whole} has no room for a gateway and a container")
     network = int(whole.network_address)
     for other in taken:
@@ -106,8 +107,16 @@ def _pool(
                 "invalid pool request: Pool overlaps with other one on this address space",
                 hint=f"{write(other)} is in use already",
             )
-    ends = {network, *([int(whole.broadcast_address)] if whole.version == 4 else [])}
-    at = int(ipaddress.ip_address(gateway)) if gateway else network + 1
+    highest = int(whole.broadcast_address)
+    if whole.version == 6:
+        ends, first, last = {network}, network + 1, highest
+    elif whole.prefixlen == 31:  # two ends of a line (RFC 3021)
+        ends, first, last = set(), network, highest
+    else:
+        ends, first, last = {network, highest}, network + 1, highest - 1
+    if part is not None:
+        first, last = max(first, int(part.network_address)), min(last, int(part.broadcast_address))
+    at = int(ipaddress.ip_address(gateway)) if gateway else first
     if at in ends:
         raise NetworkError(
             f"failed to allocate gateway ({gateway}): Address already in use", hint="it is the subnet's own"
@@ -118,9 +127,6 @@ def _pool(
                 f"failed to allocate secondary ip address ({name}:{text}): Address already in use",
                 hint="it is the gateway's, or the subnet's own",
             )
-    first, last = network + 1, int(whole.broadcast_address) - (whole.version == 4)
-    if part is not None:
-        first, last = max(first, int(part.network_address)), min(last, int(part.broadcast_address))
     return Pool(
         network=network,
         prefix=whole.prefixlen,

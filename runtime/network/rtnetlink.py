@@ -220,7 +220,7 @@ def new_address(index: int, address: int, prefix: int, family: int = AF_INET) ->
     flags = IFA_F_NODAD if family == AF_INET6 else 0
     body = _ADDRESS.pack(family, prefix, flags, 0, index)
     body += attribute(IFA_LOCAL, raw) + attribute(IFA_ADDRESS, raw)
-    if family == AF_INET:
+    if family == AF_INET and prefix < 31:
         body += attribute(IFA_BROADCAST, (address | ((1 << (32 - prefix)) - 1)).to_bytes(4, "big"))
     return Message(RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, body, "address cannot be set", (errno.EEXIST,))
 

@@ -3,6 +3,8 @@
 Their subnets are of 10.80.0.0/16 and fd00:80::/32.
 """
 
+# ruff: noqa: E501  a line of a script is one line
+
 from __future__ import annotations
 
 from tests.integration.differential_run.scripts import Script
@@ -97,6 +99,35 @@ SCRIPTS: tuple[Script, ...] = (
         volume inspect -f '{{.Name}}' @POD@-v nope @POD@-v ~ o such volume
         volume create -o type=tmpfs -o device=tmpfs -o o=size=1m @POD@-t
         run --rm -v @POD@-t:/x pbcbox sh -c 'mount | grep " /x "'
+        """,
+    ),
+    Script(
+        "wire-gateways",
+        """
+        network create --internal --subnet 10.80.31.0/31 -o com.docker.network.bridge.inhibit_ipv4=true @POD@-p2p
+        run -d --name @POD@-pa --network @POD@-p2p pbcbox sleep 100
+        run -d --name @POD@-pb --network @POD@-p2p pbcbox sleep 100
+        $ @PROGRAM@ inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}_{{.Gateway}}{{end}}' @POD@-pa @POD@-pb
+        network inspect -f '{{json .IPAM.Config}}' @POD@-p2p
+        exec @POD@-pa sh -c 'ping -c1 -w20 @POD@-pb | grep -c ttl'
+        run --rm --network @POD@-p2p pbcbox true
+        network create --internal --subnet 10.80.31.4/30 -o com.docker.network.bridge.gateway_mode_ipv4=isolated @POD@-i
+        run -d --name @POD@-i1 --network @POD@-i pbcbox sleep 100
+        run --rm --network @POD@-i pbcbox sh -c 'ip -o -4 addr show eth0 | cut -c 9-60; ip route; ping -c1 -w20 @POD@-i1 | grep -c ttl'
+        network create --subnet 10.80.33.0/24 --ip-range 10.80.33.8/30 @POD@-r
+        run -d --name @POD@-r1 --network @POD@-r pbcbox sleep 100
+        $ @PROGRAM@ inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}_{{.Gateway}}{{end}}' @POD@-r1
+        exec @POD@-r1 sh -c 'ip route | grep -o "via [0-9.]*" | tr . _'
+        run -d --name @POD@-r2 --network @POD@-r pbcbox sleep 100
+        run -d --name @POD@-r3 --network @POD@-r pbcbox sleep 100
+        run --rm --network @POD@-r pbcbox true
+        run --rm --network @POD@-r --ip 10.80.33.1 pbcbox sh -c 'ip -o -4 addr show eth0 | grep -c 10.80.33.1/24'
+        run --rm --network @POD@-r --ip 10.80.33.8 pbcbox true ~ Address already in use
+        network create --ipv6 --subnet fd00:80:3::/48 --ip-range fd00:80:3:1::/64 --subnet 10.80.34.0/24 @POD@-6
+        run --rm --network @POD@-6 pbcbox sh -c 'ip -6 -o addr show eth0 scope global | grep -o fd00[0-9a-f:/]*; ip -6 route | grep default | cut -c 1-40'
+        network create --subnet 10.80.35.0/24 --ip-range 10.80.35.128/25 --aux-address a=10.80.35.128 @POD@-a
+        network create --subnet 10.80.36.0/31 @POD@-31
+        run --rm --network @POD@-31 pbcbox sh -c 'ip -o -4 addr show eth0 | grep -c brd; ip route'
         """,
     ),
 )

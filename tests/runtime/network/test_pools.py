@@ -32,7 +32,8 @@ def test_each_flag_finds_the_subnet_that_it_lies_in() -> None:
     [
         (Wishes(subnets=("10.9.0.0/24", "10.9.1.0/24")), "multiple subnets"),
         (Wishes(subnets=("10.9.0.0",)), "invalid CIDR block notation"),
-        (Wishes(subnets=("10.9.0.0/31",)), "has no room"),
+        (Wishes(subnets=("10.9.0.0/32",)), "has no room"),
+        (Wishes(subnets=("10.9.0.0/24",), ranges=("10.9.0.64/26",), aux={"a": "10.9.0.64"}), r"\(a:10.9.0.64\)"),
         (Wishes(subnets=("fd00::/128",)), "has no room"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("fd00::1",)), "no matching subnet for gateway"),
         (Wishes(subnets=("10.9.0.0/24",), gateways=("nonsense",)), "for gateway nonsense: it is no address"),
@@ -68,3 +69,20 @@ def test_a_unique_local_subnet_has_the_roots_key_as_its_global_id() -> None:
     assert subnets.network6(first) == "fd07:f6d3:4248::/64"
     assert subnets.network6(subnets.choose6("07f6d34248", [first])) == "fd07:f6d3:4248:1::/64"
     assert subnets.choose6("07f6d34248", [(0, 0)]) == first  # a default route takes nothing
+
+
+@pytest.mark.parametrize(
+    ("subnet", "part", "gateway", "first"),
+    [
+        ("10.9.0.0/24", "10.9.0.0/25", "10.9.0.1", "10.9.0.1"),
+        ("10.9.0.0/24", "10.9.0.128/25", "10.9.0.128", "10.9.0.128"),
+        ("10.9.0.0/31", "", "10.9.0.0", "10.9.0.0"),
+        ("10.9.0.4/30", "", "10.9.0.5", "10.9.0.5"),
+        ("fd00::/48", "fd00:0:0:1::/64", "fd00:0:0:1::", "fd00:0:0:1::"),
+        ("fd00::/64", "fd00::/80", "fd00::1", "fd00::1"),
+    ],
+)
+def test_the_gateway_is_the_first_that_containers_could_get(subnet: str, part: str, gateway: str, first: str) -> None:
+    (pool,) = pools.read(Wishes(subnets=(subnet,), ranges=(part,) if part else ()), (), ()).values()
+    write = subnets.text6 if ":" in subnet else subnets.dotted
+    assert (write(pool.gateway), write(pool.first), pool.routed) == (gateway, first, False)
