@@ -107,8 +107,8 @@ def _open(tree: SourceTree, path: bytes) -> BinaryIO:
 
 
 def _is_header(block: bytes) -> bool:
-    """Tell whether a block is a tar header: its checksum is right (POSIX.1-1988, ustar), and it is not empty."""
-    if len(block) < _BLOCK or not block[0]:
+    """Tell whether a block is a tar header: it has a checksum, which is right (POSIX.1-1988, ustar)."""
+    if len(block) < _BLOCK:
         return False
     try:
         wanted = int(block[_CHECKSUM].strip(b" \0") or b"x", 8)

@@ -206,7 +206,9 @@ class _Unpacker:
 
     def _add_root(self, member: Member) -> None:
         if member.typeflag != reader.DIRECTORY:
-            raise LayerError("the root of a layer can only be a directory", entry=member.shown)
+            if self._whiteouts:
+                raise LayerError("the root of a layer can only be a directory", entry=member.shown)
+            return  # in an archive Docker passes it over
         self.root = True
         metadata = _metadata(member)
         self.dropped.update(write_open(self._places.root_fd, metadata, times=False))

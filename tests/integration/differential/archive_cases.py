@@ -42,6 +42,14 @@ ARCHIVES: tuple[Case, ...] = (
         "RUN mkdir -p /x/d /x/a && echo old > /x/d/f && ln -s /etc /x/s && chmod 700 /x/d\nADD x.tar /x/",
         {"x.tar": PLAIN},
     ),
+    Case(
+        "add-tar-with-nameless-files",
+        "ADD x.tar /x/\nADD y.tar /y/",
+        {
+            "x.tar": Special(archive=(Member(""), Member("a", "1"), Member(".", "2"))),
+            "y.tar": Special(archive=(Member("a", "1"), Member("./", kind=b"2", link="a"))),
+        },
+    ),
     Case("add-tar-through-link", "RUN mkdir /r && ln -s /r /l\nADD x.tar /l/", {"x.tar": Special(archive=SMALL)}),
     Case(
         "add-tar-link-then-file",
