@@ -81,6 +81,12 @@ def run(args: Arguments, context: Context) -> int:
             {**row_of(containers, container, state, whole), "Image": image_of(containers, container, known, whole)}
             for container, state in shown
         ]
+        if whole:
+            from runtime.containers import links  # lazy: only where all names are wanted
+
+            further = links.names(containers)
+            for row, (container, _) in zip(rows, shown, strict=True):
+                row["Names"] = ",".join((container.name, *further.get(container.id, ())))
         if sizes:
             for row, (container, _) in zip(rows, shown, strict=True):
                 row["Size"] = _size(containers, container)

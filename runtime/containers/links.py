@@ -49,6 +49,16 @@ def shown(containers: Containers, container: Container) -> list[str] | None:
     return found or None
 
 
+def names(containers: Containers) -> dict[str, list[str]]:
+    """Return what containers are called by those that are linked to them, `container/alias`, for each id."""
+    found: dict[str, list[str]] = {}
+    for row in containers.database.read("SELECT id FROM containers WHERE instr(host_config, '\"Links\"') > 0"):
+        container = containers.find(row["id"])
+        for other, alias in _links(containers, container):
+            found.setdefault(other.id, []).append(f"{container.name}/{alias}")
+    return found
+
+
 def dress(containers: Containers, container: Container, network: Plan) -> None:
     """Put the links into the plan of a container that is about to start.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from runtime.containers.documents import MountDocument
 from runtime.containers.mounts import PROPAGATIONS, clean_target
@@ -25,6 +25,15 @@ def split_fields(text: str) -> list[str]:
         raise UsageError(f"invalid mount '{text}': quotes do not match") from None
 
 
+_ORDER = (
+    *("Type", "Source", "Target", "ReadOnly", "Consistency"),
+    *("BindOptions", "VolumeOptions", "ImageOptions", "TmpfsOptions"),
+    *("Propagation", "NonRecursive", "CreateMountpoint", "ReadOnlyNonRecursive", "ReadOnlyForceRecursive"),
+    *("NoCopy", "Labels", "Subpath", "DriverConfig", "SizeBytes", "Mode"),
+)
+"""The fields of a mount and of its options as `inspect` shows them, in Docker's order."""
+
+
 def parse_mount(text: str) -> MountDocument:
     """Read the value of `--mount`; the type is `volume` where none is given. Raises UsageError."""
     document: MountDocument = {"Type": "volume"}
@@ -35,10 +44,20 @@ def parse_mount(text: str) -> MountDocument:
             raise UsageError(f"unexpected key '{key}' in '{field}'", hint="see docs/run-flags.md for the keys")
     _check(document, text)
     if "VolumeOptions" in document:
-        document["VolumeOptions"].setdefault("DriverConfig", {})
+        options = document["VolumeOptions"]
+        driver = options.setdefault("DriverConfig", {})
+        if "Labels" in options:
+            options["Labels"] = dict(sorted(options["Labels"].items()))
+        if "Options" in driver:
+            driver["Options"] = dict(sorted(driver["Options"].items()))
     if document.get("BindOptions") == {}:
         del document["BindOptions"]
-    return document
+    ordered = _ordered(document)
+    return {key: _ordered(value) if isinstance(value, dict) else value for key, value in ordered.items()}  # type: ignore[return-value]
+
+
+def _ordered(fields: Mapping[str, object]) -> dict[str, object]:
+    return {key: fields[key] for key in _ORDER if key in fields}
 
 
 def _check(document: MountDocument, text: str) -> None:

@@ -189,4 +189,18 @@ SCRIPTS: tuple[Script, ...] = (
         $ @PROGRAM@ run --rm --name @POD@-f pbcbox sleep 1000 & for i in $(seq 300); do @PROGRAM@ exec @POD@-f true 2>/dev/null && break; sleep 0.1; done; @PROGRAM@ restart -t 0 @POD@-f; @PROGRAM@ inspect -f '{{.State.Running}}' @POD@-f; @PROGRAM@ rm -f @POD@-f; wait $!; echo $?
         """,
     ),
+    Script(
+        "seldom-names",
+        """
+        create --name @POD@-a pbcbox
+        create --name @POD@-b --link @POD@-a pbcbox
+        create --name @POD@-c --link @POD@-a:x pbcbox
+        ps -a --no-trunc --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter name=@POD@ --format '{{.Names}}'
+        rm @POD@-b
+        ps -a --no-trunc --filter name=@POD@ --format '{{.Names}}'
+        create --name @POD@-m --mount target=/x,readonly,bind-propagation=rshared,source=/tmp,type=bind --mount dst=/t,type=tmpfs,tmpfs-mode=700,tmpfs-size=1m --mount dst=/v,volume-label=b=c,volume-label=a=b,src=@POD@-v,volume-nocopy pbcbox
+        $ @PROGRAM@ inspect -f '{{json .HostConfig.Mounts}}' @POD@-m
+        """,
+    ),
 )

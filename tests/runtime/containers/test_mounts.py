@@ -164,7 +164,7 @@ def test_mount_reads_options_of_a_volumes_driver() -> None:
     driver = {"Name": "local", "Options": {"type": "tmpfs", "o": "size=1m"}}
     assert parse_mount(text)["VolumeOptions"] == {"DriverConfig": driver, "Subpath": "c/d"}
     (mount,) = wanted_mounts({}, {"Mounts": [parse_mount(text)]})
-    assert (mount.options, mount.subpath, mount.mode) == (("type=tmpfs", "o=size=1m"), "c/d", "z")
+    assert (mount.options, mount.subpath, mount.mode) == (("o=size=1m", "type=tmpfs"), "c/d", "z")
 
 
 def test_a_part_has_to_be_there_and_is_never_filled() -> None:
