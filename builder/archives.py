@@ -36,7 +36,7 @@ def archive_kind(stream: BinaryIO, name: str) -> str | None:
     stream.seek(0)
     kind = detect(start)
     try:
-        plain = decompressed(stream, name)
+        plain = decompressed(stream, name, garbage=True)
         block = b""
         while len(block) < _BLOCK and (more := plain.read(_BLOCK - len(block))):
             block += more
@@ -60,7 +60,7 @@ def unpack_archive(
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with _open(tree, path) as stream:
-                apply_layer(decompressed(stream, os.fsdecode(path)), fd, whiteouts=False)
+                apply_layer(decompressed(stream, os.fsdecode(path), garbage=True), fd, whiteouts=False)
         finally:
             os.close(fd)
         if tree.file_digest(path, plan.root.metadata.size) != plan.root.digest:
@@ -79,7 +79,9 @@ def _names(tree: SourceTree, path: bytes) -> set[bytes]:
     """Return what an archive names, as paths of a tree."""
     with (
         _open(tree, path) as stream,
-        tarfile.open(fileobj=decompressed(stream, os.fsdecode(path)), mode="r|", errors="surrogateescape") as tar,
+        tarfile.open(
+            fileobj=decompressed(stream, os.fsdecode(path), garbage=True), mode="r|", errors="surrogateescape"
+        ) as tar,
     ):
         return {clean(member.name) for member in tar}
 

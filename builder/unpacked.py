@@ -38,7 +38,7 @@ def unpack_context(store: Store, stream: BinaryIO, title: str) -> UnpackedContex
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Its links lead where they lead inside the archive; names of whiteouts are names like others.
-        apply_layer(decompressed(stream, title), fd, whiteouts=False)
+        apply_layer(decompressed(stream, title, garbage=True), fd, whiteouts=False)
     except (StoreError, OSError) as error:
         reason = error.message if isinstance(error, StoreError) else error.strerror
         raise PybuildError(f"{title} cannot be unpacked: {reason}", hint="give a tar, compressed or not") from error

@@ -95,11 +95,12 @@ def detect(start: bytes) -> str:
     return "zstd" if start[:4] in _SKIPPABLE else "none"
 
 
-def decompressed(stream: BinaryIO, what: str, *, limit: int | None = None) -> BinaryIO:
+def decompressed(stream: BinaryIO, what: str, *, limit: int | None = None, garbage: bool = False) -> BinaryIO:
     """Give a reader of the plain bytes of `stream`, which need not be seekable and is not closed.
 
     Reads raise StoreError, which names `what`, for a damaged or cut off stream, and for a compressed one that has
-    more than `limit` plain bytes. Memory is bounded, whatever the stream says.
+    more than `limit` plain bytes. With `garbage`, what follows a whole stream and is none ends it, as `gzip -d` has it.
+    Memory is bounded, whatever the stream says.
     """
     start = b""
     while len(start) < 6 and (more := stream.read(6 - len(start))):
@@ -108,7 +109,7 @@ def decompressed(stream: BinaryIO, what: str, *, limit: int | None = None) -> Bi
     kind = detect(start)
     if kind == "none":
         return rest  # type: ignore[return-value]  # what of a BinaryIO is used here
-    return _Plain(_decoder(kind), rest, what, kind, limit)  # type: ignore[return-value]  # as above
+    return _Plain(_decoder(kind), rest, what, kind, limit, garbage)  # type: ignore[return-value]  # as above
 
 
 class _Decoder(Protocol):
@@ -202,9 +203,16 @@ class _Plain(io.RawIOBase):
     """Decompress several streams one after the other, as `gzip -d` and `zstd -d` do."""
 
     def __init__(
-        self, decoder: Callable[[], _Decoder], source: io.RawIOBase, what: str, kind: str, limit: int | None
+        self,
+        decoder: Callable[[], _Decoder],
+        source: io.RawIOBase,
+        what: str,
+        kind: str,
+        limit: int | None,
+        garbage: bool,
     ) -> None:
         super().__init__()
+        self._garbage = garbage
         self._limit = limit
         self._given = 0
         self._new = decoder
@@ -234,6 +242,12 @@ class _Plain(io.RawIOBase):
             self._output, self._taken = b"", 0
         return piece
 
+    def _goes_on(self) -> bool:
+        """Tell whether what follows a whole stream is another one."""
+        while len(self._input) < 6 and (more := self._source.read(CHUNK)):
+            self._input += more
+        return detect(self._input) == self._kind
+
     def _fill(self) -> bool:
         """Decompress a piece, which may come to nothing yet; False at the end of the source."""
         if not self._input and (self._decoder is None or self._decoder.needs_input):
@@ -246,6 +260,9 @@ class _Plain(io.RawIOBase):
             if not self._input.strip(b"\0"):  # padding, as tapes and some writers leave
                 self._input = b""
                 return True
+            if self._garbage and not self._goes_on():
+                self._input, self._source = b"", io.BytesIO()  # type: ignore[assignment]  # reads as one
+                return False
             self._decoder = self._new()
         try:
             self._output = self._decoder.decompress(self._input, CHUNK)

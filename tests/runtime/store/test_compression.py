@@ -71,6 +71,15 @@ def test_padding_after_a_stream_is_no_damage() -> None:
     assert decompressed(io.BytesIO(gzip.compress(b"x") + bytes(1000)), "it").read() == b"x"
 
 
+@pytest.mark.parametrize("compress", COMPRESSORS)
+@pytest.mark.parametrize("garbage", [b"\n", b"garbage that is no header"])
+def test_garbage_after_a_stream_may_be_passed_over(compress: Callable[[bytes], bytes], garbage: bytes) -> None:
+    data = compress(b"one") + compress(b"two") + garbage
+    with pytest.raises(StoreError):
+        decompressed(io.BytesIO(data), "it").read()
+    assert decompressed(io.BytesIO(data), "it", garbage=True).read() == b"onetwo"
+
+
 def test_a_bomb_comes_in_pieces() -> None:
     bomb = zstandard.ZstdCompressor().compress(bytes(200 << 20))
     stream = decompressed(io.BytesIO(bomb), "it")
