@@ -205,7 +205,7 @@ def test_services_on_the_loopback_of_the_machine_are_not_reached(
         missing("pasta or slirp4netns")
     script = (
         f"for a in 127.0.0.1 10.0.2.2 169.254.1.1 169.254.2.2 $(ip route | awk '/default/ {{print $3}}'); do"
-        f" wget -q -T 1 -O - http://$a:{loopback_service}/ 2>/dev/null; done; echo end"
+        f" timeout 5 wget -q -O - http://$a:{loopback_service}/ 2>/dev/null; done; echo end"
     )
     assert box.text("run", "--rm", "box", "sh", "-c", script) == "end"
 

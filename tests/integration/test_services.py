@@ -82,7 +82,7 @@ def test_several_services_meet_each_other_and_all_steps_of_the_build(web: Progra
 
 
 def test_a_step_without_a_network_meets_no_service(web: Program) -> None:
-    text = "FROM box\nRUN --network=none ! wget -q -T 2 -O /page http://web/\n"
+    text = "FROM box\nRUN --network=none ! timeout 5 wget -q -O /page http://web/\n"
     before = _starts(web)
     _build(web, text, "--service", "web=web")
     assert _starts(web) == before
