@@ -265,9 +265,14 @@ def _host_config(containers: Containers, container: Container) -> dict[str, obje
             asked.pop(name, None)
     if not asked.get("IpcMode"):
         asked["IpcMode"] = "private"
+    if "MaskedPaths" in asked:  # of --security-opt systempaths=unconfined, which is no option of the list
+        asked.setdefault("SecurityOpt", [])
     if asked.get("Privileged"):
         asked |= {"MaskedPaths": None, "ReadonlyPaths": None}
-        asked.setdefault("SecurityOpt", ["label=disable"])
+    if asked.get("Privileged") or "host" in (asked.get("PidMode"), asked.get("IpcMode")):
+        options = container.host_config.get("SecurityOpt") or []
+        if not any(option.startswith("label") for option in options):
+            asked["SecurityOpt"] = [*options, "label=disable"]
     if asked.get("PidsLimit") == -1:
         asked["PidsLimit"] = None
     return {**_HOST_DEFAULTS, **asked}

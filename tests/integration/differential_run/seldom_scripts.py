@@ -203,4 +203,19 @@ SCRIPTS: tuple[Script, ...] = (
         $ @PROGRAM@ inspect -f '{{json .HostConfig.Mounts}}' @POD@-m
         """,
     ),
+    Script(
+        "seldom-rights",
+        """
+        create --name @POD@-1 --pid host pbcbox
+        create --name @POD@-2 --ipc host pbcbox
+        create --name @POD@-3 --pid host --security-opt no-new-privileges pbcbox
+        create --name @POD@-4 --privileged --security-opt no-new-privileges pbcbox
+        create --name @POD@-5 --privileged --security-opt label=disable pbcbox
+        create --name @POD@-6 --security-opt systempaths=unconfined pbcbox
+        create --name @POD@-7 --security-opt systempaths=unconfined --security-opt no-new-privileges pbcbox
+        create --name @POD@-8 --uts host --network host --cgroupns host pbcbox
+        create --name @POD@-9 --privileged --security-opt seccomp=unconfined pbcbox
+        $ for i in 1 2 3 4 5 6 7 8 9; do @PROGRAM@ inspect -f '{{json .HostConfig.SecurityOpt}}' @POD@-$i; done
+        """,
+    ),
 )
