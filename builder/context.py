@@ -137,6 +137,8 @@ class DirectoryContext:
         parent, _, name = path.rpartition(b"/")
         try:
             return os.open(name, _FILE, dir_fd=self._open_directory(parent))
+        except PermissionError as error:
+            raise self._unreadable(path, error) from error
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
@@ -156,10 +158,7 @@ class DirectoryContext:
         try:
             fd = os.open(name, _FILE, dir_fd=directory)
         except PermissionError as error:
-            raise PybuildError(
-                f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
-                hint="make it readable, or name it in .dockerignore",
-            ) from error
+            raise self._unreadable(path, error) from error
         try:
             digest = digest_stream(fd, self._cancel, size)
             status = os.fstat(fd)
@@ -194,10 +193,7 @@ class DirectoryContext:
                         continue  # deleted since it was listed: as if it had not been there
                     found.append((name, _metadata(status, link), recognise(known, name, status)))
         except PermissionError as error:
-            raise PybuildError(
-                f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
-                hint="make it readable, or name it in .dockerignore",
-            ) from error
+            raise self._unreadable(path, error) from error
         if len(known) > len(found):
             self._cache.forget(path, known.keys() - {name for name, _, _ in found})
         found.sort(key=itemgetter(0))
@@ -237,6 +233,12 @@ class DirectoryContext:
                 return True
         return False
 
+    def _unreadable(self, path: bytes, error: PermissionError) -> PybuildError:
+        return PybuildError(
+            f"{os.fsdecode(path)} in {self.title} cannot be read: {error.strerror}",
+            hint="make it readable, or name it in .dockerignore",
+        )
+
     def _open_directory(self, path: bytes) -> int:
         """Return a descriptor of a directory, opened component by component and never through a link.
 
@@ -254,9 +256,11 @@ class DirectoryContext:
                 if fd != self._fd:
                     os.close(fd)
                 fd = following
-        except OSError:
+        except OSError as error:
             if fd != self._fd:
                 os.close(fd)
+            if isinstance(error, PermissionError):
+                raise self._unreadable(path, error) from error
             raise
         if held is not None:
             os.close(held[1])

@@ -125,7 +125,8 @@ def _report(error: Exception, verb: Verb, context: Context, explain: Explain) ->
     if told is None and isinstance(error, PybuildError):
         told = error.message, error.hint
     if told is None and isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
+        name = error.filename
+        place = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name else ""
         told = f"{place}{error.strerror or error}", None
     if told is None:
         told = f"unexpected {type(error).__name__}: {error}", "this is a fault of pybuild; --debug shows where"

@@ -284,3 +284,16 @@ def test_a_pipe_is_a_dockerfile_and_no_ignore_file(box: Program) -> None:
     os.mkfifo(context / ".dockerignore")
     (context / "Dockerfile").write_text("FROM box\nCOPY a /\n")
     assert box.text("build", "-q", context).startswith("sha256:")
+
+
+@pytest.mark.parametrize("mode", [0, 0o711, 0o744])
+def test_a_directory_of_a_context_that_cannot_be_read_is_told(twins: tuple[Program, Program], mode: int) -> None:
+    _, user = twins
+    context = user.directory("shut", {"Dockerfile": "FROM box\nCOPY . /c\n", "closed/f": "x"})
+    os.chown(context / "closed", 0, 0)
+    (context / "closed").chmod(mode)
+    said = complaint(user, "build", context)
+    assert "Dockerfile:2: closed" in said
+    assert "cannot be read: Permission denied" in said
+    (context / ".dockerignore").write_text("closed\n")
+    assert user.text("build", "-q", context).startswith("sha256:")
