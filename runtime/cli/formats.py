@@ -118,3 +118,20 @@ def _width(text: str) -> int:
 
 def _safe(row: Row) -> Row:
     return Line((name, one_line(value) if isinstance(value, str) else value) for name, value in row.items())
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Return the key by which lists of names are ordered as people count: `web-2` before `web-10`."""
+    key: list[tuple[int, int, str]] = []
+    digits = ""
+    for character in [*text, ""]:
+        if character and character in "0123456789":
+            digits += character
+            continue
+        if digits:
+            number = digits.lstrip("0")
+            key.append((ord("0"), len(number), number))
+            digits = ""
+        if character:
+            key.append((ord(character), 0, ""))
+    return key

@@ -59,7 +59,7 @@ _NAMES = ("dangling", "driver", "id", "label", "name", "scope", "type")
 def run_ls(args: Arguments, context: Context) -> int:
     """Print the networks by name, the predefined ones among them."""
     from runtime.cli.clientwishes import wished_format
-    from runtime.cli.formats import write_list  # lazy: not for the help
+    from runtime.cli.formats import natural, write_list  # lazy: not for the help
     from runtime.containers.filters import split_filters
     from runtime.containers.membership import describe  # lazy: 20 ms
     from runtime.containers.records import Containers
@@ -71,8 +71,8 @@ def run_ls(args: Arguments, context: Context) -> int:
         documents = [describe(containers, None, name) for name in PREDEFINED]
         documents += [describe(containers, network) for network in Networks(store).all()]
     documents = [document for document in documents if _fits(document, filters)]
-    documents.sort(key=lambda document: str(document["Name"]))
-    if args.switch("quiet"):
+    documents.sort(key=lambda document: natural(str(document["Name"])))
+    if args.switch("quiet") and args.text("format") in (None, "table"):
         for document in documents:
             number = str(document["Id"])
             context.stdout.write(f"{number if args.switch('no-trunc') else number[:12]}\n")

@@ -109,7 +109,7 @@ def run_create(args: Arguments, context: Context) -> int:
 def run_ls(args: Arguments, context: Context) -> int:
     """Print the volumes by name."""
     from runtime.cli.clientwishes import wished_format
-    from runtime.cli.formats import write_list
+    from runtime.cli.formats import natural, write_list
     from runtime.containers.filters import label_fits, pattern, split_filters
     from runtime.containers.volumes import Volumes
     from runtime.store import Store
@@ -120,7 +120,7 @@ def run_ls(args: Arguments, context: Context) -> int:
     with Store.open(context) as store:
         volumes = Volumes(store)
         rows = []
-        for volume in volumes.list():
+        for volume in sorted(volumes.list(), key=lambda volume: natural(volume.name)):
             if dangling is not None and bool(volumes.users(volume.name)) == dangling:
                 continue
             if not all(label_fits(dict(volume.labels), text) for text in given.get("label", ())):

@@ -130,4 +130,20 @@ SCRIPTS: tuple[Script, ...] = (
         run --rm --network @POD@-31 pbcbox sh -c 'ip -o -4 addr show eth0 | grep -c brd; ip route'
         """,
     ),
+    Script(
+        "wire-order",
+        """
+        volume create @POD@-10
+        volume create @POD@-9
+        volume create @POD@-b
+        volume ls --filter name=@POD@ --format '{{.Name}}'
+        volume ls -q --filter name=@POD@
+        network create @POD@-10
+        network create @POD@-9
+        network create @POD@-b
+        network ls --filter name=@POD@ --format '{{.Name}}'
+        network ls -q --filter name=@POD@ --format '{{.Name}}'
+        network ls -q --filter name=@POD@ --format 'table {{.Name}}'
+        """,
+    ),
 )

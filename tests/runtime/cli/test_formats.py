@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frozen import replace
-from runtime.cli.formats import align, write_list, write_objects
+from runtime.cli.formats import align, natural, write_list, write_objects
 from runtime.cli.human import calendar_time, human_duration, human_size, since
 from runtime.context import Context
 
@@ -107,3 +107,9 @@ def test_lengths_of_time_are_rough(seconds: float, text: str) -> None:
 def test_no_time_is_not_available(created: str | None) -> None:
     assert since(created, 0) == "N/A"
     assert calendar_time(created) == "N/A"
+
+
+def test_names_are_ordered_as_people_count() -> None:
+    ordered = ["1", "01-a", "2", "10", "a", "a-b", "a1", "a1b", "a2", "a10", "a10-2", "a10-10", "b"]
+    assert sorted(ordered[::-1], key=natural) == ordered
+    assert natural("a007") == natural("a7")
