@@ -111,5 +111,6 @@ def test_no_time_is_not_available(created: str | None) -> None:
 
 def test_names_are_ordered_as_people_count() -> None:
     ordered = ["1", "01-a", "2", "10", "a", "a-b", "a1", "a1b", "a2", "a10", "a10-2", "a10-10", "b"]
-    assert sorted(ordered[::-1], key=natural) == ordered
+    mixed = ordered[::-1]
+    assert sorted(mixed, key=natural) == ordered
     assert natural("a007") == natural("a7")
