@@ -38,14 +38,16 @@ class Identity(Frozen):
 def find_identity(tree: Tree, user: str, additional: Sequence[str] = ()) -> Identity:
     """Resolve `USER[:GROUP]`, names or numbers, as Docker does.
 
-    A name that is not in the files is NotFound; a number need not be there and has group 0 then. Supplementary groups
-    are those that list the user, unless a group was given. `additional` are names or numbers of further groups.
+    A name that is not in the files is NotFound; a number is never a name, need not be there, and has group 0 then.
+    Supplementary groups are those that list the user, unless a group was given. `additional` are names or numbers of
+    further groups.
     """
     name, _, group_name = user.partition(":")
     passwd = list(_entries(tree, "/etc/passwd", 7))
-    row = next((row for row in passwd if name and row[0] == name), None)
     number = _number(name or "0")
-    if row is None and number is not None:
+    if number is None:
+        row = next((row for row in passwd if row[0] == name), None)
+    else:
         row = next((row for row in passwd if _number(row[2]) == number), None)
     if row is None and number is None:
         raise NotFound(
@@ -60,7 +62,8 @@ def find_identity(tree: Tree, user: str, additional: Sequence[str] = ()) -> Iden
     gid = 0 if row is None else _number(row[3]) or 0
     supplementary: set[int] = set()
     if group_name:
-        gid = _group(groups, group_name)
+        number = _number(group_name)
+        gid = _group(groups, group_name) if number is None else number
     elif row is not None:
         supplementary = {
             listed for entry in groups if row[0] in entry[3].split(",") and (listed := _number(entry[2])) is not None

@@ -315,6 +315,12 @@ CORNERS: tuple[Case, ...] = (
         TREE,
     ),
     Case("destination-of-an-empty-variable-2", 'WORKDIR /n/w\nCOPY --link ["a.txt", ""]\nCOPY d ""', TREE),
+    Case(
+        "user-whose-name-is-a-number",
+        "RUN echo '123:x:9:9::/q:/bin/sh' >> /etc/passwd && echo '45:x:46:' >> /etc/group\n"
+        "COPY --chown=123:45 f /f\nUSER 123\nRUN id -u > /tmp/u; id -g >> /tmp/u\nUSER www:45\nRUN id -g > /tmp/g",
+        {"f": "f"},
+    ),
     Case("expose-words-with-operands", 'ENV A=1\nEXPOSE 80${A:+90} 70${A:-x}\nEXPOSE 1"2${A:-0}"'),
     Case("heredoc-with-blanks-before-the-name", "RUN cat << E > /o\nx\nE\nRUN echo '<<- E' > /p"),
     Case(

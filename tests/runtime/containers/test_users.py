@@ -15,6 +15,7 @@ games:x:5:60:games:/usr/games:/usr/sbin/nologin
 
 www:x:33:33::/var/www:/bin/sh
 nohome:x:40:40
+123:x:7:7::/odd:/bin/sh
 broken:x:abc:1::/:/bin/sh
 """
 GROUP = """root:x:0:
@@ -22,6 +23,7 @@ games:x:60:
 www:x:33:
 video:x:44:games,www
 audio:x:29:games
+45:x:46:
 """
 
 
@@ -46,6 +48,8 @@ class Files:
         ("5000:6000", 5000, 6000, (), "/"),
         ("5000:video", 5000, 44, (), "/"),
         (":video", 0, 44, (), "/root"),
+        ("123", 123, 0, (), "/"),
+        ("games:45", 5, 45, (), "/usr/games"),
         ("nohome", 40, 40, (), "/"),
     ],
 )
