@@ -12,6 +12,7 @@ from runtime.errors import UsageError
 
 if TYPE_CHECKING:
     from runtime.containers.records import Container, Containers
+    from runtime.oci.documents import ImageConfig
 
 Test = Callable[["Container", str], bool]
 """Tells of a container in a state whether it fits."""
@@ -109,13 +110,19 @@ def _check(name: str, values: list[str], known: Iterable[str]) -> None:
 
 def _ancestor(containers: Containers, values: list[str]) -> Test:
     images = {image.id for value in values if (image := containers.store.images.resolve(value)) is not None}
-    chains = {containers.store.images.get(identity).config.diff_ids for identity in images}
+    bases = [containers.store.images.get(identity).config for identity in images]
     above = {
-        image.id
-        for image in containers.store.images.list()
-        if any(chain and image.config.diff_ids[: len(chain)] == chain for chain in chains)
+        image.id for image in containers.store.images.list() if any(_stands_on(image.config, base) for base in bases)
     }
     return lambda container, _state: container.image in images | above
+
+
+def _stands_on(image: ImageConfig, base: ImageConfig) -> bool:
+    """Tell whether an image has the layers of another and more, or the same ones and at least its history."""
+    layers = len(base.diff_ids)
+    if not layers or image.diff_ids[:layers] != base.diff_ids:
+        return False
+    return len(image.diff_ids) > layers or image.history[: len(base.history)] == base.history
 
 
 def _networks(containers: Containers, values: list[str]) -> Iterable[str]:

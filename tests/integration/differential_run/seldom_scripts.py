@@ -218,4 +218,25 @@ SCRIPTS: tuple[Script, ...] = (
         $ for i in 1 2 3 4 5 6 7 8 9; do @PROGRAM@ inspect -f '{{json .HostConfig.SecurityOpt}}' @POD@-$i; done
         """,
     ),
+    Script(
+        "seldom-ancestors",
+        """
+        tag pbcbox @POD@:base
+        create --name @POD@-c1 @POD@:base true
+        commit @POD@-c1 @POD@:same
+        commit -c 'ENV X=1' @POD@-c1 @POD@:env
+        create --name @POD@-c2 @POD@:same true
+        create --name @POD@-c3 @POD@:env true
+        ps -a --filter ancestor=@POD@:base --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter ancestor=@POD@:same --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter ancestor=@POD@:env --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter ancestor=pbcbox --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter ancestor=@POD@:env --filter ancestor=@POD@:same --filter name=@POD@ --format '{{.Names}}'
+        run --name @POD@-c4 pbcbox touch /new
+        commit @POD@-c4 @POD@:new
+        create --name @POD@-c5 @POD@:new
+        ps -a --filter ancestor=@POD@:new --filter name=@POD@ --format '{{.Names}}'
+        ps -a --filter ancestor=pbcbox --filter name=@POD@ --format '{{.Names}}'
+        """,
+    ),
 )
