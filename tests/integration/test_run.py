@@ -210,7 +210,7 @@ def test_a_container_that_ignores_signals_is_killed_by_the_third(box: Program) -
 
 
 def test_without_signal_proxy_the_container_goes_on(box: Program) -> None:
-    words = ("run", "--network", "none", "--name", "on", "--sig-proxy=false", "box", "sh", "-c", "echo ready; sleep 60")
+    words = ("run", "--network", "none", "--name", "on", "--sig-proxy=false", "box", "sh", "-c", "echo ready; sleep 99")
     with _started(box, *words) as process:
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
@@ -322,7 +322,7 @@ def test_a_killed_client_leaves_the_container_to_its_end_and_rm_still_holds(box:
 
 
 def test_a_killed_monitor_takes_its_container_along(box: Program) -> None:
-    words = ("run", "--network", "none", "--name", "orphan", "box", "sh", "-c", "echo ready; sleep 60")
+    words = ("run", "--network", "none", "--name", "orphan", "box", "sh", "-c", "echo ready; sleep 1000")
     with _started(box, *words) as process:
         kill(_monitor(box, "orphan"))
         assert process.wait(60) == 137
@@ -334,7 +334,7 @@ def test_a_killed_monitor_takes_its_container_along(box: Program) -> None:
 
 @pytest.mark.parametrize("words", [("--rm",), ()])
 def test_after_both_are_killed_the_next_command_finds_the_truth(box: Program, words: tuple[str, ...]) -> None:
-    run = ("run", *words, "--network", "none", "--name", "both", "box", "sh", "-c", "echo ready; sleep 60")
+    run = ("run", *words, "--network", "none", "--name", "both", "box", "sh", "-c", "echo ready; sleep 1000")
     with _started(box, *run) as process:
         monitor = _monitor(box, "both")
         process.kill()
