@@ -10,6 +10,7 @@ from runtime.cli.arguments import Arguments
 from runtime.cli.declare import Flag, Verb
 from runtime.cli.output import one_line
 from runtime.context import Context
+from runtime.errors import UsageError
 
 VERB = Verb(
     name="events",
@@ -40,6 +41,8 @@ def run(args: Arguments, context: Context) -> int:
     now = context.now()
     since = parse_moment(args.text("since") or "", now, "since") if args.text("since") else None
     until = parse_moment(args.text("until") or "", now, "until") if args.text("until") else None
+    if since is not None and until is not None and since > until:
+        raise UsageError(f"`since` time ({args.text('since')}) cannot be after `until` time ({args.text('until')})")
     fits = _fits(split_filters(args.texts("filter"), _KNOWN))
     show = _shower(args.text("format"))
     with Store.open(context) as store:

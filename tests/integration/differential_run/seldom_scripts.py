@@ -88,6 +88,8 @@ SCRIPTS: tuple[Script, ...] = (
         ps --filter name=@POD@ --filter network=@B:12@ --filter network=@POD@ --format '{{.Names}}'
         ps --filter name=@POD@ --filter network=0123456789abcdef --format '{{.Names}}'
         ps --filter name=@POD@ --filter expose=80-70
+        events --since 2006-01-02T15:04:05Z --until 2006-01-02 ~ cannot be after `until` time
+        events --since 2006-01-02 --until 2006-01-02T15:04:05Z
         """,
     ),
     Script(
