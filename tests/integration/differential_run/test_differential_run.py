@@ -75,7 +75,7 @@ class Peer:
         self.prefix = prefix
 
     def run(self, words: Sequence[str], stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Run it; what does not end is ended after a minute, with a status that nothing else has."""
+        """Run it; what does not end is ended after two minutes, with a status that nothing else has."""
         try:
             return subprocess.run(
                 [*self.words, *words],
@@ -83,7 +83,7 @@ class Peer:
                 stdin=subprocess.DEVNULL if stdin is None else None,
                 capture_output=True,
                 check=False,
-                timeout=60,
+                timeout=110,
             )
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(words, 999, b"", b"it does not end")
