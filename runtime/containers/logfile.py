@@ -5,7 +5,7 @@ output, where TIME is RFC 3339 in UTC with nanoseconds, STREAM `stdout` or `stde
 with a newline, `P` for one that goes on in the next line of that stream. Bytes are kept as they are. A piece of output
 is written when it arrives, a part of a line as well, so that nothing waits in memory.
 
-A log that may not grow for ever is rotated between two pieces: `log` becomes `log.1`, that `log.2`, and so on.
+A log that may not grow for ever is rotated between two lines: `log` becomes `log.1`, that `log.2`, and so on.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import os
 import time
 
 _NAMES = (b"stdout", b"stderr")
+
+_HEAD = len("2024-01-02T03:04:05.123456789Z stdout F ") + 1
+"""Bytes that a line takes beside its text, at most."""
 
 _SPARE = 4 << 20
 """Bytes of the disk that a log leaves free: with none at all no command could even look or remove something."""
@@ -46,6 +49,24 @@ class LogFile:
 
     def write(self, stderr: bool, data: bytes) -> None:
         """Append one piece of output."""
+        if not self._largest or self._size + len(data) + _HEAD * (data.count(b"\n") + 1) <= self._largest:
+            self._write(stderr, data)
+            return
+        begin = end = 0
+        size = self._size
+        while end < len(data):
+            after = data.find(b"\n", end) + 1 or len(data)
+            line = after - end + _HEAD
+            if size + line > self._largest and end > begin:
+                self._write(stderr, data[begin:end])
+                begin, size = end, self._size
+            if size + line > self._largest:
+                size = 0  # it begins a new file
+            size += line
+            end = after
+        self._write(stderr, data[begin:])
+
+    def _write(self, stderr: bool, data: bytes) -> None:
         stamp = self._stamp()
         record = lines(stamp, _NAMES[stderr], data)
         if self._lost:

@@ -241,4 +241,14 @@ SCRIPTS: tuple[Script, ...] = (
         ps -a --filter ancestor=pbcbox --filter name=@POD@ --format '{{.Names}}'
         """,
     ),
+    Script(
+        "seldom-rotation",
+        """
+        run -d --name @POD@ --log-opt max-size=20k --log-opt max-file=2 pbcbox sh -c 'for i in $(seq 2000); do echo line number $i; done'
+        wait @POD@
+        logs --tail 3 @POD@
+        $ test $(@PROGRAM@ logs @POD@ | wc -l) -lt 1500 && echo some are gone
+        $ @PROGRAM@ logs @POD@ | sort -u | wc -l | grep -qx $(@PROGRAM@ logs @POD@ | wc -l) && echo none is twice
+        """,
+    ),
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,33 @@ def test_a_log_leaves_room_for_others_on_the_disk(tmp_path: Path, monkeypatch: p
     os.close(fd)
     texts = [line.split(b" ", 3)[3] for line in (tmp_path / "log").read_bytes().splitlines()]
     assert texts == [b"pybuild: 5 bytes of log were lost", b"kept"]
+
+
+@given(st.lists(st.binary(min_size=1, max_size=400), min_size=1), st.integers(1, 500))
+def test_a_log_with_a_limit_is_rotated_between_lines_and_keeps_the_latest(pieces: list[bytes], largest: int) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        fd = os.open(name, os.O_RDONLY)
+        log = LogFile(fd, largest=largest, files=3)
+        for piece in pieces:
+            log.write(False, piece)
+        os.close(fd)
+        text = b""
+        for place in ("log.2", "log.1", "log"):
+            path = Path(name, place)
+            record = path.read_bytes() if path.exists() else b""
+            assert len(record) <= largest or record.count(b"\n") == 1
+            for line in record.split(b"\n")[:-1]:
+                tag, rest = line.split(b" ", 3)[2:]
+                text += rest + (b"\n" if tag == b"F" else b"")
+    assert b"".join(pieces).endswith(text)
+    assert text
+
+
+def test_what_fits_into_the_files_of_a_log_is_kept(tmp_path: Path) -> None:
+    fd = os.open(tmp_path, os.O_RDONLY)
+    log = LogFile(fd, largest=1000, files=2)
+    log.write(False, b"".join(b"line %03d\n" % number for number in range(100)))
+    os.close(fd)
+    assert len((tmp_path / "log.1").read_bytes()) > 900
+    assert (tmp_path / "log").read_bytes().endswith(b"line 099\n")
+    assert not (tmp_path / "log.2").exists()
