@@ -301,8 +301,9 @@ def _config(container: Container) -> dict[str, object]:
     for name in ("Env", "Volumes"):
         config[name] = config.get(name) or None
     host = container.host_config
-    address = (host.get("Networks") or {}).get(host.get("NetworkMode") or "bridge", {}).get("MacAddress")
-    if address:
+    mode = host.get("NetworkMode") or "bridge"
+    address = (host.get("Networks") or {}).get(mode, {}).get("MacAddress")
+    if address and mode not in ("host", "none"):
         config["MacAddress"] = address
     return config
 
@@ -408,7 +409,7 @@ def _endpoints(containers: Containers, container: Container, running: bool) -> d
             "DriverOpts": wishes.get("DriverOpts") or ({} if wishes.get("Connected") else None),
             "GwPriority": wishes.get("GwPriority", 0),
             "Aliases": wishes.get("Aliases") or ([] if wishes.get("Connected") else None),
-            "MacAddress": wishes.get("MacAddress", ""),
+            "MacAddress": wishes.get("MacAddress", "") if running or not container.started else "",
             "NetworkID": number if container.started else "",
             "DNSNames": _dns_names(container, wishes) if named else None,
         }

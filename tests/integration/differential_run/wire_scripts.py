@@ -146,4 +146,25 @@ SCRIPTS: tuple[Script, ...] = (
         network ls -q --filter name=@POD@ --format 'table {{.Name}}'
         """,
     ),
+    Script(
+        "wire-macs",
+        """
+        network create --subnet 10.80.71.0/24 @POD@
+        create --name @POD@-a --network @POD@ --mac-address 02:00:00:00:00:55 pbcbox sleep 100
+        inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}|{{.Config.MacAddress}}' @POD@-a
+        start @POD@-a
+        inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}|{{.Config.MacAddress}}' @POD@-a
+        stop -t 0 @POD@-a
+        inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}|{{.Config.MacAddress}}' @POD@-a
+        start @POD@-a
+        exec @POD@-a cat /sys/class/net/eth0/address
+        create --name @POD@-b --mac-address 02:00:00:00:00:56 pbcbox sleep 100
+        inspect -f '{{.NetworkSettings.MacAddress}}|{{.Config.MacAddress}}' @POD@-b
+        start @POD@-b
+        stop -t 0 @POD@-b
+        inspect -f '{{.NetworkSettings.MacAddress}}|{{.Config.MacAddress}}' @POD@-b
+        create --name @POD@-c --network none --mac-address 02:00:00:00:00:57 pbcbox sleep 100
+        inspect -f '{{range .NetworkSettings.Networks}}{{.MacAddress}}{{end}}|{{.Config.MacAddress}}' @POD@-c
+        """,
+    ),
 )
