@@ -86,17 +86,17 @@ class Scope(Frozen):
 
     @property
     def proxies(self) -> dict[str, str]:
-        """Return the predeclared proxy arguments that were given, each in both cases."""
+        """Return the predeclared proxy arguments that were given, each in both cases; of both the lower case counts."""
         given: dict[str, str] = {}
         for upper, lower in zip(PROXIES[::2], PROXIES[1::2], strict=True):
-            value = self.build_args.get(upper, self.build_args.get(lower))
-            if value is not None:
+            value = self.build_args.get(lower, self.build_args.get(upper))
+            if value:
                 given[upper] = given[lower] = value
         return given
 
     def visible_for_run(self) -> dict[str, str]:
-        """Return the environment of a RUN: what is visible, and the proxies that nothing else sets."""
-        return {**self.proxies, **self.visible}
+        """Return the environment of a RUN: what is visible, and the proxies, whatever else sets them."""
+        return {**self.visible, **self.proxies}
 
 
 def base_environment(environment: Iterable[str]) -> dict[str, str]:

@@ -212,7 +212,7 @@ class RunStep(Frozen):
 
         insecure = self.instruction.security == "insecure"
         identity = find_identity(given.view, given.user)
-        environment = {"HOME": "", **given.proxies, **given.variables, **variables}
+        environment = {"HOME": "", **given.variables, **given.proxies, **variables}
         environment["HOME"] = environment["HOME"] or identity.home
         # As Docker's: a file that denies its group something would else not deny it to this one.
         groups = tuple(sorted({identity.gid, *identity.groups}))

@@ -82,9 +82,16 @@ def test_proxies_that_were_given_are_for_run_alone_and_in_both_cases() -> None:
     assert "other" not in scope.visible_for_run()
 
 
-def test_the_images_own_proxy_wins() -> None:
-    scope = walk("ENV HTTP_PROXY=mine\n", Scope.open(build_args={"HTTP_PROXY": "p"}))
-    assert scope.visible_for_run()["HTTP_PROXY"] == "mine"
+def test_a_proxy_that_was_given_wins_over_the_images_own() -> None:
+    scope = walk("ENV HTTP_PROXY=mine\nARG http_proxy=other\n", Scope.open(build_args={"HTTP_PROXY": "p"}))
+    assert scope.visible_for_run()["HTTP_PROXY"] == "p"
+    assert scope.visible_for_run()["http_proxy"] == "p"
+    assert scope.visible["HTTP_PROXY"] == "mine"
+
+
+def test_of_two_spellings_of_a_proxy_the_lower_case_counts_and_an_empty_one_is_none() -> None:
+    scope = Scope.open(build_args={"HTTP_PROXY": "p", "http_proxy": "q", "NO_PROXY": ""})
+    assert scope.proxies == {"HTTP_PROXY": "q", "http_proxy": "q"}
 
 
 def test_a_line_that_sets_nothing_keeps_the_scope() -> None:

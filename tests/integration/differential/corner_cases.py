@@ -316,6 +316,11 @@ CORNERS: tuple[Case, ...] = (
     ),
     Case("destination-of-an-empty-variable-2", 'WORKDIR /n/w\nCOPY --link ["a.txt", ""]\nCOPY d ""', TREE),
     Case(
+        "proxies-that-are-set-elsewhere-too",
+        "ENV HTTP_PROXY=e ftp_proxy=e\nARG http_proxy=q\nARG no_proxy=q\nRUN env | grep -i _proxy | sort > /o",
+        words=("--build-arg", "HTTP_PROXY=p", "--build-arg", "NO_PROXY=", "--build-arg", "FTP_PROXY=f"),
+    ),
+    Case(
         "user-whose-name-is-a-number",
         "RUN echo '123:x:9:9::/q:/bin/sh' >> /etc/passwd && echo '45:x:46:' >> /etc/group\n"
         "COPY --chown=123:45 f /f\nUSER 123\nRUN id -u > /tmp/u; id -g >> /tmp/u\nUSER www:45\nRUN id -g > /tmp/g",
