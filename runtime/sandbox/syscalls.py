@@ -65,6 +65,8 @@ RESOLVE_NO_MAGICLINKS = 0x02
 RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
+_RESOLUTIONS = 1000
+"""How often a path is resolved that somebody disturbs; one disturbance in a microsecond is all that it takes."""
 
 # <linux/prctl.h>
 PR_SET_PDEATHSIG = 1
@@ -281,7 +283,17 @@ def mount_setattr(
 
 
 def openat2(dir_fd: int, path: bytes, flags: int, *, mode: int = 0, resolve: int = RESOLVE_IN_ROOT) -> int:
+    """Open `path` below `dir_fd`, resolved as `resolve` says (openat2(2)).
+
+    Whoever mounts or renames anything on the machine meanwhile makes a path with `..` uncertain, and the kernel says
+    EAGAIN: it is tried again, and raised only where that never ends.
+    """
     how = pack("3Q", flags | os.O_CLOEXEC, mode, resolve)
+    for _ in range(_RESOLUTIONS):
+        try:
+            return call("openat2", dir_fd, path, how, 24, path=path)
+        except BlockingIOError:
+            os.sched_yield()
     return call("openat2", dir_fd, path, how, 24, path=path)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from errno import ENOENT
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,28 @@ def test_resolution_in_root_clamps_links_and_dots(tmp_path: os.PathLike[str]) ->
         assert os.readlink(f"/proc/self/fd/{fd}") == os.path.join(tmp_path, "inside")
         os.close(fd)
     os.close(root)
+
+
+def test_resolution_goes_on_while_others_rename(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    done = threading.Event()
+
+    def rename() -> None:
+        while not done.is_set():
+            os.rename(tmp_path / "b", tmp_path / "c")
+            os.rename(tmp_path / "c", tmp_path / "b")
+
+    thread = threading.Thread(target=rename)
+    thread.start()
+    root = os.open(tmp_path, os.O_PATH)
+    try:
+        for _ in range(1000):
+            os.close(syscalls.openat2(root, b"a/../a/../a/../a/../a", os.O_PATH))
+    finally:
+        done.set()
+        thread.join()
+        os.close(root)
 
 
 def in_child(code: str) -> str:
