@@ -52,8 +52,9 @@ def parse_mount(text: str) -> MountDocument:
             driver["Options"] = dict(sorted(driver["Options"].items()))
     if document.get("BindOptions") == {}:
         del document["BindOptions"]
-    ordered = _ordered(document)
-    return {key: _ordered(value) if isinstance(value, dict) else value for key, value in ordered.items()}  # type: ignore[return-value]
+    return {  # type: ignore[return-value]  # the same document, in order
+        key: _ordered(value) if isinstance(value, dict) else value for key, value in _ordered(document).items()
+    }
 
 
 def _ordered(fields: Mapping[str, object]) -> dict[str, object]:

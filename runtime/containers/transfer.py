@@ -57,6 +57,7 @@ def serve(operation: str, path: str, *, follow: bool = False) -> int:
 
 
 def kind_of(path: str, *, follow: bool) -> str:
+    """Return what lies at a path: missing, directory, file (all that is none of the others), link or device."""
     try:
         mode = os.stat(path, follow_symlinks=follow).st_mode
     except OSError:
